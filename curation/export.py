@@ -1,0 +1,168 @@
+"""Planned shards -> shards: decode and encode what is kept, then pack it in the planned order.
+
+Encoding is the work and is spread in fragments of a shard; a fragment is an Arrow file of encoded pictures in the
+run's work folder. Packing copies the fragments' samples into the tar.
+"""
+
+import dataclasses
+import io
+import json
+from pathlib import Path
+
+import pyarrow as pa
+
+from curation.catalog import Clip
+from curation.config import CurationConfig
+from curation.decode import FrameDecoder
+from curation.errors import SourceChangedError
+from curation.measure import read_clip
+from curation.ranking import hash64
+from curation.shard_plan import PlannedClip, PlannedPair, PlannedShard
+from curation.software import software_versions
+from shards.atomic import write_atomically
+from shards.manifest import ShardEntry, digest
+from shards.schema import Sample, SampleRecord, sample_key
+from shards.writer import file_sha256, shard_name, write_shard
+
+FRAGMENT_SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string()),
+        pa.field("record", pa.binary()),
+        pa.field("source", pa.binary()),
+        pa.field("target", pa.binary()),
+    ]
+)
+"""Encoded samples of some clips, in no particular order."""
+
+_PILLOW_NAMES = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SourceClip:
+    """A clip, where its bytes lie, and what they must hash to."""
+
+    clip: Clip
+    path: str
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EncodeTask:
+    """Some clips of one shard to be encoded into one fragment."""
+
+    clips: tuple[tuple[PlannedClip, SourceClip], ...]
+    config: CurationConfig
+    fragment: Path
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PackTask:
+    """One shard, all of whose fragments lie ready."""
+
+    shard: PlannedShard
+    config: CurationConfig
+    fragments: tuple[Path, ...]
+    path: Path
+    receipt: Path
+    """Where to note what was written, for a run that resumes."""
+    plan_digest: str
+
+
+def encode_fragment(task: EncodeTask) -> int:
+    """Decode each clip once, encode each wanted frame once, write the samples; returns their number."""
+    columns: dict[str, list[object]] = {name: [] for name in FRAGMENT_SCHEMA.names}
+    for planned, source in task.clips:
+        pictures = encode_frames(planned, source, task.config)
+        for pair in planned.pairs:
+            record = make_record(pair, source.clip, task.config)
+            columns["key"].append(record.key)
+            columns["record"].append(record.to_json())
+            columns["source"].append(pictures[pair.source_index])
+            columns["target"].append(pictures[pair.target_index])
+    table = pa.table(columns, schema=FRAGMENT_SCHEMA)
+    with (
+        write_atomically(task.fragment) as temporary,
+        pa.ipc.new_file(str(temporary), FRAGMENT_SCHEMA) as file,
+    ):
+        file.write_table(table)
+    return len(columns["key"])
+
+
+def encode_frames(planned: PlannedClip, source: SourceClip, config: CurationConfig) -> dict[int, bytes]:
+    """Encode the frames that a clip's pairs need, by index."""
+    wanted = frozenset(index for pair in planned.pairs for index in (pair.source_index, pair.target_index))
+    data = read_clip(source.path, source.sha256, config.max_bytes)
+    pictures = {}
+    for frame in FrameDecoder(data, config.resolution, wanted):
+        if frame.rgb is not None:
+            picture = io.BytesIO()
+            frame.rgb.save(picture, _PILLOW_NAMES[config.image_format], quality=config.quality)
+            pictures[frame.index] = picture.getvalue()
+    if missing := wanted - pictures.keys():
+        raise SourceChangedError(f"{source.path}: frame {min(missing)} was measured but is not there; measure it again")
+    return pictures
+
+
+def make_record(pair: PlannedPair, clip: Clip, config: CurationConfig) -> SampleRecord:
+    """Describe a pair; which of the clip's captions it shows is drawn by seed and key."""
+    drawn = hash64(config.seed, "caption", clip.key, pair.source_index, pair.target_index) % len(clip.captions)
+    return SampleRecord(
+        caption=clip.captions[drawn],
+        captions=clip.captions,
+        motion_px=pair.motion_px,
+        source_index=pair.source_index,
+        target_index=pair.target_index,
+        gap_ms=pair.gap_ms,
+        clip_key=clip.key,
+        split=clip.split,
+        uri=clip.uri,
+    )
+
+
+def pack_shard(task: PackTask) -> tuple[Path, ShardEntry]:
+    """Write a shard from its fragments, note its hash, and drop the fragments; returns its path and entry."""
+    samples: dict[str, Sample] = {}
+    for path in task.fragments:
+        with pa.memory_map(str(path)) as file:
+            for row in pa.ipc.open_file(file).read_all().to_pylist():
+                samples[row["key"]] = Sample(
+                    record=SampleRecord.from_json(row["record"]),
+                    source=row["source"],
+                    target=row["target"],
+                    image_format=task.config.image_format,
+                )
+    order = [
+        sample_key(key, pair.source_index, pair.target_index) for key, pair in task.shard.sample_order(task.config.seed)
+    ]
+    entry = write_shard(task.path, (samples[key] for key in order))
+    with write_atomically(task.receipt) as temporary:
+        temporary.write_text(json.dumps({"plan": task.plan_digest, "shard": dataclasses.asdict(entry)}))
+    for path in task.fragments:
+        path.unlink(missing_ok=True)
+    return task.path, entry
+
+
+def plan_digest(shard: PlannedShard, sources: dict[str, SourceClip], config: CurationConfig) -> str:
+    """Name everything that decides a shard's bytes."""
+    clips = [
+        [dataclasses.asdict(planned), dataclasses.asdict(source.clip), source.sha256]
+        for planned in shard.clips
+        if (source := sources[planned.clip_key])
+    ]
+    return digest([clips, dataclasses.asdict(config), software_versions()])
+
+
+def finished_shard(path: Path, receipt: Path, wanted_digest: str) -> ShardEntry | None:
+    """Find the entry of a shard that an earlier run made to the same plan and that still hashes right, else None."""
+    try:
+        noted = json.loads(receipt.read_text())
+        entry = ShardEntry(**noted["shard"])
+        sound = noted["plan"] == wanted_digest and file_sha256(path) == entry.sha256
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return entry if sound else None
+
+
+def shard_path(out: Path, shard: PlannedShard) -> Path:
+    """Where a shard belongs."""
+    return out / shard.split / shard_name(shard.number)

@@ -1,0 +1,185 @@
+"""Results of all stages -> clips.parquet, report.html and, last, dataset.json."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curation.accounts import ClipResult, clips_table, count_verdicts
+from curation.catalog import Catalog
+from curation.config import CurationConfig
+from curation.flow_table import FlowPart, read_rows
+from curation.report import Report, ShownPair, SplitSummary, render_report
+from curation.selection import Selection, bin_edges
+from curation.software import software_versions
+from shards.atomic import write_atomically
+from shards.manifest import ListingEntry, Manifest, MotionHistogram, ShardEntry, SplitEntry, write_manifest
+from shards.reader import read_shard
+from shards.schema import CLIPS, IMAGE_MIME, REPORT, Sample, Verdict
+
+_SHOWN_FAILURES = 50
+_SHOWN_PAIRS = 12
+_HISTOGRAM_END_PX = 40
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Curated:
+    """All that the stages made, before the books are closed."""
+
+    out: Path
+    listing_name: str
+    catalog: Catalog
+    config: CurationConfig
+    parameters: dict[str, Any]
+    """The config and whatever else can change a byte."""
+    results: dict[str, ClipResult]
+    selections: dict[str, Selection]
+    shards: dict[str, tuple[ShardEntry, ...]]
+    parts: tuple[FlowPart, ...]
+
+    @property
+    def num_pairs(self) -> int:
+        """Pairs in the flow table."""
+        return sum(result.num_pairs for result in self.results.values())
+
+    @property
+    def num_in_range(self) -> int:
+        """Pairs in the motion range, of usable clips."""
+        return sum(result.num_in_range for result in self.results.values())
+
+    @property
+    def num_kept(self) -> int:
+        """Pairs written to shards."""
+        return sum(result.num_kept for result in self.results.values())
+
+    @property
+    def flatness(self) -> float | None:
+        """Entropy of the kept motion histogram of all splits over its greatest possible value."""
+        counts = np.array([selection.kept_histogram for selection in self.selections.values()]).sum(axis=0)
+        if counts.sum() == 0 or counts.size == 1:
+            return None
+        share = counts[counts > 0] / counts.sum()
+        return max(0.0, float(-(share * np.log(share)).sum() / np.log(len(counts))))
+
+
+def finish_dataset(curated: Curated, seconds: dict[str, float]) -> Manifest:
+    """Close the accounts, write the tables and the report, then the manifest.
+
+    Raises RuntimeError where a row or a sample cannot be accounted for: that is never the data's fault.
+    """
+    clips = clips_table(curated.catalog, curated.results)
+    verdicts = count_verdicts(clips)
+    if sum(verdicts.values()) != len(curated.catalog.rows):
+        raise RuntimeError(f"{len(curated.catalog.rows)} rows went in, {verdicts} came out")
+    manifest = Manifest(
+        listing=ListingEntry(
+            uri=curated.listing_name, sha256=curated.catalog.sha256, num_rows=len(curated.catalog.rows)
+        ),
+        config=curated.parameters,
+        software=software_versions(),
+        verdicts=verdicts,
+        splits={split: _split_entry(curated, split) for split in curated.shards},
+    )
+    with write_atomically(curated.out / CLIPS) as temporary:
+        pq.write_table(clips, temporary, compression="zstd")
+    report = render_report(make_report(curated, manifest, seconds))
+    with write_atomically(curated.out / REPORT) as temporary:
+        temporary.write_text(report, encoding="utf-8")
+    write_manifest(curated.out, manifest)
+    return manifest
+
+
+def _split_entry(curated: Curated, split: str) -> SplitEntry:
+    selection, shards = curated.selections[split], curated.shards[split]
+    written = sum(shard.num_samples for shard in shards)
+    if written != selection.pairs.num_rows:
+        raise RuntimeError(f"{selection.pairs.num_rows} pairs of {split} were kept, {written} were written")
+    return SplitEntry(
+        num_samples=written,
+        num_clips=len(pc.unique(selection.pairs["clip_key"])),
+        motion_histogram=MotionHistogram(bin_edges=bin_edges(curated.config), counts=selection.kept_histogram),
+        shards=shards,
+    )
+
+
+def make_report(curated: Curated, manifest: Manifest, seconds: dict[str, float]) -> Report:
+    """Gather what report.html says."""
+    return Report(
+        title=curated.out.name,
+        listing=curated.listing_name,
+        num_rows=len(curated.catalog.rows),
+        num_clips=len(curated.catalog.clips),
+        verdicts=manifest.verdicts,
+        details=_failures(curated),
+        num_pairs_measured=curated.num_pairs,
+        num_pairs_in_range=curated.num_in_range,
+        num_pairs_kept=curated.num_kept,
+        motion_range_px=(curated.config.min_motion, curated.config.max_motion),
+        motion_histogram=_motion_histogram(curated.parts),
+        first_bin=bin_edges(curated.config)[0],
+        flatness=curated.flatness,
+        splits=tuple(
+            SplitSummary(
+                name=name,
+                num_clips=entry.num_clips,
+                num_samples=entry.num_samples,
+                num_shards=len(entry.shards),
+                num_bytes=sum(shard.num_bytes for shard in entry.shards),
+                in_range_histogram=curated.selections[name].in_range_histogram,
+                kept_histogram=curated.selections[name].kept_histogram,
+            )
+            for name, entry in manifest.splits.items()
+        ),
+        pairs=_shown_pairs(curated.out, manifest),
+        stages=tuple(seconds.items()),
+        config=manifest.config,
+        software=manifest.software,
+    )
+
+
+def _failures(curated: Curated) -> tuple[tuple[str, str, str], ...]:
+    """(verdict, uri, reason) of the first clips that came to nothing, by verdict."""
+    failed = [
+        (list(Verdict).index(result.verdict), clip.row, (result.verdict.value, clip.uri, result.detail or ""))
+        for clip in curated.catalog.clips.values()
+        if (result := curated.results[clip.key]).verdict is not Verdict.KEPT
+    ]
+    return tuple(failure for _, _, failure in sorted(failed)[:_SHOWN_FAILURES])
+
+
+def _motion_histogram(parts: tuple[FlowPart, ...]) -> tuple[int, ...]:
+    """All measured pairs by whole pixels of motion; the last bin holds the rest."""
+    counts = np.zeros(_HISTOGRAM_END_PX + 1, dtype=np.int64)
+    for part in parts:
+        whole_px = read_rows(part.path)["motion_px"].to_numpy().astype(np.int64)
+        counts += np.bincount(np.minimum(whole_px, _HISTOGRAM_END_PX), minlength=len(counts))
+    return tuple(counts.tolist())
+
+
+def _shown_pairs(out: Path, manifest: Manifest) -> tuple[ShownPair, ...]:
+    """Pick some pairs of the first shard, one a clip, spread over the range of motion."""
+    first = next(((split, entry.shards[0]) for split, entry in manifest.splits.items() if entry.shards), None)
+    if first is None:
+        return ()
+    by_clip: dict[str, Sample] = {}
+    for sample in read_shard(out / first[0] / first[1].name):
+        by_clip.setdefault(sample.record.clip_key, sample)
+    samples = sorted(by_clip.values(), key=lambda sample: (sample.record.motion_px, sample.record.key))
+    if len(samples) > _SHOWN_PAIRS:
+        samples = [samples[k] for k in np.linspace(0, len(samples) - 1, _SHOWN_PAIRS).round().astype(int)]
+    return tuple(
+        ShownPair(
+            key=sample.record.key,
+            caption=sample.record.caption,
+            split=sample.record.split,
+            motion_px=sample.record.motion_px,
+            gap_ms=sample.record.gap_ms,
+            source=sample.source,
+            target=sample.target,
+            mime=IMAGE_MIME[sample.image_format],
+        )
+        for sample in samples
+    )

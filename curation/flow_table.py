@@ -1,0 +1,99 @@
+"""The flow table on disk: Parquet parts, each with what became of its clips in its footer.
+
+One part is one file and so appears whole or not at all; a run that was killed finds in the footers what need not be
+measured again, and so does a later run that is pointed here with other thresholds.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from shards.atomic import write_atomically
+from shards.schema import FLOW_SCHEMA, Verdict
+
+_METHOD = b"pix2gif.method"
+_CLIPS = b"pix2gif.clips"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What measuring one clip found out, thresholds aside."""
+
+    clip_key: str
+    sha256: str
+    """Of the GIF's bytes that were measured."""
+    verdict: Verdict | None
+    """None for a clip that was measured and can be selected from."""
+    detail: str | None
+    width: int
+    height: int
+    num_frames: int
+    """Sound frames, decoded."""
+    num_pairs: int
+    """Rows of the flow table."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FlowPart:
+    """One file of the flow table."""
+
+    path: Path
+    measurements: tuple[Measurement, ...]
+
+
+def write_part(folder: Path, method: str, measurements: Iterable[Measurement], tables: Iterable[pa.Table]) -> FlowPart:
+    """Write clips' rows and measurements as one part, named by what was measured and how."""
+    measured = tuple(measurements)
+    identity = json.dumps([method, sorted((one.clip_key, one.sha256) for one in measured)])
+    path = folder / f"part-{hashlib.sha256(identity.encode()).hexdigest()[:20]}.parquet"
+    footer = {_METHOD: method, _CLIPS: json.dumps([dataclasses.asdict(one) for one in measured])}
+    table = pa.concat_tables([FLOW_SCHEMA.empty_table(), *tables]).unify_dictionaries()
+    with write_atomically(path) as temporary:
+        pq.write_table(table.replace_schema_metadata(footer), temporary, compression="zstd", write_page_checksum=True)
+    return FlowPart(path=path, measurements=measured)
+
+
+def read_part(path: Path, method: str) -> FlowPart | None:
+    """Read a part's footer; None where it is torn, no part, or measured in another way."""
+    try:
+        footer = pq.read_metadata(path).metadata or {}
+        if footer.get(_METHOD, b"").decode() != method:
+            return None
+        measurements = tuple(
+            Measurement(**{**fields, "verdict": Verdict(fields["verdict"]) if fields["verdict"] else None})
+            for fields in json.loads(footer[_CLIPS])
+        )
+        pq.read_table(path, columns=["clip_key"], page_checksum_verification=True)
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
+        return None
+    return FlowPart(path=path, measurements=measurements)
+
+
+def read_parts(folder: Path, method: str) -> Iterator[FlowPart]:
+    """Yield the sound parts of a flow table that were measured by `method`, in the order of their names."""
+    for path in sorted(folder.glob("part-*.parquet")):
+        if part := read_part(path, method):
+            yield part
+
+
+def read_rows(path: Path) -> pa.Table:
+    """Read a part's rows. Raises OSError where a page does not match its checksum."""
+    return pq.read_table(path, schema=FLOW_SCHEMA, page_checksum_verification=True)
+
+
+def keep_only(part: FlowPart, clip_keys: set[str], folder: Path, method: str) -> FlowPart:
+    """Copy a part to `folder` with only some of its clips."""
+    kept = [one for one in part.measurements if one.clip_key in clip_keys]
+    rows = read_rows(part.path)
+    mask = pa.compute.is_in(rows["clip_key"].cast(pa.string()), value_set=pa.array(sorted(clip_keys)))
+    filtered = rows.filter(mask)
+    # Encoded afresh, so that the dictionary forgets the clips that are gone.
+    fresh = filtered.set_column(
+        0, FLOW_SCHEMA.field("clip_key"), filtered["clip_key"].cast(pa.string()).dictionary_encode()
+    )
+    return write_part(folder, method, kept, [fresh])

@@ -1,0 +1,222 @@
+"""The stages of a curation run in order: catalogue, probe, measure, select, export, manifest and report."""
+
+import collections
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from curation.accounts import judge
+from curation.catalog import Catalog, read_catalog
+from curation.cluster import Workers, start_workers
+from curation.config import CurationConfig, RunOptions
+from curation.errors import OutputError
+from curation.finish import Curated, finish_dataset
+from curation.flow_table import FlowPart, Measurement, keep_only, read_parts
+from curation.measure import MeasureTask, measure_part, method_digest
+from curation.probe import ProbedClip, ProbeTask, probe_clips
+from curation.progress import Progress
+from curation.selection import Selection, select_pairs
+from curation.software import software_versions
+from curation.summary import Summary
+from curation.workspace import Workspace
+from curation.write_shards import write_shards
+from shards.manifest import Manifest, digest
+from shards.schema import SPLITS
+
+_CLIPS_PER_PROBE = 64
+_PAIRS_PER_PART = (1_000, 200_000)
+"""Bounds of a part's size: parts of a small listing still spread over workers; those of a large one stay few."""
+_PARTS_WANTED = 64
+
+
+def curate(options: RunOptions, config: CurationConfig, progress: Progress) -> Summary | None:
+    """Make the data set; None where OUT already holds exactly it.
+
+    Raises CurationError where the user must act. Whatever was finished before stays, and the same call goes on.
+    """
+    workspace = Workspace(options.out)
+    with progress.stage("listing"):
+        catalog = read_catalog(options, config)
+    parameters = {**dataclasses.asdict(config), "split_lists": catalog.split_lists}
+    with workspace.claim(overwrite=options.overwrite):
+        if is_finished(workspace, catalog, parameters, options):
+            return None
+        workspace.reopen()
+        with progress.stage("start"):
+            starting = start_workers(options.workers)
+            workers = starting.__enter__()
+        try:
+            return _run_stages(workspace, catalog, parameters, options, config, progress, workers)
+        finally:
+            with progress.stage("stop"):
+                starting.__exit__(None, None, None)
+
+
+def is_finished(workspace: Workspace, catalog: Catalog, parameters: dict[str, Any], options: RunOptions) -> bool:
+    """Whether OUT holds the very data set that is asked for. Raises OutputError where it holds another one."""
+    manifest = workspace.finished()
+    if manifest is None:
+        return False
+    differing = _differences(manifest, catalog, parameters)
+    if not differing:
+        return True
+    if not options.overwrite:
+        raise OutputError(
+            f"--out {options.out} holds a finished data set made with other parameters ({', '.join(differing)}); "
+            "choose another --out, or add --overwrite to replace it"
+        )
+    return False
+
+
+def _differences(manifest: Manifest, catalog: Catalog, parameters: dict[str, Any]) -> list[str]:
+    """Say what would be made otherwise now."""
+    differing = []
+    if manifest.listing.sha256 != catalog.sha256:
+        differing.append("another listing")
+    if manifest.config_digest != digest(parameters):
+        names = sorted(manifest.config.keys() | parameters.keys())
+        changed = [name for name in names if manifest.config.get(name) != parameters.get(name)]
+        differing += [f"{name} {manifest.config.get(name)} there, {parameters.get(name)} now" for name in changed]
+    if manifest.software != software_versions():
+        differing.append("other versions of the software")
+    return differing
+
+
+def _run_stages(
+    workspace: Workspace,
+    catalog: Catalog,
+    parameters: dict[str, Any],
+    options: RunOptions,
+    config: CurationConfig,
+    progress: Progress,
+    workers: Workers,
+) -> Summary:
+    probed = probe(catalog, workspace, config, progress, workers)
+    reused, measured = measure(probed, workspace, options, config, progress, workers)
+    parts = tuple(sorted([*reused, *measured], key=lambda part: part.path.name))
+    by_key = {one.clip_key: one for part in parts for one in part.measurements}
+    with progress.stage("select"):
+        selections = select(catalog, by_key, parts, config)
+    curated = Curated(
+        out=workspace.out,
+        listing_name=options.listing.name,
+        catalog=catalog,
+        config=config,
+        parameters=parameters,
+        results=judge(catalog, probed, by_key, selections, config),
+        selections=selections,
+        shards=write_shards(catalog, probed, selections, workspace, config, progress, workers),
+        parts=parts,
+    )
+    with progress.stage("finish"):
+        manifest = finish_dataset(curated, progress.seconds)
+        workspace.clear()
+    return Summary(
+        curated=curated,
+        manifest=manifest,
+        num_reused=sum(len(part.measurements) for part in reused),
+        num_pairs_measured=sum(one.num_pairs for part in measured for one in part.measurements),
+        seconds=progress.seconds,
+    )
+
+
+def probe(
+    catalog: Catalog, workspace: Workspace, config: CurationConfig, progress: Progress, workers: Workers
+) -> dict[str, ProbedClip]:
+    """Look at every clip's bytes, once."""
+    clips = list(catalog.clips.values())
+    tasks = [
+        ProbeTask(clips=tuple(clips[k : k + _CLIPS_PER_PROBE]), config=config, fetched=workspace.fetched)
+        for k in range(0, len(clips), _CLIPS_PER_PROBE)
+    ]
+    probed: dict[str, ProbedClip] = {}
+    with progress.stage("probe", len(clips), "GIFs") as bar:
+        for batch in workers.map(probe_clips, tasks):
+            probed.update((one.clip_key, one) for one in batch)
+            bar.update(len(batch))
+    return probed
+
+
+def measure(
+    probed: dict[str, ProbedClip],
+    workspace: Workspace,
+    options: RunOptions,
+    config: CurationConfig,
+    progress: Progress,
+    workers: Workers,
+) -> tuple[list[FlowPart], list[FlowPart]]:
+    """Measure what no sound part holds yet; returns the parts that were reused, and those that were made."""
+    wanted = {key: one for key, one in probed.items() if one.verdict is None}
+    reused = reuse_parts(wanted, workspace, options, config)
+    held = {one.clip_key for part in reused for one in part.measurements}
+    missing = [one for key, one in wanted.items() if key not in held]
+    tasks = [MeasureTask(clips=batch, config=config, folder=workspace.flow) for batch in batch_by_cost(missing)]
+    measured = []
+    with progress.stage("measure", sum(one.num_pairs for one in missing), "pairs") as bar:
+        for part in workers.map(measure_part, tasks):
+            measured.append(part)
+            bar.update(sum(probed[one.clip_key].num_pairs for one in part.measurements))
+    return reused, measured
+
+
+def batch_by_cost(clips: Sequence[ProbedClip]) -> list[tuple[ProbedClip, ...]]:
+    """Group clips into tasks, the costliest first; a clip that is large enough stands alone."""
+    least, most = _PAIRS_PER_PART
+    target = min(most, max(least, sum(clip.num_pairs for clip in clips) // _PARTS_WANTED))
+    batches: list[list[ProbedClip]] = []
+    room = 0
+    for clip in sorted(clips, key=lambda clip: (-clip.num_pairs, clip.clip_key)):
+        if room < clip.num_pairs or not batches:
+            batches.append([])
+            room = target
+        batches[-1].append(clip)
+        room -= clip.num_pairs
+    return [tuple(batch) for batch in batches]
+
+
+def reuse_parts(
+    wanted: dict[str, ProbedClip], workspace: Workspace, options: RunOptions, config: CurationConfig
+) -> list[FlowPart]:
+    """Find what was measured of the same bytes in the same way, in OUT or --flow, and leave OUT/flow with that alone.
+
+    Raises OutputError where --flow holds nothing of this kind.
+    """
+    method = method_digest(config)
+    found: list[FlowPart] = []
+    taken: set[str] = set()
+    for folder in (workspace.flow, options.flow):
+        parts = list(read_parts(folder, method)) if folder else []
+        if folder and folder == options.flow and not parts:
+            raise OutputError(
+                f"--flow {folder} holds no flow table measured at resolution {config.resolution} by this version; "
+                "leave --flow out to measure"
+            )
+        for part in parts:
+            useful = {
+                one.clip_key
+                for one in part.measurements
+                if one.clip_key in wanted and one.sha256 == wanted[one.clip_key].sha256 and one.clip_key not in taken
+            }
+            taken |= useful
+            if folder == workspace.flow and len(useful) == len(part.measurements):
+                found.append(part)
+            elif useful:
+                found.append(keep_only(part, useful, workspace.flow, method))
+    kept = {part.path for part in found}
+    for path in workspace.flow.glob("part-*.parquet"):
+        if path not in kept:
+            path.unlink()
+    return found
+
+
+def select(
+    catalog: Catalog, measured: dict[str, Measurement], parts: Sequence[FlowPart], config: CurationConfig
+) -> dict[str, Selection]:
+    """Select each split's pairs from its usable clips."""
+    usable = collections.defaultdict(list)
+    for key, one in measured.items():
+        if one.verdict is None:
+            usable[catalog.clips[key].split].append(key)
+    paths: list[Path] = [part.path for part in parts]
+    return {split: select_pairs(paths, usable[split], config) for split in SPLITS if usable[split]}

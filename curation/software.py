@@ -1,0 +1,17 @@
+"""Versions that can change a byte of the shards, or a measurement."""
+
+import functools
+from importlib import metadata
+
+from PIL import features
+
+_PACKAGES = ("pix2gif", "pillow", "opencv-python-headless", "numpy", "webdataset")
+_CODECS = ("libjpeg_turbo", "webp", "zlib")
+
+
+@functools.cache
+def software_versions() -> dict[str, str]:
+    """Tell the versions of what decodes, measures, encodes and packs, by name."""
+    return {name: metadata.version(name) for name in _PACKAGES} | {
+        name: features.version(name) or "none" for name in _CODECS
+    }

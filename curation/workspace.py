@@ -1,0 +1,92 @@
+"""OUT while a run is under way: who may write there, what is left of earlier runs, what is cleared at the end.
+
+OUT/.work/ holds what a run needs and a data set does not: a lock, fetched GIFs, encoded fragments, receipts of
+finished shards. Its presence without a manifest means: begun by us, not finished.
+"""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+
+from curation.errors import OutputError
+from shards.errors import DatasetError
+from shards.manifest import Manifest, read_manifest
+from shards.schema import CLIPS, FLOW, MANIFEST, REPORT, SPLITS
+
+
+class Workspace:
+    """The folders of one OUT."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.flow = out / FLOW
+        self.work = out / ".work"
+        self.fetched = self.work / "fetched"
+        self.fragments = self.work / "fragments"
+        self.receipts = self.work / "receipts"
+
+    @contextlib.contextmanager
+    def claim(self, *, overwrite: bool) -> Iterator[None]:
+        """Make OUT ours for as long as the block lasts. Raises OutputError where that must not or cannot be."""
+        self._refuse_foreign(overwrite)
+        try:
+            self.work.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(self.work / "lock")
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise OutputError(f"another run is writing to {self.out}; wait for it, or choose another --out") from None
+        except OSError as error:
+            raise OutputError(f"cannot write to --out {self.out}: {error.strerror}") from error
+        with lock:
+            yield
+        if not any(self.work.iterdir()) or [path.name for path in self.work.iterdir()] == ["lock"]:
+            shutil.rmtree(self.work, ignore_errors=True)
+
+    def finished(self) -> Manifest | None:
+        """Read the manifest of a data set that is finished and has its files, at their sizes; None otherwise."""
+        if not (self.out / MANIFEST).exists():
+            return None
+        try:
+            manifest = read_manifest(self.out)
+            whole = all((self.out / name).is_file() for name in (CLIPS, REPORT)) and all(
+                (self.out / split / shard.name).stat().st_size == shard.num_bytes
+                for split, entry in manifest.splits.items()
+                for shard in entry.shards
+            )
+        except (DatasetError, OSError):
+            return None
+        return manifest if whole else None
+
+    def reopen(self) -> None:
+        """Take the manifest away: from here on OUT is unfinished, until a new one is written."""
+        (self.out / MANIFEST).unlink(missing_ok=True)
+
+    def drop_stray_shards(self, planned: set[Path]) -> None:
+        """Remove shards, of a run with other parameters, that the present plan does not hold."""
+        for split in SPLITS:
+            for path in (self.out / split).glob("*.tar"):
+                if path not in planned:
+                    path.unlink()
+            with contextlib.suppress(OSError):
+                (self.out / split).rmdir()  # Only where it is empty.
+
+    def clear(self) -> None:
+        """Remove what only the run needed; fetched GIFs stay."""
+        shutil.rmtree(self.fragments, ignore_errors=True)
+        shutil.rmtree(self.receipts, ignore_errors=True)
+
+    def _refuse_foreign(self, overwrite: bool) -> None:
+        try:
+            if self.out.exists() and not self.out.is_dir():
+                raise OutputError(f"--out {self.out} is a file; a folder was expected")
+            ours = (self.out / MANIFEST).exists() or self.work.exists()
+            if not ours and not overwrite and self.out.is_dir() and any(self.out.iterdir()):
+                raise OutputError(
+                    f"--out {self.out} holds something else; choose an empty folder, or add --overwrite to write "
+                    "among what is there"
+                )
+        except PermissionError as error:
+            raise OutputError(f"cannot read --out {self.out}: {error.strerror}") from error

@@ -1,0 +1,95 @@
+"""Selections -> shards on disk, with what an earlier run finished left as it is."""
+
+import collections
+import shutil
+from pathlib import Path
+
+from curation.catalog import Catalog
+from curation.cluster import Workers
+from curation.config import CurationConfig
+from curation.export import (
+    EncodeTask,
+    PackTask,
+    SourceClip,
+    encode_fragment,
+    finished_shard,
+    pack_shard,
+    plan_digest,
+    shard_path,
+)
+from curation.probe import ProbedClip
+from curation.progress import Progress
+from curation.selection import Selection
+from curation.shard_plan import PlannedShard, plan_shards
+from curation.workspace import Workspace
+from shards.manifest import ShardEntry
+
+_SHARDS_AT_A_TIME = 256
+"""Encoded pictures of so many shards lie in the work folder at most, about 50 MB each."""
+
+
+def write_shards(
+    catalog: Catalog,
+    probed: dict[str, ProbedClip],
+    selections: dict[str, Selection],
+    workspace: Workspace,
+    config: CurationConfig,
+    progress: Progress,
+    workers: Workers,
+) -> dict[str, tuple[ShardEntry, ...]]:
+    """Write every shard of every split; returns their entries in order."""
+    planned = [
+        shard for split, selection in selections.items() for shard in plan_shards(split, selection.pairs, config)
+    ]
+    keys = {clip.clip_key for shard in planned for clip in shard.clips}
+    sources = {
+        key: SourceClip(clip=catalog.clips[key], path=probed[key].path, sha256=probed[key].sha256 or "") for key in keys
+    }
+    workspace.drop_stray_shards({shard_path(workspace.out, shard) for shard in planned})
+    entries: dict[Path, ShardEntry] = {}
+    unfinished: list[PackTask] = []
+    for shard in planned:
+        pack = _plan_pack(shard, sources, workspace, config)
+        if entry := finished_shard(pack.path, pack.receipt, pack.plan_digest):
+            entries[pack.path] = entry
+        else:
+            unfinished.append(pack)
+    shutil.rmtree(workspace.fragments, ignore_errors=True)
+    with progress.stage("export", sum(pack.shard.num_samples for pack in unfinished), "samples") as bar:
+        for first in range(0, len(unfinished), _SHARDS_AT_A_TIME):
+            batch = unfinished[first : first + _SHARDS_AT_A_TIME]
+            encodes = [task for pack in batch for task in _encode_tasks(pack, sources)]
+            for num_samples in workers.map(encode_fragment, encodes):
+                bar.update(num_samples)
+            entries.update(workers.map(pack_shard, batch))
+    by_split: dict[str, list[ShardEntry]] = collections.defaultdict(list)
+    for shard in planned:
+        by_split[shard.split].append(entries[shard_path(workspace.out, shard)])
+    return {split: tuple(in_order) for split, in_order in by_split.items()}
+
+
+def _plan_pack(
+    shard: PlannedShard, sources: dict[str, SourceClip], workspace: Workspace, config: CurationConfig
+) -> PackTask:
+    name = f"{shard.split}-{shard.number:05d}"
+    return PackTask(
+        shard=shard,
+        config=config,
+        fragments=tuple(
+            workspace.fragments / f"{name}-{number:03d}.arrow" for number, _ in enumerate(shard.fragments())
+        ),
+        path=shard_path(workspace.out, shard),
+        receipt=workspace.receipts / f"{name}.json",
+        plan_digest=plan_digest(shard, sources, config),
+    )
+
+
+def _encode_tasks(pack: PackTask, sources: dict[str, SourceClip]) -> list[EncodeTask]:
+    return [
+        EncodeTask(
+            clips=tuple((planned, sources[planned.clip_key]) for planned in clips),
+            config=pack.config,
+            fragment=fragment,
+        )
+        for clips, fragment in zip(pack.shard.fragments(), pack.fragments, strict=True)
+    ]

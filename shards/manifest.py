@@ -1,0 +1,118 @@
+"""dataset.json: written last, so a directory with a manifest is a finished data set."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from shards.atomic import write_atomically
+from shards.errors import DatasetError
+from shards.schema import MANIFEST, SCHEMA_VERSION
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ShardEntry:
+    """One shard, as it must be found on disk."""
+
+    name: str
+    num_samples: int
+    num_bytes: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MotionHistogram:
+    """Counts of samples by motion."""
+
+    bin_edges: tuple[int, ...]
+    """In pixels, one more than there are counts; the last bin includes its upper edge."""
+    counts: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SplitEntry:
+    """What a split holds."""
+
+    num_samples: int
+    num_clips: int
+    motion_histogram: MotionHistogram
+    shards: tuple[ShardEntry, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ListingEntry:
+    """The listing that the data set was made from."""
+
+    uri: str
+    sha256: str
+    num_rows: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """All of dataset.json."""
+
+    schema_version: int = SCHEMA_VERSION
+    listing: ListingEntry
+    config: dict[str, Any]
+    """Every parameter that can change a byte."""
+    software: dict[str, str]
+    """Versions that can change a byte."""
+    verdicts: dict[str, int]
+    """Rows of the listing by verdict; they sum to its rows."""
+    splits: dict[str, SplitEntry]
+
+    @property
+    def config_digest(self) -> str:
+        """Hash of `config`, so that two data sets' parameters compare at a glance."""
+        return digest(self.config)
+
+
+def digest(value: object) -> str:
+    """Hash a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def write_manifest(out: Path, manifest: Manifest) -> None:
+    """Write OUT/dataset.json."""
+    fields = dataclasses.asdict(manifest)
+    fields["config_digest"] = manifest.config_digest
+    with write_atomically(out / MANIFEST) as temporary:
+        temporary.write_text(json.dumps(fields, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_manifest(out: Path) -> Manifest:
+    """Read OUT/dataset.json. Raises DatasetError where it is missing, damaged or of another schema version."""
+    path = out / MANIFEST
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        version = fields["schema_version"]
+        if version != SCHEMA_VERSION:
+            raise DatasetError(f"{path}: schema_version {version}, this software reads {SCHEMA_VERSION}")
+        manifest = Manifest(
+            listing=ListingEntry(**fields["listing"]),
+            config=fields["config"],
+            software=fields["software"],
+            verdicts=fields["verdicts"],
+            splits={name: _read_split(entry) for name, entry in fields["splits"].items()},
+        )
+        if fields["config_digest"] != manifest.config_digest:
+            raise DatasetError(f"{path}: config_digest is not that of config; one of them was edited")
+    except FileNotFoundError:
+        raise DatasetError(f"{out}: no {MANIFEST}, so no finished data set") from None
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(f"{path}: not a manifest: {error!r}") from error
+    return manifest
+
+
+def _read_split(entry: dict[str, Any]) -> SplitEntry:
+    histogram = entry["motion_histogram"]
+    return SplitEntry(
+        num_samples=entry["num_samples"],
+        num_clips=entry["num_clips"],
+        motion_histogram=MotionHistogram(bin_edges=tuple(histogram["bin_edges"]), counts=tuple(histogram["counts"])),
+        shards=tuple(ShardEntry(**shard) for shard in entry["shards"]),
+    )

@@ -1,0 +1,60 @@
+"""One shard -> its samples, in order."""
+
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from shards.errors import DatasetError
+from shards.schema import IMAGE_MIME, Sample, SampleRecord
+
+
+def read_shard(path: Path) -> Iterator[Sample]:
+    """Yield the samples of a shard, pictures still encoded.
+
+    Raises DatasetError, naming the shard and the member, where the tar is damaged or its members are not three
+    adjacent ones a sample, in the contract's order.
+    """
+    try:
+        with tarfile.open(path, "r:") as tar:
+            while member := tar.next():
+                yield _read_sample(path, tar, member)
+    except (tarfile.TarError, OSError) as error:
+        raise DatasetError(f"{path}: cannot be read as a tar: {error}") from error
+
+
+def _read_sample(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> Sample:
+    key, extension = _split_name(path, member)
+    if extension != "json":
+        raise DatasetError(f"{path}: {member.name} stands where the .json of a sample was expected")
+    try:
+        record = SampleRecord.from_json(_read_member(path, tar, member))
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{path}: {member.name} is not a sample's record: {error!r}") from error
+    pictures = []
+    for role in ("source", "target"):
+        picture = tar.next()
+        if picture is None:
+            raise DatasetError(f"{path}: ends before the {role} picture of {key}")
+        picture_key, extension = _split_name(path, picture)
+        found_role, _, image_format = extension.partition(".")
+        if picture_key != key or found_role != role or image_format not in IMAGE_MIME:
+            raise DatasetError(f"{path}: {picture.name} stands where the {role} picture of {key} was expected")
+        pictures.append(_read_member(path, tar, picture))
+    if record.key != key:
+        raise DatasetError(f"{path}: the record of {key} speaks of {record.key}")
+    return Sample(record=record, source=pictures[0], target=pictures[1], image_format=image_format)
+
+
+def _split_name(path: Path, member: tarfile.TarInfo) -> tuple[str, str]:
+    key, dot, extension = member.name.partition(".")
+    if not dot or not member.isfile():
+        raise DatasetError(f"{path}: {member.name!r} is not a member of a sample")
+    return key, extension
+
+
+def _read_member(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member)
+    data = file.read() if file else b""
+    if len(data) != member.size:
+        raise DatasetError(f"{path}: {member.name} is cut short")
+    return data
