@@ -199,9 +199,10 @@ def _sentences_for_users() -> Iterator[None]:
             errno.EFBIG,
         ):
             raise
-        where = f" at {error.filename}" if error.filename else ""
+        where = f", writing {error.filename}" if error.filename else ""
         typer.echo(
-            f"Error: {error.strerror}{where}; what was finished is kept: mend that and run the same command again.",
+            f"Error: {os.strerror(error.errno)}{where}; what was finished is kept: mend that and run the same command "
+            "again.",
             err=True,
         )
         raise typer.Exit(1) from None

@@ -6,7 +6,9 @@ time, and results come back in the order in which they are done.
 
 import contextlib
 import os
+import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
@@ -94,6 +96,7 @@ def start_workers(num_workers: int) -> Iterator[Workers]:
     # Ray puts the driver's current folder first on the workers' import path, where a user's own shards/ or
     # training/ would be imported in our place; so it starts in a folder that is empty.
     with tempfile.TemporaryDirectory(prefix="pix2gif-") as empty:
+        handler = signal.getsignal(signal.SIGTERM)
         try:
             with contextlib.chdir(empty):
                 ray.init(
@@ -105,6 +108,8 @@ def start_workers(num_workers: int) -> Iterator[Workers]:
                     log_to_driver=False,
                     logging_level="ERROR",
                 )
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, handler)  # Ray's own handler would abort the process.
             yield RayWorkers(ray, num_workers)
         finally:
             ray.shutdown()

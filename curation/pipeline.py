@@ -42,6 +42,7 @@ def curate(options: RunOptions, config: CurationConfig, progress: Progress) -> S
     with workspace.claim(overwrite=options.overwrite):
         if is_finished(workspace, catalog, parameters, options):
             return None
+        refuse_useless_flow(options, config)
         workspace.reopen()
         with progress.stage("start"):
             starting = start_workers(options.workers)
@@ -178,20 +179,12 @@ def batch_by_cost(clips: Sequence[ProbedClip]) -> list[tuple[ProbedClip, ...]]:
 def reuse_parts(
     wanted: dict[str, ProbedClip], workspace: Workspace, options: RunOptions, config: CurationConfig
 ) -> list[FlowPart]:
-    """Find what was measured of the same bytes in the same way, in OUT or --flow, and leave OUT/flow with that alone.
-
-    Raises OutputError where --flow holds nothing of this kind.
-    """
+    """Find what was measured of the same bytes in the same way, in OUT or --flow; leave OUT/flow with that alone."""
     method = method_digest(config)
     found: list[FlowPart] = []
     taken: set[str] = set()
     for folder in (workspace.flow, options.flow):
         parts = list(read_parts(folder, method)) if folder else []
-        if folder and folder == options.flow and not parts:
-            raise OutputError(
-                f"--flow {folder} holds no flow table measured at resolution {config.resolution} by this version; "
-                "leave --flow out to measure"
-            )
         for part in parts:
             useful = {
                 one.clip_key
@@ -208,6 +201,15 @@ def reuse_parts(
         if path not in kept:
             path.unlink()
     return found
+
+
+def refuse_useless_flow(options: RunOptions, config: CurationConfig) -> None:
+    """Raise OutputError where --flow holds nothing that was measured as this run would measure."""
+    if options.flow and next(read_parts(options.flow, method_digest(config)), None) is None:
+        raise OutputError(
+            f"--flow {options.flow} holds no flow table measured at resolution {config.resolution} by this version; "
+            "leave --flow out to measure"
+        )
 
 
 def select(

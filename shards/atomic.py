@@ -19,6 +19,12 @@ def write_atomically(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno is None or error.filename is not None:
+            raise
+        # A full disk, told by a library that does not tell where.
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

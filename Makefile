@@ -1,0 +1,32 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Needs Python 3.11 or later with venv, and make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check format clean
+
+demo: .venv/ready  ## Draw some GIFs, curate them, say where to look.
+	$(BIN)/python examples/draw_gifs.py demo
+	$(BIN)/pix2gif-curate demo/listing.tsv --out demo/shards
+
+test: .venv/ready  ## Run the whole suite, but for what is marked slow or needs a GPU.
+	$(BIN)/python -m pytest -m "not docs and not slow and not gpu" -n 2 --dist loadfile
+
+check: .venv/ready  ## Format, lint, types, laws of import, and the commands in README and docs.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -m docs
+
+format: .venv/ready  ## Format and mend what a machine can.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed; name one: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv demo build *.egg-info

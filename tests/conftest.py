@@ -1,0 +1,44 @@
+"""Fixtures: drawn GIFs of known motion, a finished data set of them, and where real GIFs may lie."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from curation.config import CurationConfig, RunOptions
+from curation.pipeline import curate
+from curation.progress import Progress
+from examples.draw_gifs import draw_folder
+
+REAL_GIFS = Path(os.environ.get("PIX2GIF_REAL_GIFS", Path(__file__).resolve().parents[2] / "shared" / "gifs"))
+
+
+@pytest.fixture(scope="session")
+def listing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A listing of 12 drawn GIFs, a still one and a page; 15 rows, 14 clips."""
+    return draw_folder(tmp_path_factory.mktemp("drawn"), num_gifs=12, seed=0)
+
+
+@pytest.fixture(scope="session")
+def dataset(listing: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished data set of the drawn listing. Tests copy it before they change anything."""
+    out = tmp_path_factory.mktemp("dataset") / "out"
+    curate(RunOptions(listing=listing, out=out, workers=0), CurationConfig(), Progress(quiet=True))
+    return out
+
+
+@pytest.fixture(scope="session")
+def real_gifs() -> Path:
+    """The folder of real GIFs, third-party and not part of the project; skips where it is absent."""
+    if not REAL_GIFS.is_dir():
+        pytest.skip(f"no real GIFs at {REAL_GIFS}; name their folder in PIX2GIF_REAL_GIFS")
+    return REAL_GIFS
+
+
+@pytest.fixture(scope="session")
+def real_dataset(real_gifs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished data set of the real GIFs."""
+    out = tmp_path_factory.mktemp("real") / "out"
+    options = RunOptions(listing=real_gifs / "gifs.tsv", out=out, workers=len(os.sched_getaffinity(0)))
+    curate(options, CurationConfig(), Progress(quiet=True))
+    return out

@@ -1,0 +1,109 @@
+"""Real Ray, real processes: the same bytes, a user's own folders, an interruption."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from curation.cluster import InProcess, start_workers
+from curation.errors import CurationError
+from tests.curation.test_pipeline import hashes, run
+
+COMMAND = str(Path(sys.executable).with_name("pix2gif-curate"))
+
+
+def ray_processes(marker: str) -> list[str]:
+    """Processes of Ray that carry `marker` in their environment."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                if marker.encode() in (folder / "environ").read_bytes():
+                    found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            except OSError:
+                continue
+    return [line for line in found if "ray" in line or "raylet" in line]
+
+
+def test_in_process_keeps_the_order():
+    assert list(InProcess().map(abs, [3, -1, 2])) == [3, 1, 2]
+
+
+def test_ray_runs_every_task_and_raises_what_a_task_raises():
+    # Inside the test, so that Ray ships it by value: workers cannot import the tests.
+    def square_or_fail(n: int) -> int:
+        if n < 0:
+            raise OSError(28, "No space left on device", "/somewhere")
+        if n == 99:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return n * n
+
+    with start_workers(2) as workers:
+        assert sorted(workers.map(square_or_fail, range(50))) == [n * n for n in range(50)]
+        with pytest.raises(OSError, match="No space left") as raised:
+            list(workers.map(square_or_fail, [1, -1]))
+        assert raised.value.errno == 28
+        with pytest.raises(CurationError, match="a worker died again and again in square_or_fail"):
+            list(workers.map(square_or_fail, [99]))
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_shards_are_the_same_for_any_number_of_workers_where_a_user_has_folders_of_our_names(
+    listing, dataset, tmp_path, workers
+):
+    for name in ("training", "shards", "curation"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('the wrong package was imported')")
+    (tmp_path / "cli.py").write_text("raise RuntimeError('the wrong module was imported')")
+    ended = subprocess.run(
+        [COMMAND, str(listing), "--out", "made", "--workers", workers],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert hashes(tmp_path / "made") == hashes(dataset)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_stops_soon_leaves_no_process_and_the_same_command_goes_on(listing, dataset, tmp_path, signum):
+    marker = f"PIX2GIF_TEST_{tmp_path.name}_{signum}"
+    # Many copies under other names, so that there is something to interrupt.
+    (tmp_path / "gifs").mkdir()
+    rows = []
+    for copy in range(8):
+        for line in listing.read_text().splitlines():
+            uri, caption = line.split("\t")
+            name = f"{Path(uri).stem}_{copy}.gif"
+            shutil.copy(listing.parent / uri, tmp_path / "gifs" / name)
+            rows.append(f"gifs/{name}\t{caption}\n")
+    ours = tmp_path / "listing.tsv"
+    ours.write_text("".join(rows))
+    process = subprocess.Popen(
+        [COMMAND, str(ours), "--out", str(tmp_path / "out"), "--workers", "2"],
+        env={**os.environ, marker: "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "out").glob("flow/part-*.parquet")):
+        assert time.monotonic() < deadline, "nothing was measured"
+        time.sleep(0.05)
+    os.killpg(process.pid, signum)  # As a terminal does, to every process of the group.
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130, said
+    assert "Run the same command again to go on" in said
+    assert "Traceback" not in said
+    time.sleep(0.5)
+    assert ray_processes(marker) == []
+    measured = len(list((tmp_path / "out").glob("flow/part-*.parquet")))
+    summary = run(ours, tmp_path / "out")
+    assert summary.num_reused >= measured
+    assert hashes(tmp_path / "out") == hashes_of_undisturbed(ours, tmp_path)
+
+
+def hashes_of_undisturbed(listing: Path, tmp_path: Path) -> dict[str, str]:
+    run(listing, tmp_path / "undisturbed", flow=tmp_path / "out" / "flow")
+    return hashes(tmp_path / "undisturbed")

@@ -1,0 +1,132 @@
+"""A parameter that cannot be is refused by name, with its value and what is allowed."""
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curation.config import SOURCE_SIZE, CurationConfig, RunOptions, read_config_file
+from curation.errors import ConfigError
+
+NAMES = {field.name for field in dataclasses.fields(CurationConfig)}
+
+BAD: list[tuple[str, Any, str]] = [
+    ("resolution", 15, "16 to 4096"),
+    ("resolution", -1, "16 to 4096"),
+    ("resolution", 4097, "16 to 4096"),
+    ("resolution", 256.0, "a whole number"),
+    ("resolution", True, "a whole number"),
+    ("min_motion", -0.1, "0 or more"),
+    ("min_motion", float("nan"), "0 or more"),
+    ("min_motion", "2", "a number"),
+    ("max_motion", 2.0, "min_motion 2 must be less than max_motion 2"),
+    ("max_motion", float("nan"), "less than max_motion nan"),
+    ("max_motion", None, "a number"),
+    ("pairs_per_gif", 0, "1 or more"),
+    ("min_pairs", 0, "1 or more"),
+    ("samples_per_shard", 0, "1 or more"),
+    ("max_bytes", 0, "1 or more"),
+    ("max_pixels", 0, "1 or more"),
+    ("max_frames", 1, "from 2 to 10000"),
+    ("max_frames", 10_001, "from 2 to 10000"),
+    ("val_fraction", 1.01, "from 0 to 1"),
+    ("val_fraction", -0.01, "from 0 to 1"),
+    ("seed", -1, "0 to 2^63 - 1"),
+    ("seed", 2**63, "0 to 2^63 - 1"),
+    ("seed", 0.5, "a whole number"),
+    ("image_format", "gif", "jpg, png or webp"),
+    ("image_format", 3, "a word"),
+    ("quality", 0, "from 1 to 100"),
+    ("quality", 101, "from 1 to 100"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "allowed"), BAD)
+def test_a_bad_value_is_refused_with_field_value_and_what_is_allowed(name: str, value: Any, allowed: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(allowed)) as error:
+        CurationConfig(**{name: value})
+    told = str(error.value).split()
+    assert name in told
+    assert repr(value).removesuffix(".0") in " ".join(told)
+
+
+def test_every_parameter_has_a_bad_value_here() -> None:
+    assert {name for name, _, _ in BAD} == NAMES
+
+
+def test_an_endless_motion_range_is_refused_for_what_it_is() -> None:
+    with pytest.raises(ConfigError, match="max_motion.*inf") as error:
+        CurationConfig(max_motion=float("inf"))
+    assert "2 must be less than max_motion inf" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"resolution": SOURCE_SIZE},
+        {"resolution": 16},
+        {"resolution": 4096},
+        {"min_motion": 0, "max_motion": 1},
+        {"val_fraction": 0},
+        {"val_fraction": 1},
+        {"seed": 2**63 - 1},
+        {"image_format": "png", "quality": 1},
+        {"image_format": "webp", "quality": 100},
+        {"max_frames": 2},
+    ],
+)
+def test_the_ends_of_what_is_allowed_are_allowed(values: dict[str, Any]) -> None:
+    config = CurationConfig(**values)
+    assert {name: getattr(config, name) for name in values} == values
+
+
+def test_the_defaults_are_the_papers() -> None:
+    config = CurationConfig()
+    assert (config.resolution, config.min_motion, config.max_motion, config.pairs_per_gif) == (256, 2, 20, 10)
+
+
+def test_a_config_file_gives_values_by_name_with_either_dash(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text('# ours\nmin_motion = 3\npairs-per-gif = 5\nimage-format = "png"\n')
+    values = read_config_file(path, NAMES)
+    assert values == {"min_motion": 3, "pairs_per_gif": 5, "image_format": "png"}
+    # An option stands over the file, and the file over the default.
+    config = CurationConfig(**(values | {"pairs_per_gif": 7}))
+    assert (config.min_motion, config.pairs_per_gif, config.quality) == (3, 7, 95)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"min_motoin = 2\n", "no parameter is called 'min_motoin'; there are .*min_motion"),
+        (b"[curation]\nseed = 1\n", "no parameter is called 'curation'"),
+        (b"seed = \n", "is not TOML"),
+        (b'image_format = "\xff"\n', "is not TOML"),
+    ],
+    ids=["unknown key", "a table", "no value", "not UTF-8"],
+)
+def test_a_bad_config_file_is_refused(tmp_path: Path, text: bytes, told: str) -> None:
+    (tmp_path / "run.toml").write_bytes(text)
+    with pytest.raises(ConfigError, match=rf"run\.toml.*{told}"):
+        read_config_file(tmp_path / "run.toml", NAMES)
+
+
+@pytest.mark.parametrize("name", ["gone.toml", "."])
+def test_a_config_file_that_cannot_be_opened_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot read the config file"):
+        read_config_file(tmp_path / name, NAMES)
+
+
+def test_run_options_make_paths_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    options = RunOptions(listing=Path("a.tsv"), out=Path("~/out"), gifs=Path("gifs"))
+    assert (options.listing, options.out) == (tmp_path / "a.tsv", tmp_path / "home/out")
+    assert (options.gifs, options.flow) == (tmp_path / "gifs", None)
+
+
+def test_fewer_than_no_workers_are_refused() -> None:
+    with pytest.raises(ConfigError, match="workers is -1; it must be 0 or more"):
+        RunOptions(listing=Path("a"), out=Path("b"), workers=-1)

@@ -1,0 +1,59 @@
+"""Seeded choices are functions of names, spread evenly."""
+
+import itertools
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curation.ranking import hash64, pair_ranks, uniform
+from tests.strategies import clip_keys
+
+
+@given(st.integers(0, 2**63 - 1), st.text())
+def test_a_hash_has_64_bits_and_a_draw_lies_below_one(seed: int, word: str) -> None:
+    assert 0 <= hash64(seed, word) < 2**64
+    assert 0 <= uniform(seed, word) < 1
+
+
+def test_choices_are_the_same_in_every_run_and_on_every_machine() -> None:
+    assert hash64(0, "split", "a") == 4444141876447179425
+    assert uniform(7, "offset", "clip") == 0.2960837410385606
+    ranks = pair_ranks(0, "a", np.array([0, 1]), np.array([2, 3]))
+    assert ranks.tolist() == [8272678067998745596, 18236142381634776035]
+
+
+def test_seed_and_words_all_matter_and_do_not_run_together() -> None:
+    hashes = [hash64(0, "ab", "c"), hash64(0, "a", "bc"), hash64(0, "abc"), hash64(1, "ab", "c"), hash64(0, "c", "ab")]
+    assert len(set(hashes)) == 5
+
+
+def test_draws_are_spread_evenly() -> None:
+    draws = [uniform(0, "split", f"clip-{number}") for number in range(10_000)]
+    counts, _ = np.histogram(draws, bins=10, range=(0, 1))
+    assert counts.min() > 850
+    assert counts.max() < 1150
+
+
+@given(st.integers(0, 2**63 - 1), clip_keys, st.permutations(list(itertools.combinations(range(6), 2))))
+def test_a_pairs_rank_depends_on_nothing_but_the_pair(seed: int, key: str, pairs: list[tuple[int, int]]) -> None:
+    sources, targets = np.array(pairs, dtype=np.int32).T
+    together = pair_ranks(seed, key, sources, targets)
+    alone = [int(pair_ranks(seed, key, sources[k : k + 1], targets[k : k + 1])[0]) for k in range(len(pairs))]
+    assert together.dtype == np.uint64
+    assert together.tolist() == alone
+
+
+def test_ranks_of_a_clips_pairs_are_distinct_and_favour_no_frame() -> None:
+    sources, targets = np.triu_indices(200, k=1)
+    ranks = pair_ranks(0, "clip", sources, targets)
+    assert len(np.unique(ranks)) == len(ranks)
+    first = np.argsort(ranks)[: len(ranks) // 4]
+    assert abs(sources[first].mean() - sources.mean()) < 2
+    assert abs(targets[first].mean() - targets.mean()) < 2
+
+
+def test_seed_and_clip_change_the_ranks() -> None:
+    sources, targets = np.triu_indices(20, k=1)
+    orders = {tuple(np.argsort(pair_ranks(seed, key, sources, targets))) for seed in (0, 1) for key in ("a", "b")}
+    assert len(orders) == 4

@@ -1,0 +1,111 @@
+"""Reading gives back what was written, or says which member of which shard is at fault."""
+
+import io
+import re
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+
+from shards.errors import DatasetError
+from shards.reader import read_shard
+from shards.schema import Sample
+from shards.writer import write_shard
+from tests.shards.test_writer import make_sample
+from tests.strategies import shard_samples
+
+KEY = "clip-0_0000_0001"
+JSON = make_sample(1).record.to_json()
+
+
+def write_members(path: Path, *members: tuple[str, bytes]) -> None:
+    """Write a tar of any members."""
+    with tarfile.open(path, "w:") as tar:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+
+
+@settings(max_examples=50)
+@given(shard_samples())
+def test_read_after_write_is_the_identity(tmp_path_factory: pytest.TempPathFactory, samples: list[Sample]) -> None:
+    path = tmp_path_factory.mktemp("round") / "00000.tar"
+    write_shard(path, samples)
+    assert list(read_shard(path)) == samples
+
+
+@pytest.mark.parametrize(
+    ("members", "blamed"),
+    [
+        ([("source.jpg", b""), ("json", JSON), ("target.jpg", b"")], f"{KEY}.source.jpg"),
+        ([("json", JSON), ("target.jpg", b""), ("source.jpg", b"")], f"{KEY}.target.jpg"),
+        ([("json", JSON), ("source.jpg", b"")], KEY),
+        ([("json", JSON)], KEY),
+        ([("json", JSON), ("source.gif", b""), ("target.gif", b"")], f"{KEY}.source.gif"),
+        ([("json", JSON), ("source.jpg", b""), ("target.png", b"")], f"{KEY}.target.png"),
+        ([("json", b"{"), ("source.jpg", b""), ("target.jpg", b"")], f"{KEY}.json"),
+        ([("json", b"[]"), ("source.jpg", b""), ("target.jpg", b"")], f"{KEY}.json"),
+        ([("json", b"{}"), ("source.jpg", b""), ("target.jpg", b"")], f"{KEY}.json"),
+        ([("json", b"\xff"), ("source.jpg", b""), ("target.jpg", b"")], f"{KEY}.json"),
+        ([("cls", b"1"), ("json", JSON), ("source.jpg", b""), ("target.jpg", b"")], f"{KEY}.cls"),
+    ],
+    ids=["json second", "swapped", "no target", "no pictures", "not a picture", "two formats"]
+    + ["json torn", "json a list", "json empty", "json not UTF-8", "a foreign member"],
+)
+def test_members_out_of_order_are_refused_by_name(
+    tmp_path: Path, members: list[tuple[str, bytes]], blamed: str
+) -> None:
+    path = tmp_path / "00003.tar"
+    write_members(path, *((f"{KEY}.{end}", data) for end, data in members))
+    with pytest.raises(DatasetError, match=f"{re.escape(str(path))}.*{re.escape(blamed)}"):
+        list(read_shard(path))
+
+
+def test_a_record_that_speaks_of_another_sample_is_refused(tmp_path: Path) -> None:
+    write_members(tmp_path / "s.tar", ("x_0.json", JSON), ("x_0.source.jpg", b""), ("x_0.target.jpg", b""))
+    with pytest.raises(DatasetError, match=rf"s\.tar: the record of x_0 speaks of {KEY}"):
+        list(read_shard(tmp_path / "s.tar"))
+
+
+def test_a_member_that_is_no_file_is_refused(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "s.tar", "w:") as tar:
+        folder = tarfile.TarInfo(f"{KEY}.json")
+        folder.type = tarfile.DIRTYPE
+        tar.addfile(folder)
+    with pytest.raises(DatasetError, match=rf"s\.tar.*{KEY}\.json"):
+        list(read_shard(tmp_path / "s.tar"))
+
+
+@pytest.mark.parametrize("data", [b"", b"no tar", b"\x1f\x8b" + bytes(600)], ids=["empty", "text", "gzip"])
+def test_what_is_no_tar_is_refused(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "s.tar").write_bytes(data)
+    with pytest.raises(DatasetError, match=r"s\.tar"):
+        list(read_shard(tmp_path / "s.tar"))
+
+
+def test_a_missing_shard_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"s\.tar"):
+        list(read_shard(tmp_path / "s.tar"))
+
+
+# Two samples of three members, each a header and a block of 512 bytes: 6144 bytes, then the end of the tar.
+@pytest.mark.parametrize("num_bytes", [300, 600, 1024, 2600, 3072, 3400, 3700, 6100, 6144])
+def test_a_shard_that_is_cut_short_is_refused(tmp_path: Path, num_bytes: int) -> None:
+    path = tmp_path / "s.tar"
+    write_shard(path, [make_sample(1), make_sample(2)])
+    path.write_bytes(path.read_bytes()[:num_bytes])
+    with pytest.raises(DatasetError, match=r"s\.tar"):
+        list(read_shard(path))
+
+
+@pytest.mark.parametrize("member", range(6))
+def test_a_flipped_bit_in_a_members_header_is_noticed(tmp_path: Path, member: int) -> None:
+    path = tmp_path / "s.tar"
+    write_shard(path, [make_sample(1), make_sample(2)])
+    data = bytearray(path.read_bytes())
+    data[member * 1024 + 3] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(DatasetError, match=r"s\.tar"):
+        list(read_shard(path))

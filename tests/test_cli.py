@@ -1,0 +1,144 @@
+"""The commands as a person types them: what they say, and with which exit status."""
+
+import fcntl
+import os
+import pty
+import re
+import resource
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+from shards.manifest import read_manifest
+
+BIN = Path(sys.executable).parent
+
+
+def command(*words: object, cwd: Path | None = None, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BIN / str(words[0]), *map(str, words[1:])],
+        cwd=cwd, capture_output=True, text=True, timeout=120, check=False, **options,
+    )  # fmt: skip
+
+
+def refused(ended: subprocess.CompletedProcess[str]) -> str:
+    """The one sentence of a refusal, on standard error, with nothing else."""
+    assert ended.returncode not in (0, None)
+    assert "Traceback" not in ended.stderr
+    assert ended.stdout == ""
+    lines = ended.stderr.strip().splitlines()
+    assert len(lines) == 1, ended.stderr
+    return lines[0]
+
+
+def test_help_teaches_the_commands_and_every_option_with_its_default():
+    assert {"curate", "verify"} <= set(command("pix2gif", "--help").stdout.split())
+    text = command("pix2gif-curate", "--help").stdout
+    assert text.replace("pix2gif-curate", "pix2gif curate", 1) == command("pix2gif", "curate", "--help").stdout
+    for option in ("--out", "--gifs", "--splits", "--flow", "--workers", "--config", "--overwrite", "--quiet"):
+        assert option in text
+    for option, default in (("--min-motion", "2.0"), ("--max-motion", "20.0"), ("--pairs-per-gif", "10")):
+        assert re.search(rf"{option} .*?\[default:\s+{re.escape(default)}\]", text, re.DOTALL)
+
+
+def test_a_run_sums_up_what_became_of_the_data(listing, tmp_path):
+    ended = command("pix2gif-curate", listing, "--out", "made", "--workers", "0", cwd=tmp_path)
+    assert ended.returncode == 0
+    for words in ("15 rows, 14 clips", "kept", "not_a_gif", "1,920 pairs", "120 kept", "pairs/s", "report.html"):
+        assert words in ended.stdout
+    assert re.search(r"measure: 1,920 of 1,920 pairs \(100 %\)", ended.stderr)
+    again = command("pix2gif-curate", listing, "--out", "made", "--workers", "0", cwd=tmp_path)
+    assert again.returncode == 0
+    assert "nothing to do" in again.stdout
+
+
+def test_quiet_prints_nothing(listing, tmp_path):
+    ended = command("pix2gif", "curate", listing, "--out", tmp_path / "made", "--workers", "0", "--quiet")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+def test_a_terminal_gets_bars(listing, tmp_path):
+    primary, secondary = pty.openpty()
+    fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    words = [BIN / "pix2gif-curate", listing, "--out", tmp_path / "made", "--workers", "0"]
+    subprocess.run(words, stderr=secondary, stdout=subprocess.DEVNULL, check=True, timeout=120)
+    os.set_blocking(primary, False)
+    shown = os.read(primary, 2**16).decode()
+    assert re.search(r"measure\s*: *100%\|█+\| *1920/1920", shown)
+
+
+def test_options_win_over_the_config_file_and_the_manifest_keeps_both(listing, tmp_path):
+    config = tmp_path / "run.toml"
+    config.write_text("min_motion = 3\npairs-per-gif = 4\nworkers = 0\nquiet = true\n")
+    ended = command("pix2gif-curate", listing, "--out", tmp_path / "a", "--config", config, "--min-motion", "4")
+    assert ended.returncode == 0, ended.stderr
+    kept = read_manifest(tmp_path / "a").config
+    assert (kept["min_motion"], kept["pairs_per_gif"], kept["max_motion"]) == (4.0, 4, 20.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["missing.tsv"], r"there is no listing .*missing\.tsv"),
+        (["empty.tsv"], r"empty\.tsv is empty"),
+        (["folder"], r"folder is a folder"),
+        (["no_tab.tsv"], r"no_tab\.tsv, line 2: no TAB"),
+        (["latin.tsv"], r"latin\.tsv, line 1: not UTF-8"),
+        (["good.tsv", "--min-motion", "9", "--max-motion", "3"], r"upside down: min_motion 9 .* max_motion 3"),
+        (["good.tsv", "--pairs-per-gif", "0"], r"pairs_per_gif is 0; it must be 1 or more"),
+        (["good.tsv", "--image-format", "bmp"], r"image_format is 'bmp'; it must be jpg, png or webp"),
+        (["good.tsv", "--gifs", "nowhere"], r"--gifs .*nowhere is not a folder"),
+        (["good.tsv", "--splits", "folder"], r"--splits .*folder holds none of train\.txt"),
+        (["good.tsv", "--flow", "folder"], r"--flow .*folder holds no flow table"),
+        (["good.tsv", "--config", "bad.toml"], r"no parameter is called 'min_moton'"),
+        (["good.tsv", "--out", "full"], r"--out .*full holds something else"),
+        (["good.tsv", "--out", "good.tsv"], r"--out .*good\.tsv is a file"),
+        (["good.tsv", "--out", "good.tsv/below"], r"cannot write to --out .*below: Not a directory"),
+    ],
+)
+def test_a_mistake_gets_one_sentence(tmp_path, words, sentence):
+    (tmp_path / "good.tsv").write_text("a.gif\ta caption\n")
+    (tmp_path / "empty.tsv").write_text("")
+    (tmp_path / "no_tab.tsv").write_text("a.gif\ta caption\nb.gif a caption\n")
+    (tmp_path / "latin.tsv").write_bytes("a.gif\tun café\n".encode("latin-1"))
+    (tmp_path / "bad.toml").write_text("min_moton = 3\n")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("years of work")
+    if "--out" not in words:
+        words = [*words, "--out", "made"]
+    said = refused(command("pix2gif-curate", *words, "--workers", "0", cwd=tmp_path))
+    assert re.search(sentence, said)
+    assert not list(tmp_path.glob("made/*/*.tar"))
+    assert (tmp_path / "full" / "thesis.tex").read_text() == "years of work"
+
+
+def test_out_is_asked_for(tmp_path):
+    (tmp_path / "good.tsv").write_text("a.gif\ta caption\n")
+    assert "--out is missing" in refused(command("pix2gif-curate", "good.tsv", cwd=tmp_path))
+
+
+def test_a_full_disk_gets_one_sentence_and_what_was_made_is_kept(listing, tmp_path):
+    # A limit on the size of files stands in for the disk: the kernel refuses the write in the same way.
+    def small_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+    words = ("pix2gif-curate", listing, "--out", "made", "--workers", "0", "--quiet")
+    said = refused(command(*words, cwd=tmp_path, preexec_fn=small_files))
+    assert re.search(r"Error: File too large, writing .*made.*; what was finished is kept", said)
+    assert list((tmp_path / "made" / "flow").glob("*.parquet"))
+    assert not list((tmp_path / "made").rglob("*.tmp"))
+    ended = command("pix2gif-curate", listing, "--out", "made", "--workers", "0", cwd=tmp_path)
+    assert ended.returncode == 0
+    assert "measured before and not measured again" in ended.stdout
+
+
+def test_verify_proves_and_refuses(dataset, tmp_path):
+    ended = command("pix2gif", "verify", dataset)
+    assert ended.returncode == 0
+    assert "holds: 15 rows, 1,920 measured pairs, 120 samples in 2 shards" in ended.stdout
+    assert re.search("no dataset.json", refused(command("pix2gif", "verify", tmp_path)))
