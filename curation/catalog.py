@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import re
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from curation.config import CurationConfig, RunOptions
 from curation.errors import ListingError
@@ -72,13 +72,13 @@ def read_catalog(options: RunOptions, config: CurationConfig) -> Catalog:
                 raise ListingError(f"{row.uri} and {clips[row.clip_key].uri} have one key; rename one of them")
             continue
         listed = official.get(row.uri) or official.get(_file_name(row.uri))
-        num_unlisted += bool(official) and listed is None
+        num_unlisted += options.splits is not None and listed is None
         clips[row.clip_key] = Clip(
             key=row.clip_key,
             uri=row.uri,
             location=_locate(row.uri, options),
             captions=tuple(captions[row.clip_key]),
-            split=(listed or "train") if official else _seeded_split(row.clip_key, config),
+            split=(listed or "train") if options.splits else _seeded_split(row.clip_key, config),
             row=number,
         )
     return Catalog(
@@ -128,7 +128,7 @@ def _parse_rows(path: Path, data: bytes) -> list[Row]:
 
 def _decode_lines(path: Path, data: bytes) -> list[str]:
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ListingError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from None
@@ -161,16 +161,19 @@ def _seeded_split(key: str, config: CurationConfig) -> str:
 
 
 def _file_name(uri: str) -> str:
-    path = urlsplit(uri).path if "://" in uri else uri
-    return path.rpartition("/")[2]
+    """Take the last part of a path, or of a url's path; by hand, as a listing may hold urls that are none."""
+    if "://" in uri:
+        uri = re.split(r"[?#]", uri.partition("://")[2], maxsplit=1)[0]
+    return uri.rpartition("/")[2]
 
 
 def _locate(uri: str, options: RunOptions) -> str:
     """Say where a uri's bytes are, without looking."""
     if options.gifs:
-        return str(options.gifs / unquote(_file_name(uri)))
+        name = _file_name(uri)
+        return str(options.gifs / (unquote(name) if "://" in uri else name))
     if uri.startswith("file://"):
-        return unquote(urlsplit(uri).path)
+        return unquote(uri.removeprefix("file://"))
     if "://" in uri:
         return uri
     return str(options.listing.parent / uri)

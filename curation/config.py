@@ -12,6 +12,9 @@ from shards.schema import ImageFormat
 SOURCE_SIZE = 0
 """A resolution that means: each GIF at its own size."""
 
+MAX_MOTION_PX = 10_000
+"""More than any frame is wide."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CurationConfig:
@@ -54,8 +57,9 @@ class CurationConfig:
             self.resolution == SOURCE_SIZE or 16 <= self.resolution <= 4096,
             "a side from 16 to 4096 pixels, or 0 for each GIF's own size",
         )
-        _check(self, "min_motion", 0 <= self.min_motion < float("inf"), "a number of pixels, 0 or more")
-        if not self.min_motion < self.max_motion < float("inf"):
+        for name in ("min_motion", "max_motion"):
+            _check(self, name, 0 <= getattr(self, name) <= MAX_MOTION_PX, f"from 0 to {MAX_MOTION_PX} pixels")
+        if not self.min_motion < self.max_motion:
             raise ConfigError(
                 f"the motion range is upside down: min_motion {self.min_motion:g} must be less than "
                 f"max_motion {self.max_motion:g}"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import requests
+import urllib3
 
 TIMEOUT_S = 30.0
 USER_AGENT = "pix2gif-curate"
@@ -19,10 +20,11 @@ class TooManyBytesError(Exception):
 
 def fetch_bytes(location: str, max_bytes: int) -> bytes:
     """Read a path or an http(s) URL. Raises FetchError, or TooManyBytesError before more than that was read."""
-    if location.startswith(("http://", "https://")):
+    scheme, is_url, _ = location.partition("://")
+    if is_url and scheme.lower() in ("http", "https"):
         return _fetch_url(location, max_bytes)
-    if "://" in location:
-        raise FetchError(f"{location.partition('://')[0]}:// locations cannot be fetched")
+    if is_url:
+        raise FetchError(f"{scheme}:// locations cannot be fetched")
     return _read_file(Path(location), max_bytes)
 
 
@@ -48,5 +50,6 @@ def _fetch_url(url: str, max_bytes: int) -> bytes:
                 if len(data) > max_bytes:
                     raise TooManyBytesError(f"more bytes than the limit of {max_bytes:,}")
             return bytes(data)
-    except requests.RequestException as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+        # The latter two leak out of requests where a url, or one that is redirected to, is none.
         raise FetchError(f"{type(error).__name__}: {error}"[:200]) from error

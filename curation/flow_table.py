@@ -68,7 +68,7 @@ def read_part(path: Path, method: str) -> FlowPart | None:
             Measurement(**{**fields, "verdict": Verdict(fields["verdict"]) if fields["verdict"] else None})
             for fields in json.loads(footer[_CLIPS])
         )
-        pq.read_table(path, columns=["clip_key"], page_checksum_verification=True)
+        read_rows(path)  # Checks every page.
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
         return None
     return FlowPart(path=path, measurements=measurements)

@@ -5,8 +5,10 @@ hundred bytes asks for gigabytes; so the blocks are walked here (GIF89a specific
 """
 
 import dataclasses
+import re
 
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
+_BLOCK_START = re.compile(rb"[\x21\x2c\x3b]")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,9 @@ def scan_gif(data: bytes, max_pixels: int) -> GifHeader:
             num_frames += 1
             at = _skip_sub_blocks(data, at + 10 + _palette_size(data[at + 9]) + 1)
         else:
-            at += 1  # Stray bytes between blocks: decoders pass over them.
+            # Stray bytes between blocks: decoders pass over them.
+            start = _BLOCK_START.search(data, at + 1)
+            at = start.start() if start else len(data)
     return GifHeader(width=size[0], height=size[1], num_frames=num_frames, oversize=None)
 
 

@@ -12,12 +12,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curation import flow
+from curation.catalog import Clip
 from curation.config import CurationConfig
 from curation.decode import FrameDecoder, UndecodableError, start_times_ms
-from curation.errors import SourceChangedError
+from curation.errors import CurationError, SourceChangedError
 from curation.fetch import FetchError, TooManyBytesError, fetch_bytes
 from curation.flow_table import FlowPart, Measurement, write_part
-from curation.probe import MIN_FRAMES, ProbedClip
+from curation.probe import MIN_FRAMES, ProbedClip, ProbeTask, probe_clips
 from shards.schema import FLOW_SCHEMA, Verdict
 
 
@@ -63,6 +64,18 @@ def read_clip(path: str, sha256: str | None, max_bytes: int) -> bytes:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise SourceChangedError(f"{path} was changed during the run; run the same command again")
     return data
+
+
+def measure_file(path: Path, config: CurationConfig) -> tuple[Measurement, pa.Table]:
+    """Measure one GIF as a run would, limits included. Raises CurationError where a run would give a verdict."""
+    clip = Clip(key="clip", uri=str(path), location=str(path), captions=(), split="", row=1)
+    probed = probe_clips(ProbeTask(clips=(clip,), config=config, fetched=path.parent))[0]
+    if probed.verdict is not None:
+        raise CurationError(f"{path} cannot be measured, {probed.verdict}: {probed.detail}")
+    measurement, rows = measure_clip(probed, config)
+    if rows is None:
+        raise CurationError(f"{path} cannot be measured, {measurement.verdict}: {measurement.detail}")
+    return measurement, rows
 
 
 def measure_clip(clip: ProbedClip, config: CurationConfig) -> tuple[Measurement, pa.Table | None]:

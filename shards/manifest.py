@@ -4,11 +4,13 @@ import dataclasses
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from shards.atomic import write_atomically
 from shards.errors import DatasetError
 from shards.schema import MANIFEST, SCHEMA_VERSION
+
+Entry = TypeVar("Entry", "ListingEntry", "ShardEntry")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,7 +93,7 @@ def read_manifest(out: Path) -> Manifest:
         if version != SCHEMA_VERSION:
             raise DatasetError(f"{path}: schema_version {version}, this software reads {SCHEMA_VERSION}")
         manifest = Manifest(
-            listing=ListingEntry(**fields["listing"]),
+            listing=_known(ListingEntry, fields["listing"]),
             config=fields["config"],
             software=fields["software"],
             verdicts=fields["verdicts"],
@@ -108,11 +110,16 @@ def read_manifest(out: Path) -> Manifest:
     return manifest
 
 
+def _known(kind: type[Entry], fields: dict[str, Any]) -> Entry:
+    """Make an entry of the fields that this version knows; a later one may have added some."""
+    return kind(**{field.name: fields[field.name] for field in dataclasses.fields(kind)})
+
+
 def _read_split(entry: dict[str, Any]) -> SplitEntry:
     histogram = entry["motion_histogram"]
     return SplitEntry(
         num_samples=entry["num_samples"],
         num_clips=entry["num_clips"],
         motion_histogram=MotionHistogram(bin_edges=tuple(histogram["bin_edges"]), counts=tuple(histogram["counts"])),
-        shards=tuple(ShardEntry(**shard) for shard in entry["shards"]),
+        shards=tuple(_known(ShardEntry, shard) for shard in entry["shards"]),
     )

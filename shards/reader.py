@@ -18,6 +18,7 @@ def read_shard(path: Path) -> Iterator[Sample]:
         with tarfile.open(path, "r:") as tar:
             while member := tar.next():
                 yield _read_sample(path, tar, member)
+            _refuse_early_end(path, tar)
     except (tarfile.TarError, OSError) as error:
         raise DatasetError(f"{path}: cannot be read as a tar: {error}") from error
 
@@ -30,19 +31,28 @@ def _read_sample(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> S
         record = SampleRecord.from_json(_read_member(path, tar, member))
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{path}: {member.name} is not a sample's record: {error!r}") from error
-    pictures = []
+    pictures, first_format = [], ""
     for role in ("source", "target"):
         picture = tar.next()
         if picture is None:
             raise DatasetError(f"{path}: ends before the {role} picture of {key}")
         picture_key, extension = _split_name(path, picture)
         found_role, _, image_format = extension.partition(".")
-        if picture_key != key or found_role != role or image_format not in IMAGE_MIME:
+        first_format = image_format if role == "source" else first_format
+        if (picture_key, found_role) != (key, role) or image_format not in {first_format} & IMAGE_MIME.keys():
             raise DatasetError(f"{path}: {picture.name} stands where the {role} picture of {key} was expected")
         pictures.append(_read_member(path, tar, picture))
     if record.key != key:
         raise DatasetError(f"{path}: the record of {key} speaks of {record.key}")
     return Sample(record=record, source=pictures[0], target=pictures[1], image_format=image_format)
+
+
+def _refuse_early_end(path: Path, tar: tarfile.TarFile) -> None:
+    """Raise where the tar does not end with its two blocks of zeros: tarfile takes a broken header for the end."""
+    with path.open("rb") as file:
+        file.seek(tar.offset)
+        if file.read(2 * tarfile.BLOCKSIZE) != bytes(2 * tarfile.BLOCKSIZE):
+            raise DatasetError(f"{path}: is cut short, or has a broken header, at byte {tar.offset:,}")
 
 
 def _split_name(path: Path, member: tarfile.TarInfo) -> tuple[str, str]:

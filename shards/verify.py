@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from shards.errors import DatasetError
 from shards.manifest import Manifest, SplitEntry, read_manifest
 from shards.reader import read_shard
-from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, FLOW_SCHEMA, REPORT, SampleRecord, Verdict
+from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, FLOW_SCHEMA, MANIFEST, REPORT, SampleRecord, Verdict
 from shards.writer import file_sha256, shard_name
 
 _MOTION_TOLERANCE_PX = 1e-3
@@ -59,6 +59,8 @@ def verify_dataset(out: Path) -> Proof:
     clips = _verify_clips(out, manifest)
     if not (out / REPORT).is_file():
         raise DatasetError(f"{out}: no {REPORT}")
+    if stray := sorted(path for path in out.glob("*/*.tar") if path.parent.name not in manifest.splits):
+        raise DatasetError(f"{stray[0]}: a shard of a split that the manifest does not name")
     taken: dict[str, dict[Pair, float]] = collections.defaultdict(dict)
     for split, entry in manifest.splits.items():
         _verify_split(out, split, entry, clips, taken, manifest)
@@ -110,7 +112,9 @@ def _verify_split(
         raise DatasetError(f"{out / split}: the manifest's shards are not numbered from 0 without a gap")
     if stray := sorted({path.name for path in (out / split).glob("*.tar")} - set(names)):
         raise DatasetError(f"{out / split / stray[0]}: a shard that the manifest does not name")
-    counts = np.zeros(len(entry.motion_histogram.counts), dtype=np.int64)
+    edges, counts = entry.motion_histogram.bin_edges, np.zeros(len(entry.motion_histogram.counts), dtype=np.int64)
+    if not len(edges) == len(counts) + 1 >= 2:
+        raise DatasetError(f"{out / split}: the motion histogram in the manifest has {len(edges)} edges of its bins")
     num_samples, keys = 0, set()
     for shard in entry.shards:
         path = out / split / shard.name
@@ -122,7 +126,6 @@ def _verify_split(
         for sample in read_shard(path):
             _verify_sample(path, sample.record, split, clips, taken, manifest)
             keys.add(sample.record.clip_key)
-            edges = entry.motion_histogram.bin_edges
             counts[min(max(int(sample.record.motion_px) - edges[0], 0), len(counts) - 1)] += 1
             in_shard += 1
         if in_shard != shard.num_samples:
@@ -144,7 +147,7 @@ def _verify_sample(
     clip = clips.get(record.clip_key)
     if clip is None or clip.verdict != Verdict.KEPT or clip.split != split or record.split != split:
         raise DatasetError(f"{path}: {record.key} is of a clip that {CLIPS} does not keep in {split}")
-    low, high = manifest.config["min_motion"], manifest.config["max_motion"]
+    low, high = _motion_range(manifest)
     if not low <= record.motion_px <= high:
         raise DatasetError(f"{path}: {record.key} has motion {record.motion_px:g}, outside [{low:g}, {high:g}]")
     if record.caption not in record.captions:
@@ -159,7 +162,7 @@ def _verify_flow(out: Path, clips: dict[str, _Clip], taken: dict[str, dict[Pair,
     """Check that every measured clip has all its pairs once, and that samples and counts agree with them."""
     num_pairs: collections.Counter[str] = collections.Counter()
     num_in_range: collections.Counter[str] = collections.Counter()
-    low, high = manifest.config["min_motion"], manifest.config["max_motion"]
+    low, high = _motion_range(manifest)
     for path in sorted((out / FLOW).glob("part-*.parquet")):
         for key, rows in _rows_by_clip(path):
             clip = clips.get(key)
@@ -187,6 +190,13 @@ def _verify_flow(out: Path, clips: dict[str, _Clip], taken: dict[str, dict[Pair,
         if clip.num_in_range != num_in_range[key] or clip.num_kept != len(taken.get(key, {})):
             raise DatasetError(f"{out / CLIPS}: {key} tells other counts in range or kept than its pairs and samples")
     return num_pairs.total()
+
+
+def _motion_range(manifest: Manifest) -> tuple[float, float]:
+    low, high = manifest.config.get("min_motion"), manifest.config.get("max_motion")
+    if not isinstance(low, int | float) or not isinstance(high, int | float):
+        raise DatasetError(f"{MANIFEST}: config tells no min_motion and max_motion")
+    return low, high
 
 
 def _rows_by_clip(path: Path) -> list[tuple[str, pa.Table]]:

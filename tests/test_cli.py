@@ -142,3 +142,15 @@ def test_verify_proves_and_refuses(dataset, tmp_path):
     assert ended.returncode == 0
     assert "holds: 15 rows, 1,920 measured pairs, 120 samples in 2 shards" in ended.stdout
     assert re.search("no dataset.json", refused(command("pix2gif", "verify", tmp_path)))
+
+
+def test_flow_prints_numbers_or_draws_them(listing, tmp_path):
+    gif = listing.parent / "gifs" / "texture_000.gif"
+    printed = command("pix2gif", "flow", gif).stdout
+    assert printed.splitlines()[0] == "source_index,target_index,gap_ms,motion_px,tracked_fraction"
+    for name in ("map.png", "map.csv"):
+        assert "pairs of" in command("pix2gif", "flow", gif, "--out", name, cwd=tmp_path).stdout
+    assert (tmp_path / "map.csv").read_text() == printed
+    assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+    assert "must end in .csv or .png" in refused(command("pix2gif", "flow", gif, "--out", "map.bmp", cwd=tmp_path))
+    assert "an HTML page" in refused(command("pix2gif", "flow", gif.with_name("gone.gif")))

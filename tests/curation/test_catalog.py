@@ -22,8 +22,13 @@ def read(folder: Path, listing: str | bytes, config: CurationConfig | None = Non
 
 @pytest.mark.parametrize(
     "listing",
-    [b"a.gif\tone\nb.gif\ttwo\n", b"a.gif\tone\r\nb.gif\ttwo\r\n", b"\xef\xbb\xbfa.gif\tone\nb.gif\ttwo"]
-    + [b"\n\na.gif\tone\n   \nb.gif\ttwo\n\n", b"\xef\xbb\xbf\r\na.gif\tone\r\n\r\nb.gif\ttwo"],
+    [
+        b"a.gif\tone\nb.gif\ttwo\n",
+        b"a.gif\tone\r\nb.gif\ttwo\r\n",
+        b"\xef\xbb\xbfa.gif\tone\nb.gif\ttwo",
+        b"\n\na.gif\tone\n   \nb.gif\ttwo\n\n",
+        b"\xef\xbb\xbf\r\na.gif\tone\r\n\r\nb.gif\ttwo",
+    ],
     ids=["LF", "CRLF", "BOM and no last line end", "blank lines", "all of it"],
 )
 def test_line_ends_a_bom_and_blank_lines_change_nothing(tmp_path: Path, listing: bytes) -> None:
@@ -104,7 +109,7 @@ def test_paths_are_relative_to_the_listings_folder_and_urls_are_left_alone(tmp_p
 
 
 def test_a_folder_of_gifs_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ListingError, match="--gifs .* is not a folder"):
+    with pytest.raises(ListingError, match=r"--gifs .* is not a folder"):
         read(tmp_path, "a.gif\tone\n", gifs=tmp_path / "gone")
 
 

@@ -24,9 +24,14 @@ def test_what_was_there_stays_and_nothing_is_left_behind_where_the_block_raises(
 ) -> None:
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(error), write_atomically(path) as temporary:
-        temporary.write_text("half of the n")
-        raise error
+
+    def write() -> None:
+        with write_atomically(path) as temporary:
+            temporary.write_text("half of the n")
+            raise error
+
+    with pytest.raises(error):
+        write()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -81,10 +81,20 @@ def test_the_verdicts_are_those_of_the_contract() -> None:
 
 def test_the_tables_have_the_contracts_columns_and_types() -> None:
     assert {field.name: str(field.type) for field in CLIPS_SCHEMA} == {
-        **{"row": "int64", "uri": "string", "caption": "string", "clip_key": "string", "split": "string"},
-        **{"verdict": "string", "detail": "string", "sha256": "string"},
-        **{"width": "int32", "height": "int32", "num_frames": "int32"},
-        **{"num_pairs": "int64", "num_in_range": "int64", "num_kept": "int64"},
+        "row": "int64",
+        "uri": "string",
+        "caption": "string",
+        "clip_key": "string",
+        "split": "string",
+        "verdict": "string",
+        "detail": "string",
+        "sha256": "string",
+        "width": "int32",
+        "height": "int32",
+        "num_frames": "int32",
+        "num_pairs": "int64",
+        "num_in_range": "int64",
+        "num_kept": "int64",
     }
     assert [field.name for field in CLIPS_SCHEMA if field.nullable] == [
         "detail",

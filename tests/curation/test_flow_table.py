@@ -1,0 +1,123 @@
+"""Parts of the flow table are read back as they were written, or not at all."""
+
+import dataclasses
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from curation.flow_table import FlowPart, Measurement, keep_only, read_part, read_parts, read_rows, write_part
+from shards.schema import FLOW_SCHEMA, Verdict
+
+METHOD = "opencv at 256"
+
+
+def make_measurement(key: str, num_pairs: int = 3, verdict: Verdict | None = None) -> Measurement:
+    """What measuring a clip found."""
+    return Measurement(
+        clip_key=key,
+        sha256=key * 4,
+        verdict=verdict,
+        detail="all 3 frames are alike" if verdict else None,
+        width=320,
+        height=240,
+        num_frames=3,
+        num_pairs=num_pairs,
+    )
+
+
+def make_rows(key: str, num_pairs: int = 3) -> pa.Table:
+    """Rows of the flow table, told from others by their motion."""
+    n = range(num_pairs)
+    keys = pa.array([key] * num_pairs).dictionary_encode()
+    columns = [keys, [0] * num_pairs, [k + 1 for k in n], [100 * k for k in n], [len(key) + k / 8 for k in n]]
+    return pa.table([*columns, [1.0] * num_pairs], schema=FLOW_SCHEMA)
+
+
+@pytest.fixture
+def part(tmp_path: Path) -> FlowPart:
+    """A part of two measured clips and one that is still."""
+    measurements = [make_measurement("a"), make_measurement("bb", 2000), make_measurement("c", 0, Verdict.STILL)]
+    return write_part(tmp_path / "flow", METHOD, measurements, [make_rows("a"), make_rows("bb", 2000)])
+
+
+def test_reading_gives_back_what_was_written(part: FlowPart) -> None:
+    assert read_part(part.path, METHOD) == part
+    assert list(read_parts(part.path.parent, METHOD)) == [part]
+    rows = read_rows(part.path)
+    assert rows.schema.equals(FLOW_SCHEMA)
+    assert rows.to_pylist() == make_rows("a").to_pylist() + make_rows("bb", 2000).to_pylist()
+
+
+def test_a_part_is_named_by_what_was_measured_and_how(tmp_path: Path) -> None:
+    def name(method: str, *keys: str) -> str:
+        return write_part(tmp_path, method, [make_measurement(key) for key in keys], [make_rows("a")]).path.name
+
+    assert name(METHOD, "a", "b") == name(METHOD, "b", "a")
+    assert len({name(METHOD, "a", "b"), name(METHOD, "a"), name("another", "a")}) == 3
+
+
+def test_a_part_without_rows_tells_its_verdicts(tmp_path: Path) -> None:
+    part = write_part(tmp_path, METHOD, [make_measurement("c", 0, Verdict.STILL)], [])
+    assert read_part(part.path, METHOD) == part
+    assert read_rows(part.path).num_rows == 0
+
+
+def test_what_was_measured_in_another_way_is_passed_over(part: FlowPart) -> None:
+    assert read_part(part.path, "opencv at 64") is None
+    assert list(read_parts(part.path.parent, "opencv at 64")) == []
+
+
+def test_a_part_that_is_torn_anywhere_is_passed_over(part: FlowPart) -> None:
+    data = part.path.read_bytes()
+    for length in (0, 4, 100, len(data) // 2, len(data) - 1):
+        part.path.write_bytes(data[:length])
+        assert read_part(part.path, METHOD) is None
+
+
+def test_parquet_that_is_not_ours_is_passed_over(tmp_path: Path) -> None:
+    pq.write_table(make_rows("a"), tmp_path / "part-0.parquet")
+    pq.write_table(make_rows("a").replace_schema_metadata({"pix2gif.method": METHOD}), tmp_path / "part-1.parquet")
+    (tmp_path / "part-2.parquet").write_text("no Parquet at all")
+    (tmp_path / "part-3.parquet").mkdir()
+    assert list(read_parts(tmp_path, METHOD)) == []
+
+
+@pytest.mark.parametrize("column", range(len(FLOW_SCHEMA)), ids=FLOW_SCHEMA.names)
+def test_a_flipped_bit_in_any_columns_pages_is_noticed_when_the_rows_are_read(part: FlowPart, column: int) -> None:
+    flip_in_column(part.path, column)
+    with pytest.raises(OSError, match="CRC"):
+        read_rows(part.path)
+
+
+@pytest.mark.parametrize("column", range(len(FLOW_SCHEMA)), ids=FLOW_SCHEMA.names)
+def test_a_part_with_a_flipped_bit_is_passed_over_and_so_measured_again(part: FlowPart, column: int) -> None:
+    flip_in_column(part.path, column)
+    assert read_part(part.path, METHOD) is None
+
+
+def flip_in_column(path: Path, column: int) -> None:
+    """Flip a bit in the last byte of a column's last page."""
+    chunk = pq.read_metadata(path).row_group(0).column(column)
+    first = chunk.dictionary_page_offset or chunk.data_page_offset
+    data = bytearray(path.read_bytes())
+    data[first + chunk.total_compressed_size - 1] ^= 1
+    path.write_bytes(data)
+
+
+def test_some_clips_of_a_part_can_be_kept_alone(part: FlowPart, tmp_path: Path) -> None:
+    kept = keep_only(part, {"bb", "c", "stranger"}, tmp_path / "other", METHOD)
+    assert [one.clip_key for one in kept.measurements] == ["bb", "c"]
+    assert read_part(kept.path, METHOD) == kept
+    assert read_rows(kept.path).equals(make_rows("bb", 2000))
+    assert read_rows(kept.path)["clip_key"].chunk(0).dictionary.to_pylist() == ["bb"]
+    assert read_part(part.path, METHOD) == part
+
+
+def test_keeping_every_clip_is_the_same_part(part: FlowPart, tmp_path: Path) -> None:
+    keys = {one.clip_key for one in part.measurements}
+    kept = keep_only(part, keys, tmp_path / "other", METHOD)
+    assert dataclasses.replace(kept, path=part.path) == part
+    assert kept.path.name == part.path.name
+    assert read_rows(kept.path).equals(read_rows(part.path))

@@ -1,0 +1,69 @@
+"""A terminal sees a bar, a log sees lines, and who asks for quiet sees nothing; all are timed."""
+
+import contextlib
+import os
+import pty
+import subprocess
+import sys
+import termios
+import time
+
+import pytest
+
+from curation.progress import Progress
+
+SHOW_A_STAGE = """
+from curation.progress import Progress
+with Progress().stage("probe", 3_000, "GIFs") as bar:
+    bar.update(1_000)
+    bar.update(2_000)
+"""
+
+
+def test_a_log_sees_a_line_when_a_stage_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress().stage("measure", 3_000, "pairs") as bar:
+        bar.update(1_000)
+        assert capsys.readouterr().err == ""  # The last line is not ten seconds ago.
+        bar.update(2_000)
+    out, err = capsys.readouterr()
+    assert err.startswith("measure: 3,000 of 3,000 pairs (100 %), ")
+    assert err.endswith(" left\n")
+    assert err.count("\n") == 1
+    assert "pairs/s" in err
+    assert out == ""
+
+
+@pytest.mark.parametrize(("quiet", "total"), [(True, 3), (False, 0)], ids=["quiet", "only timed"])
+def test_nothing_is_shown_where_nothing_was_asked_for(
+    capsys: pytest.CaptureFixture[str], quiet: bool, total: int
+) -> None:
+    progress = Progress(quiet=quiet)
+    with progress.stage("select", total, "pairs") as bar:
+        bar.update(3)
+    assert capsys.readouterr() == ("", "")
+    assert list(progress.seconds) == ["select"]
+
+
+def test_stages_are_timed_in_order_added_up_and_timed_when_they_fail() -> None:
+    progress = Progress(quiet=True)
+    for name in ("probe", "measure", "probe"):
+        with progress.stage(name):
+            time.sleep(0.02)
+    with pytest.raises(RuntimeError), progress.stage("export"):
+        raise RuntimeError
+    assert list(progress.seconds) == ["probe", "measure", "export"]
+    assert progress.seconds["probe"] >= 0.04 > 0.03 > progress.seconds["export"] >= 0
+
+
+def test_a_terminal_sees_a_bar() -> None:
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
+    subprocess.run([sys.executable, "-c", SHOW_A_STAGE], stderr=theirs, check=True)
+    os.close(theirs)
+    shown = b""
+    with os.fdopen(ours, "rb", buffering=0) as screen, contextlib.suppress(OSError):  # So a closed terminal reads.
+        while piece := screen.read(2**16):
+            shown += piece
+    first, *later = shown.decode().strip().split("\r")
+    assert first.startswith("probe   :   0%|")
+    assert any("100%|" in line and "3000/3000 [" in line and "GIFs/s" in line for line in later)

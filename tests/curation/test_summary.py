@@ -1,0 +1,55 @@
+"""The end of a run says what became of the rows, and where the data set is."""
+
+from pathlib import Path
+
+import pytest
+
+from curation.config import CurationConfig, RunOptions
+from curation.pipeline import curate
+from curation.progress import Progress
+from curation.summary import Summary
+from examples.draw_gifs import draw_folder
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A listing of three drawn GIFs, one of them twice, a still one and a page; an official list names one."""
+    listing = draw_folder(tmp_path_factory.mktemp("small"), num_gifs=3, seed=1)
+    (listing.parent / "splits").mkdir()
+    (listing.parent / "splits" / "test.txt").write_text("texture_000.gif\n")
+    return listing
+
+
+def run(small: Path, out: Path, **options: Path) -> Summary:
+    """Curate the small listing in this process."""
+    summary = curate(RunOptions(listing=small, out=out, workers=0, **options), CurationConfig(), Progress(quiet=True))
+    assert summary is not None
+    return summary
+
+
+def test_a_summary_tells_rows_pairs_splits_and_the_place(small: Path, tmp_path: Path) -> None:
+    summary = run(small, tmp_path / "out", splits=small.parent / "splits")
+    text = str(summary)
+    lines = text.splitlines()
+    assert lines[0] == "6 rows, 5 clips"
+    for name, count in (("kept", 3), ("merged", 1), ("still", 1), ("not_a_gif", 1)):
+        assert f"  {name:17}{count:>10,}" in lines
+    assert "undecodable" not in text
+    assert "  4 clips stand in no split list and went to train" in lines
+    assert any(line.endswith("20 samples of 2 clips in 1 shard") for line in lines)
+    assert any(line.startswith("  test") and line.endswith("10 samples of 1 clips in 1 shard") for line in lines)
+    num_pairs = sum(summary.curated.results[key].num_pairs for key in summary.curated.results)
+    assert summary.num_pairs_measured == num_pairs > 0
+    assert any(line.startswith(f"{num_pairs:,} pairs, ") and "30 kept, histogram" in line for line in lines)
+    assert " pairs/s while measuring" in text
+    assert lines[-1] == f"The data set is in {tmp_path / 'out'}; look at {tmp_path / 'out' / 'report.html'} first."
+
+
+def test_what_was_measured_before_is_told_and_has_no_speed(small: Path, tmp_path: Path) -> None:
+    run(small, tmp_path / "first")
+    summary = run(small, tmp_path / "second", flow=tmp_path / "first" / "flow")
+    assert (summary.num_reused, summary.num_pairs_measured) == (4, 0)
+    text = str(summary)
+    assert "  4 clips were measured before and not measured again" in text.splitlines()
+    assert "pairs/s" not in text
+    assert "split list" not in text
