@@ -18,6 +18,7 @@ from curation.decode import FrameDecoder, UndecodableError, start_times_ms
 from curation.errors import CurationError, SourceChangedError
 from curation.fetch import FetchError, TooManyBytesError, fetch_bytes
 from curation.flow_table import FlowPart, Measurement, write_part
+from curation.kernel import KERNEL, measure_all_pairs
 from curation.probe import MIN_FRAMES, ProbedClip, ProbeTask, probe_clips
 from shards.schema import FLOW_SCHEMA, Verdict
 
@@ -37,7 +38,7 @@ def method_digest(config: CurationConfig) -> str:
     method = {
         "resolution": config.resolution,
         "limits": [config.max_pixels, config.max_frames],
-        "kernel": "opencv-corners-once-1",
+        "kernel": KERNEL,
         "opencv": cv2.__version__,
         "pillow": PIL.__version__,
     }
@@ -133,7 +134,7 @@ def _decode_grey(decoder: FrameDecoder, most: int) -> tuple[list[NDArray[np.uint
 
 def _measure_rows(clip_key: str, grey: NDArray[np.uint8], starts_ms: NDArray[np.int32]) -> pa.Table:
     """Rows of the flow table for all pairs of one clip, ordered by source, then target."""
-    motion_px, tracked_fraction = flow.measure_all_pairs(grey)
+    motion_px, tracked_fraction = measure_all_pairs(grey)
     sources, targets = (index.astype(np.int32) for index in np.triu_indices(len(grey), k=1))
     keys = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(sources), np.int32)), [clip_key])
     gap_ms = starts_ms[targets] - starts_ms[sources]

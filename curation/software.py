@@ -5,13 +5,19 @@ from importlib import metadata
 
 from PIL import features
 
-_PACKAGES = ("pix2gif", "pillow", "opencv-python-headless", "numpy", "webdataset")
+_PACKAGES = ("pix2gif", "pillow", "opencv-python-headless", "numba", "numpy", "webdataset")
 _CODECS = ("libjpeg_turbo", "webp", "zlib")
 
 
 @functools.cache
 def software_versions() -> dict[str, str]:
     """Tell the versions of what decodes, measures, encodes and packs, by name."""
-    return {name: metadata.version(name) for name in _PACKAGES} | {
-        name: features.version(name) or "none" for name in _CODECS
-    }
+    codecs = {name: features.version(name) or "none" for name in _CODECS}
+    return {name: _version(name) for name in _PACKAGES} | codecs
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "none"

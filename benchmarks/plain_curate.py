@@ -1,0 +1,81 @@
+"""The baseline: what somebody writes by hand in an afternoon, against which the pipeline's speed is told.
+
+    python benchmarks/plain_curate.py LISTING OUT [PROCESSES]
+
+A pool of processes, a GIF each; Algorithm 1 as it stands over every pair, corners found anew for each; a plain draw
+of at most 10 pairs of motion 2 to 20; one tar a GIF. No balance, no accounts, no resume.
+"""
+
+import io
+import multiprocessing
+import os
+import random
+import sys
+import tarfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageSequence
+
+Job = tuple[Path, Path]
+
+
+def decode(path: Path) -> list[Image.Image]:
+    """Decode all frames, on white, at 256 x 256."""
+    frames = []
+    for page in ImageSequence.Iterator(Image.open(path)):
+        rgba = page.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        white.alpha_composite(rgba)
+        frames.append(white.convert("RGB").resize((256, 256), Image.Resampling.LANCZOS))
+    return frames
+
+
+def motion(source: np.ndarray, target: np.ndarray) -> float:
+    """Measure one pair, everything anew."""
+    corners = cv2.goodFeaturesToTrack(source, 100, 0.1, 7, blockSize=7)
+    if corners is None:
+        return 0.0
+    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 0.03)
+    moved, status, _ = cv2.calcOpticalFlowPyrLK(
+        source, target, corners, None, winSize=(15, 15), maxLevel=2, criteria=stop
+    )
+    lengths = np.linalg.norm((moved - corners)[status == 1], axis=-1)
+    lengths = lengths[lengths > 1]
+    return float(lengths.mean()) if len(lengths) else 0.0
+
+
+def curate(job: Job) -> int:
+    """Measure one GIF and write its tar; returns the pairs measured."""
+    path, tar_path = job
+    frames = decode(path)
+    grey = [cv2.cvtColor(np.asarray(frame), cv2.COLOR_RGB2GRAY) for frame in frames]
+    pairs = [(i, j, motion(grey[i], grey[j])) for i in range(len(grey)) for j in range(i + 1, len(grey))]
+    kept = [pair for pair in pairs if 2 <= pair[2] <= 20]
+    with tarfile.open(tar_path, "w") as tar:
+        for i, j, _ in random.sample(kept, min(10, len(kept))):
+            for role, frame in (("source", frames[i]), ("target", frames[j])):
+                picture = io.BytesIO()
+                frame.save(picture, "JPEG", quality=95)
+                member = tarfile.TarInfo(f"{path.stem}_{i}_{j}.{role}.jpg")
+                member.size = picture.tell()
+                picture.seek(0)
+                tar.addfile(member, picture)
+    return len(pairs)
+
+
+def main() -> None:
+    """Curate LISTING into OUT."""
+    listing, out = Path(sys.argv[1]), Path(sys.argv[2])
+    processes = int(sys.argv[3]) if len(sys.argv) > 3 else os.cpu_count()
+    out.mkdir(parents=True, exist_ok=True)
+    uris = dict.fromkeys(line.split("\t")[0] for line in listing.read_text().splitlines())
+    jobs = [(listing.parent / uri, out / f"{number:05d}.tar") for number, uri in enumerate(uris)]
+    cv2.setNumThreads(1)
+    with multiprocessing.Pool(processes) as pool:
+        print(sum(pool.imap_unordered(curate, jobs)), "pairs")
+
+
+if __name__ == "__main__":
+    main()
