@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
+from curation import kernel
 from curation.config import SOURCE_SIZE
 
 SHORTEST_DELAY_MS = 20
@@ -43,8 +44,8 @@ class Frame:
     """One composited picture of a clip."""
 
     index: int
-    rgb: Image.Image | None
-    """Mode RGB, at the run's resolution; None where it was not asked for."""
+    rgb: NDArray[np.uint8] | None
+    """[H, W, 3], at the run's resolution; None where it was not asked for."""
     duration_ms: int
     """How long it is shown."""
 
@@ -98,11 +99,12 @@ def composite_on_white(page: Image.Image) -> Image.Image:
     return white
 
 
-def resize(picture: Image.Image, resolution: int) -> Image.Image:
+def resize(picture: Image.Image, resolution: int) -> NDArray[np.uint8]:
     """Resize to a square of `resolution` (Lanczos, no crop, as the paper's own trainer does), or not at all."""
+    pixels = np.asarray(picture)
     if resolution == SOURCE_SIZE or picture.size == (resolution, resolution):
-        return picture
-    return picture.resize((resolution, resolution), Image.Resampling.LANCZOS)
+        return pixels
+    return kernel.resize(pixels, resolution)
 
 
 def start_times_ms(durations_ms: list[int]) -> NDArray[np.int32]:

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 import pyarrow as pa
+from PIL import Image
 
 from curation.catalog import Clip
 from curation.config import CurationConfig
@@ -96,7 +97,7 @@ def encode_frames(planned: PlannedClip, source: SourceClip, config: CurationConf
     for frame in FrameDecoder(data, config.resolution, wanted):
         if frame.rgb is not None:
             picture = io.BytesIO()
-            frame.rgb.save(picture, _PILLOW_NAMES[config.image_format], quality=config.quality)
+            Image.fromarray(frame.rgb).save(picture, _PILLOW_NAMES[config.image_format], quality=config.quality)
             pictures[frame.index] = picture.getvalue()
     if missing := wanted - pictures.keys():
         raise SourceChangedError(f"{source.path}: frame {min(missing)} was measured but is not there; measure it again")

@@ -1,14 +1,36 @@
-"""Which kernel measures all pairs of a clip: the compiled one, or the definition where there is no Numba."""
+"""The compiled code, where there is Numba; the definition by OpenCV and Pillow where there is none.
 
+Imported when first called: the driver of a run needs the name only, and compiled code takes half a second to load.
+"""
+
+import functools
 import importlib.util
+from types import ModuleType
 
-if importlib.util.find_spec("numba"):
-    from curation.lucas_kanade import measure_all_pairs
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
-    KERNEL = "lucas_kanade-1"
-else:
-    from curation.flow import measure_all_pairs
+_HAS_NUMBA = importlib.util.find_spec("numba") is not None
+KERNEL = "lucas_kanade-1" if _HAS_NUMBA else "opencv-1"
+"""Part of the name of how a flow table was measured."""
 
-    KERNEL = "opencv-1"
 
-__all__ = ["KERNEL", "measure_all_pairs"]
+def measure_all_pairs(grey: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Measure motion_px and tracked_fraction of every pair; see `curation.flow.measure_all_pairs`."""
+    measured: tuple[NDArray[np.float32], NDArray[np.float32]] = _flow_module().measure_all_pairs(grey)
+    return measured
+
+
+def resize(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Resize RGB pixels, uint8 [H, W, 3], to [side, side, 3] by Pillow's LANCZOS."""
+    if _HAS_NUMBA:
+        from curation import resample
+
+        return resample.resize(pixels, side)
+    return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS))
+
+
+@functools.cache
+def _flow_module() -> ModuleType:
+    return importlib.import_module("curation.lucas_kanade" if _HAS_NUMBA else "curation.flow")

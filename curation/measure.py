@@ -122,10 +122,11 @@ def _decode_grey(decoder: FrameDecoder, most: int) -> tuple[list[NDArray[np.uint
     first: NDArray[np.uint8] | None = None
     alike = True
     for frame in decoder:
-        rgb = np.asarray(frame.rgb)
-        first = rgb if first is None else first
-        alike = alike and np.array_equal(first, rgb)
-        grey.append(flow.to_grey(rgb))
+        if frame.rgb is None:
+            continue
+        first = frame.rgb if first is None else first
+        alike = alike and np.array_equal(first, frame.rgb)
+        grey.append(flow.to_grey(frame.rgb))
         durations_ms.append(frame.duration_ms)
         if len(grey) == most:
             break

@@ -1,9 +1,7 @@
 """The stages of a curation run in order: catalogue, probe, measure, select, export, manifest and report."""
 
-import collections
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from curation.accounts import judge
@@ -22,7 +20,6 @@ from curation.summary import Summary
 from curation.workspace import Workspace
 from curation.write_shards import write_shards
 from shards.manifest import Manifest, digest
-from shards.schema import SPLITS
 
 _CLIPS_PER_PROBE = 64
 _PAIRS_PER_PART = (1_000, 200_000)
@@ -216,9 +213,5 @@ def select(
     catalog: Catalog, measured: dict[str, Measurement], parts: Sequence[FlowPart], config: CurationConfig
 ) -> dict[str, Selection]:
     """Select each split's pairs from its usable clips."""
-    usable = collections.defaultdict(list)
-    for key, one in measured.items():
-        if one.verdict is None:
-            usable[catalog.clips[key].split].append(key)
-    paths: list[Path] = [part.path for part in parts]
-    return {split: select_pairs(paths, usable[split], config) for split in SPLITS if usable[split]}
+    usable = {key: catalog.clips[key].split for key, one in measured.items() if one.verdict is None}
+    return select_pairs([part.path for part in parts], usable, config)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from curation.config import CurationConfig
 from curation.flow_table import read_rows
 from curation.ranking import hash64, pair_ranks
+from shards.schema import SPLITS
 
 SELECTION_SCHEMA = pa.schema(
     [
@@ -54,39 +55,55 @@ def bin_edges(config: CurationConfig) -> tuple[int, ...]:
     return tuple(range(math.floor(config.min_motion), math.ceil(config.max_motion) + 1))
 
 
-def select_pairs(parts: Iterable[Path], clip_keys: Iterable[str], config: CurationConfig) -> Selection:
-    """Choose the pairs of one split: a function of their measurements, the thresholds and the seed alone.
+def select_pairs(parts: Iterable[Path], splits: dict[str, str], config: CurationConfig) -> dict[str, Selection]:
+    """Choose the pairs of each split: a function of the measurements, the thresholds and the seed alone.
 
-    Reads each part of the flow table twice, one at a time, and holds counts by clip and bin and the kept pairs.
+    `splits` tells the split of every clip that can be selected from. Reads each part of the flow table twice, one at
+    a time, and holds counts by clip and bin and the kept pairs.
     """
-    keys = sorted(clip_keys, key=lambda key: (hash64(config.seed, "order", key), key))
-    numbers = {key: number for number, key in enumerate(keys)}
-    num_bins = len(bin_edges(config)) - 1
-    in_range = np.zeros((len(keys), num_bins), dtype=np.int64)
-    quotas = np.zeros_like(in_range)
     paths = list(parts)
+    keys = sorted(splits, key=lambda key: (hash64(config.seed, "order", key), key))
+    numbers = {key: number for number, key in enumerate(keys)}
+    in_range, quotas = _count_bins(paths, numbers, config)
+    too_few = in_range.sum(axis=1) < config.min_pairs
+    quotas[too_few] = 0
+    available = np.where(too_few[:, None], 0, in_range)
+    members = {
+        split: np.array([number for key, number in numbers.items() if splits[key] == split])
+        for split in SPLITS
+        if split in splits.values()
+    }
+    for clips in members.values():
+        quotas[clips] = flatten_histogram(quotas[clips], available[clips])
+    chosen: dict[str, list[pa.Table]] = {split: [SELECTION_SCHEMA.empty_table()] for split in members}
+    for path in paths:
+        for key, rows in _clips_in_range(path, numbers, config):
+            if quotas[numbers[key]].any():
+                chosen[splits[key]].append(_choose(key, rows, quotas[numbers[key]], config))
+    order = [(name, "ascending") for name in ("clip_key", "source_index", "target_index")]
+    return {
+        split: Selection(
+            pairs=pa.concat_tables(chosen[split]).sort_by(order),
+            num_in_range={keys[number]: int(in_range[number].sum()) for number in clips},
+            in_range_histogram=tuple(in_range[clips].sum(axis=0).tolist()),
+            kept_histogram=tuple(quotas[clips].sum(axis=0).tolist()),
+        )
+        for split, clips in members.items()
+    }
+
+
+def _count_bins(paths: Iterable[Path], numbers: dict[str, int], config: CurationConfig) -> tuple[Counts, Counts]:
+    """Count by clip and bin, int64 [clips, bins]: the pairs in range, and those that a plain draw takes of them."""
+    num_bins = len(bin_edges(config)) - 1
+    in_range = np.zeros((len(numbers), num_bins), dtype=np.int64)
+    drawn = np.zeros_like(in_range)
     for path in paths:
         for key, rows in _clips_in_range(path, numbers, config):
             bins = _bins_of(rows, config)
+            first = np.argsort(_ranks_of(key, rows, config), kind="stable")[: config.pairs_per_gif]
             in_range[numbers[key]] = np.bincount(bins, minlength=num_bins)
-            drawn = bins[np.argsort(_ranks_of(key, rows, config))[: config.pairs_per_gif]]
-            quotas[numbers[key]] = np.bincount(drawn, minlength=num_bins)
-    too_few = in_range.sum(axis=1) < config.min_pairs
-    quotas[too_few] = 0
-    quotas = flatten_histogram(quotas, np.where(too_few[:, None], 0, in_range))
-    chosen = [
-        _choose(key, rows, quotas[numbers[key]], config)
-        for path in paths
-        for key, rows in _clips_in_range(path, numbers, config)
-        if quotas[numbers[key]].any()
-    ]
-    pairs = pa.concat_tables([SELECTION_SCHEMA.empty_table(), *chosen])
-    return Selection(
-        pairs=pairs.sort_by([(name, "ascending") for name in ("clip_key", "source_index", "target_index")]),
-        num_in_range={key: int(in_range[number].sum()) for key, number in numbers.items()},
-        in_range_histogram=tuple(in_range.sum(axis=0).tolist()),
-        kept_histogram=tuple(quotas.sum(axis=0).tolist()),
-    )
+            drawn[numbers[key]] = np.bincount(bins[first], minlength=num_bins)
+    return in_range, drawn
 
 
 def flatten_histogram(quotas: Counts, available: Counts) -> Counts:
