@@ -4,8 +4,6 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from webdataset.writer import TarWriter
-
 from shards.atomic import write_atomically
 from shards.manifest import ShardEntry
 from shards.schema import Sample
@@ -22,6 +20,9 @@ def write_shard(path: Path, samples: Iterable[Sample]) -> ShardEntry:
     Owner, mode and modification time are fixed. The file appears under its name only when it is whole.
     Returns its line of the manifest.
     """
+    # Imported here, as it brings torch along where that is installed, and most who import this module write no shard.
+    from webdataset.writer import TarWriter
+
     num_samples = 0
     with write_atomically(path) as temporary:
         with (
