@@ -2,9 +2,6 @@
 
 from pathlib import Path
 
-import requests
-import urllib3
-
 TIMEOUT_S = 30.0
 USER_AGENT = "pix2gif-curate"
 _CHUNK = 2**16
@@ -40,6 +37,10 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
 
 
 def _fetch_url(url: str, max_bytes: int) -> bytes:
+    # Imported here: most runs fetch nothing, and it costs every worker a tenth of a second.
+    import requests
+    import urllib3
+
     try:
         with requests.get(url, timeout=TIMEOUT_S, stream=True, headers={"User-Agent": USER_AGENT}) as response:
             if response.status_code != requests.codes.ok:
