@@ -17,10 +17,11 @@ import typer
 from curation.config import CurationConfig, RunOptions, read_config_file
 from curation.errors import CurationError
 from shards.errors import DatasetError
+from training.errors import TrainingError
 
 app = typer.Typer(
     name="pix2gif",
-    help="Make data sets of GIF frame pairs with measured motion, and prove them.",
+    help="Make data sets of GIF frame pairs with measured motion, prove them, and train Pix2Gif on them.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -209,6 +210,104 @@ def flow(
 
 
 @app.command()
+def train(
+    shards: Annotated[
+        str, typer.Argument(help="A finished data set, or a latent cache: a folder, http(s):// or s3://.")
+    ],
+    out: Annotated[Path, typer.Option(help="The run's folder: checkpoints, metrics, GIFs, the model at the end.")],
+    preset: Annotated[
+        str, typer.Option(help="paper, card24 (one card of 24 GB) or tiny (CPU, random weights).")
+    ] = "paper",
+    config: Annotated[
+        Path | None, typer.Option(help="A TOML file with any field of the training config. Options win over it.")
+    ] = None,
+    resume: Annotated[str, typer.Option(help="latest, none, or the path of a checkpoint.")] = "latest",
+    variant: Annotated[
+        str | None, typer.Option(help="base, motion-embed, warp, warp-add, warp-concat or full (the preset's).")
+    ] = None,
+    pretrained: Annotated[
+        str | None, typer.Option(help="Folder or hub name of the Stable Diffusion 1.x to begin from.")
+    ] = None,
+    autoencoder: Annotated[str | None, typer.Option(help="Folder or hub name of another autoencoder.")] = None,
+    perceptual_weights: Annotated[str | None, typer.Option(help="VGG19's weights: a file, folder or hub name.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Optimizer steps.")] = None,
+    global_batch: Annotated[int | None, typer.Option(help="Samples of a step over all processes.")] = None,
+    micro_batch: Annotated[int | None, typer.Option(help="Samples that a process takes at once.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of AdamW, after the warm-up.")] = None,
+    warmup_steps: Annotated[int | None, typer.Option(help="Steps of linear warm-up.")] = None,
+    max_grad_norm: Annotated[float | None, typer.Option(help="Scale larger gradients down to this norm.")] = None,
+    snr_gamma: Annotated[float | None, typer.Option(help="Weight timesteps by min(SNR, gamma) / SNR.")] = None,
+    precision: Annotated[str | None, typer.Option(help="bf16, fp16 or no.")] = None,
+    gradient_checkpointing: Annotated[
+        bool | None, typer.Option("--gradient-checkpointing", help="Half the memory for a third more time.")
+    ] = None,
+    compile_: Annotated[bool | None, typer.Option("--compile", help="Compile the U-Net.")] = None,
+    num_workers: Annotated[int | None, typer.Option(help="Processes that read for each rank.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the order, the noise, every draw.")] = None,
+    checkpoint_every: Annotated[int | None, typer.Option(help="Steps from one checkpoint to the next.")] = None,
+    validate_every: Annotated[int | None, typer.Option(help="Steps between validation GIFs; 0 for none.")] = None,
+) -> None:
+    """Train Pix2Gif on shards. The same command goes on where it was stopped; SIGTERM and SIGUSR1 stop it politely.
+
+    Several GPUs: torchrun --nproc-per-node 8 --no-python pix2gif train shards/ --out run/
+
+    Example: pix2gif train shards/ --preset tiny --out run/
+    """
+    given = {name.rstrip("_"): value for name, value in locals().items() if value is not None}
+    with _sentences_for_users():
+        from training.config import resolve_config
+
+        for name in ("shards", "out", "preset", "config", "resume"):
+            given.pop(name, None)
+        resolved = resolve_config(preset, config, given)
+        with _sentences_of_training():
+            from training.trainer import Trainer
+
+            trainer = Trainer(resolved, shards, out, resume=resume)
+            state = trainer.train()
+        if trainer.is_main:
+            processes = f"{trainer.num_processes} process{'es' if trainer.num_processes > 1 else ''}"
+            typer.echo(f"Step {state.step} of {resolved.max_steps} on {processes}; the run is in {out}.")
+
+
+@app.command()
+def encode(
+    shards: Annotated[Path, typer.Argument(help="A finished data set.")],
+    out: Annotated[Path, typer.Option(help="The folder that becomes the latent cache.")],
+    preset: Annotated[str, typer.Option(help="The training preset whose autoencoder encodes.")] = "paper",
+    config: Annotated[Path | None, typer.Option(help="A TOML file, as of `pix2gif train`.")] = None,
+    pretrained: Annotated[str | None, typer.Option(help="As of `pix2gif train`.")] = None,
+    autoencoder: Annotated[str | None, typer.Option(help="As of `pix2gif train`.")] = None,
+    batch: Annotated[int, typer.Option(help="Samples that are encoded at once.")] = 16,
+    workers: Annotated[int, typer.Option(help="Ray workers; 0 works in this process.")] = 0,
+) -> None:
+    """Encode a data set's pictures once, so that training reads latents: `pix2gif train LATENTS` takes either.
+
+    Example: pix2gif encode shards/ --preset tiny --out latents/
+    """
+    named = {"pretrained": pretrained, "autoencoder": autoencoder}
+    with _sentences_for_users():
+        from curation.cluster import start_workers
+        from curation.progress import Progress
+        from shards.manifest import read_manifest
+        from training.config import resolve_config
+
+        resolved = resolve_config(preset, config, {name: value for name, value in named.items() if value is not None})
+        total = sum(entry.num_samples for entry in read_manifest(shards).splits.values())
+        with (
+            _sentences_of_training(),
+            start_workers(workers) as pool,
+            Progress().stage("encode", total, "pairs") as bar,
+        ):
+            from training.encode import encode_dataset
+
+            latents = encode_dataset(
+                shards.absolute(), out.absolute(), resolved, pool.map, batch=batch, done=bar.update
+            )
+        typer.echo(f"The latents of {total:,} pairs are in {out}{'' if latents else ' already, finished'}.")
+
+
+@app.command()
 def verify(
     out: Annotated[Path, typer.Argument(help="A folder that `pix2gif curate` finished.")],
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
@@ -227,7 +326,7 @@ def _sentences_for_users() -> Iterator[None]:
     """Turn what the user must act on into one sentence and exit status 1; let bugs raise."""
     try:
         yield
-    except (CurationError, DatasetError) as error:
+    except (CurationError, DatasetError, TrainingError) as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from None
     except OSError as error:
@@ -247,6 +346,18 @@ def _sentences_for_users() -> Iterator[None]:
             err=True,
         )
         raise typer.Exit(1) from None
+
+
+@contextlib.contextmanager
+def _sentences_of_training() -> Iterator[None]:
+    """Turn what training raises at the user into sentences; apart, as its rooms bring torch along."""
+    from training.data.errors import DataError
+    from training.model.errors import ModelError
+
+    try:
+        yield
+    except (DataError, ModelError) as error:
+        raise TrainingError(str(error)) from error
 
 
 def _interrupt(signum: int, frame: object) -> None:

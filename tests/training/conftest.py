@@ -1,0 +1,64 @@
+"""Fixtures of training: small drawn shards, and how a run is started."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from curation.config import CurationConfig, RunOptions
+from curation.pipeline import curate
+from curation.progress import Progress
+from training.config import TrainingConfig, tiny
+
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Leave the machine's other cores to the tests beside this one; and sums in one order."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def small_shards(listing: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The drawn GIFs at 128 x 128: 110 samples to train on, 10 to validate on, in shards of 40."""
+    out = tmp_path_factory.mktemp("small") / "shards"
+    config = CurationConfig(resolution=128, samples_per_shard=40)
+    curate(RunOptions(listing=listing, out=out, workers=0), config, Progress(quiet=True))
+    return out
+
+
+@pytest.fixture
+def quick() -> Callable[..., TrainingConfig]:
+    """Make a config of the tiny preset without validation and checkpoints on the way."""
+
+    def make(**fields: Any) -> TrainingConfig:
+        return dataclasses.replace(tiny(), **{"validate_every": 0, "checkpoint_every": 1000, **fields})
+
+    return make
+
+
+def start(*words: object, processes: int = 1, **options: Any) -> "subprocess.Popen[str]":
+    """Start `pix2gif` alone, or under torchrun with several processes, each on one thread."""
+    command = [str(BIN / "pix2gif")]
+    if processes > 1:
+        torchrun = [str(BIN / "torchrun"), "--standalone", "--nproc-per-node", str(processes), "--no-python"]
+        command = [*torchrun, *command]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": f"{BIN}:{os.environ['PATH']}"}
+    return subprocess.Popen(
+        [*command, *map(str, words)],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
+    )  # fmt: skip
+
+
+def run(*words: object, processes: int = 1) -> "subprocess.CompletedProcess[str]":
+    """Run `pix2gif` to its end."""
+    process = start(*words, processes=processes)
+    out, errors = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(words, process.returncode, out, errors)

@@ -1,0 +1,95 @@
+"""Offsets are those of the tar; a kept index is used, made by one for all, and never trusted against the shard."""
+
+import os
+import subprocess
+import sys
+import tarfile
+
+import numpy as np
+import pytest
+
+from shards.manifest import read_manifest
+from tests.training.data.material import batches, cut, same
+from training.data.cache import ShardFiles
+from training.data.index import load_index
+from training.data.storage import OpenFile, open_storage
+
+
+@pytest.fixture
+def shard(uneven):
+    """Files, entry and path of the fourth shard."""
+    entry = read_manifest(uneven).splits["train"].shards[3]
+    return ShardFiles(storage=open_storage(str(uneven)), split="train"), entry, uneven / "train" / entry.name
+
+
+def test_the_index_tells_where_tarfile_finds_the_members(shard, tmp_path):
+    files, entry, path = shard
+    with tarfile.open(path) as tar:
+        expected = np.array([(member.offset_data, member.size) for member in tar]).reshape(-1, 6)
+    made = load_index(files, entry, OpenFile(path), tmp_path)
+    kept = load_index(files, entry, OpenFile(os.devnull), tmp_path)
+    assert made.problem is None
+    assert np.array_equal(made.extents, expected)
+    assert np.array_equal(kept.extents, expected)
+
+
+@pytest.mark.parametrize("damage", ["cut", "too few", "beyond the end", "no array"])
+def test_a_kept_index_that_cannot_be_the_shards_is_made_anew(shard, tmp_path, damage):
+    files, entry, path = shard
+    sound = load_index(files, entry, OpenFile(path), tmp_path).extents
+    kept = tmp_path / f"{entry.sha256}.npy"
+    if damage == "cut":
+        kept.write_bytes(kept.read_bytes()[:-100])
+    elif damage == "too few":
+        np.save(kept, sound[:-1])
+    elif damage == "beyond the end":
+        np.save(kept, sound + np.uint32(entry.num_bytes))
+    else:
+        kept.write_text("{}")
+    assert np.array_equal(load_index(files, entry, OpenFile(path), tmp_path).extents, sound)
+    assert np.array_equal(np.load(kept), sound)
+
+
+@pytest.mark.parametrize("shift", ["rows", "bytes"])
+def test_an_index_of_other_places_is_found_out(uneven, tmp_path, shift):
+    cache = tmp_path / "cache"
+    expected = batches(uneven, 14, cache=cache)
+    for kept in (cache / "index").glob("*.npy"):
+        extents = np.load(kept)
+        # Whole samples of the same shard, or offsets that are a little off.
+        np.save(kept, extents + np.uint32([8, 0] * 3) if shift == "bytes" else extents[:1].repeat(len(extents), axis=0))
+    found = batches(uneven, 14, cache=cache)
+    assert all(same(a, b) for a, b in zip(expected, found, strict=True))
+
+
+def test_a_shard_that_was_made_anew_has_another_index(dataset, uneven, tmp_path):
+    cache = tmp_path / "cache"
+    batches(uneven, 14, cache=cache)
+    other = cut(dataset, tmp_path / "other", (30, 1, 17, 42, 20))
+    expected = batches(other, 14)
+    found = batches(other, 14, cache=cache)
+    assert all(same(a, b) for a, b in zip(expected, found, strict=True))
+
+
+def test_a_data_set_and_a_home_that_cannot_be_written_do(uneven, tmp_path, monkeypatch):
+    blocked = tmp_path / "a file"
+    blocked.touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
+    before = sorted((path, path.stat().st_mtime_ns) for path in uneven.rglob("*"))
+    assert len(batches(uneven, 3, num_workers=1)) == 6
+    assert sorted((path, path.stat().st_mtime_ns) for path in uneven.rglob("*")) == before
+
+
+def test_several_processes_at_once_make_each_index_once(uneven, tmp_path):
+    code = (
+        "import sys, training.data.index as index\n"
+        "from tests.training.data.material import batches\n"
+        "made, make = [], index.make_index\n"
+        "index.make_index = lambda *args: (made.append(1), make(*args))[1]\n"
+        f"batches({str(uneven)!r}, 14, cache=__import__('pathlib').Path({str(tmp_path)!r}))\n"
+        "print(len(made))\n"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    counts = [int(process.communicate()[0]) for process in processes]
+    assert sum(counts) == 5
+    assert len(list((tmp_path / "index").glob("*.npy"))) == 5

@@ -1,0 +1,132 @@
+"""A latent cache reads back as it was written, in the order that the pictures have."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from shards.schema import MANIFEST
+from tests.training.data.material import batches, copy, keys, latent_row, same, serve, write_latents
+from training.data import BatchStream, DataError, LatentBatch
+from training.data.latents import (
+    LATENTS_MANIFEST,
+    read_latent_manifest,
+    read_latent_shard,
+    write_latent_manifest,
+    write_latent_shard,
+)
+
+from .material import config
+
+
+@pytest.mark.parametrize("has_flips", [True, False])
+def test_rows_read_back_as_they_were_written(tmp_path, has_flips):
+    rows = [latent_row(f"clip_{number}", number, has_flips=has_flips) for number in range(5)]
+    entry = write_latent_shard(tmp_path / "00000.arrow", rows)
+    assert entry.num_samples == 5
+    for written, found in zip(rows, read_latent_shard(tmp_path / "00000.arrow", entry), strict=True):
+        np.testing.assert_equal(dataclasses.asdict(found), dataclasses.asdict(written))
+
+
+def test_equal_rows_are_equal_bytes(tmp_path):
+    rows = [latent_row("clip", 1)]
+    assert write_latent_shard(tmp_path / "a", rows).sha256 == write_latent_shard(tmp_path / "b", rows).sha256
+
+
+def test_the_manifest_reads_back(latents, tmp_path):
+    manifest = read_latent_manifest(latents)
+    write_latent_manifest(tmp_path, manifest)
+    assert read_latent_manifest(tmp_path) == manifest
+
+
+@pytest.mark.parametrize("change", ["type", "shape", "flips", "nothing"])
+def test_rows_that_do_not_belong_together_are_refused(tmp_path, change):
+    rows = [latent_row("a", 1), latent_row("b", 2)]
+    if change == "type":
+        rows[1] = dataclasses.replace(rows[1], token_ids=rows[1].token_ids.astype(np.int64))
+    elif change == "shape":
+        plain = dataclasses.replace(rows[1].plain, target_mean=rows[1].plain.target_mean[:, :4])
+        rows[1] = dataclasses.replace(rows[1], plain=plain)
+    elif change == "flips":
+        rows[1] = dataclasses.replace(rows[1], flipped=None)
+    with pytest.raises(ValueError, match=r"\w"):
+        write_latent_shard(tmp_path / "x.arrow", rows if change != "nothing" else [])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_latents_come_in_the_order_of_the_pictures_with_the_same_flips(latents, uneven, workers):
+    of_latents, of_pictures = batches(latents, 15, num_workers=workers), batches(uneven, 15)
+    assert keys(of_latents) == keys(of_pictures)
+    for a, b in zip(of_latents, of_pictures, strict=True):
+        assert isinstance(a, LatentBatch)
+        assert torch.equal(a.positions, b.positions)
+        assert torch.equal(a.flipped, b.flipped)
+
+
+def test_a_batch_holds_the_rows_mirrored_where_it_says_so(latents):
+    shards = read_latent_manifest(latents).splits["train"].shards
+    rows = {row.key: row for shard in shards for row in read_latent_shard(latents / "train" / shard.name, shard)}
+    (batch, *_) = batches(latents, 1)
+    assert batch.source_mode.shape == (4, 4, 8, 8)
+    assert batch.source_mode.dtype == torch.float16
+    assert batch.token_ids.dtype == torch.int64
+    assert 0 < batch.flipped.sum() < 4
+    for number, key in enumerate(batch.keys):
+        pair = rows[key].flipped if batch.flipped[number] else rows[key].plain
+        for name in ("source_mode", "target_mean", "target_logvar"):
+            assert np.array_equal(getattr(batch, name)[number].numpy(), getattr(pair, name))
+        assert np.array_equal(batch.token_ids[number].numpy(), rows[key].token_ids)
+        assert batch.motion_px[number] == rows[key].motion_px
+        assert batch.captions[number] == rows[key].caption
+    assert BatchStream(config(latents)).kind == "latents"
+
+
+def test_latents_without_flips_are_read_without_flip_only(uneven, tmp_path):
+    folder = write_latents(uneven, tmp_path / "latents", has_flips=False)
+    with pytest.raises(DataError, match="holds no flipped latents"):
+        batches(folder, 1)
+    assert not any(batch.flipped.any() for batch in batches(folder, 4, flip=False))
+
+
+def test_remote_latents_are_read_through_a_cache(latents, tmp_path):
+    with serve(latents) as host:
+        with pytest.raises(DataError, match="tell a folder to cache them in"):
+            batches(host.url, 1)
+        found = batches(host.url, 14, cache=tmp_path, num_workers=1)
+    assert all(same(a, b) for a, b in zip(found, batches(latents, 14), strict=True))
+
+
+def test_a_damaged_file_is_named_or_skipped(latents, tmp_path):
+    folder = copy(latents, tmp_path / "damaged")
+    path = folder / "train" / "00002.arrow"
+    path.write_bytes(bytes(path.stat().st_size))
+    with pytest.raises(DataError, match=r"00002.arrow: cannot be read as latents"):
+        batches(folder, 14)
+    found = batches(folder, 1, on_damage="skip", global_batch=110, micro_batch=110)
+    assert found[0].num_skipped >= 17
+
+
+def test_other_latents_are_refused(latents, tmp_path):
+    folder = copy(latents, tmp_path / "other")
+    with pytest.raises(DataError, match="made at 64 x 64 pixels, but 256 x 256 are expected"):
+        batches(folder, 1, resolution=256)
+    manifest = read_latent_manifest(folder)
+    write_latent_manifest(folder, dataclasses.replace(manifest, schema_version=9))
+    with pytest.raises(DataError, match="schema_version 9, this software reads 1"):
+        batches(folder, 1)
+    (folder / LATENTS_MANIFEST).write_text("{")
+    with pytest.raises(DataError, match="not a manifest of latents"):
+        batches(folder, 1)
+    (folder / LATENTS_MANIFEST).unlink()
+    with pytest.raises(DataError, match=f"no {MANIFEST}"):
+        batches(folder, 1)
+    shutil.copy(latents / LATENTS_MANIFEST, folder)
+    path = folder / "train" / "00001.arrow"
+    data = bytearray(path.read_bytes())
+    data[5000] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"00001.arrow: not the bytes that the manifest tells"):
+        batches(folder, 1, verify="full")

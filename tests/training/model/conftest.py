@@ -1,0 +1,70 @@
+"""Small models with random weights, and one thread: the tests run beside others."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+from training.model.config import ModelConfig
+from training.model.factory import Components, build_random
+from training.model.perceptual import PerceptualLoss
+from training.model.pix2gif import Pix2Gif, Prediction
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What one pass takes: B = 2 samples, latents of 16 x 16, text embeddings 32 wide."""
+
+    noisy: Tensor
+    timesteps: Tensor
+    source_latent: Tensor
+    text_embeds: Tensor
+    motion: Tensor
+
+    def predict(self, model: Pix2Gif) -> Prediction:
+        return model.predict(self.noisy, self.timesteps, self.source_latent, self.text_embeds, self.motion)
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def inputs() -> Inputs:
+    generator = torch.Generator().manual_seed(0)
+    return Inputs(
+        noisy=torch.randn(2, 4, 16, 16, generator=generator),
+        timesteps=torch.tensor([10, 700]),
+        source_latent=torch.randn(2, 4, 16, 16, generator=generator) * 5,
+        text_embeds=torch.randn(2, 77, 32, generator=generator),
+        motion=torch.tensor([3.0, 17.9]),
+    )
+
+
+@pytest.fixture
+def build() -> Callable[..., Components]:
+    """Build tiny components of a variant, with the fields of ModelConfig that are named."""
+
+    def build_tiny(variant: str = "full", **fields: object) -> Components:
+        return build_random(ModelConfig(variant=variant, **fields), "tiny")
+
+    return build_tiny
+
+
+@pytest.fixture(scope="session")
+def perceptual() -> PerceptualLoss:
+    return PerceptualLoss.random(seed=1)
+
+
+def set_at_random(module: torch.nn.Module, seed: int = 5, scale: float = 0.2) -> None:
+    """Fill a module's parameters at random, the zeros of step 0 too: a model in the midst of training."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)

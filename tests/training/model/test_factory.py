@@ -1,0 +1,105 @@
+import shutil
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+
+from training.model.config import ModelConfig
+from training.model.errors import ModelError
+from training.model.factory import build_from_stable_diffusion, build_random, make_pipeline
+
+
+@pytest.fixture(scope="module")
+def stable_diffusion(tmp_path_factory):
+    """A checkpoint of Stable Diffusion 1.x in diffusers' form, of small size: a U-Net of 4 channels and the rest."""
+    parts = build_random(ModelConfig(variant="base"), "tiny", seed=7)
+    folder = tmp_path_factory.mktemp("sd")
+    torch.manual_seed(7)
+    unet = UNet2DConditionModel.from_config({**parts.model.unet.config, "in_channels": 4})
+    unet.save_pretrained(folder / "unet")
+    parts.vae.save_pretrained(folder / "vae")
+    parts.text_encoder.save_pretrained(folder / "text_encoder")
+    parts.tokenizer.save_pretrained(folder / "tokenizer")
+    parts.scheduler.save_pretrained(folder / "scheduler")
+    return folder
+
+
+def equal(one, other):
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_checkpoint_becomes_a_model_at_step_0(stable_diffusion, inputs):
+    parts = build_from_stable_diffusion(stable_diffusion, ModelConfig())
+    plain = UNet2DConditionModel.from_pretrained(stable_diffusion / "unet")
+    with torch.no_grad():
+        expected = plain(inputs.noisy, inputs.timesteps, inputs.text_embeds).sample
+        got = inputs.predict(parts.model.eval()).noise
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-5)
+    assert torch.equal(parts.model.unet.conv_in.bias, plain.conv_in.bias)
+    assert isinstance(parts.scheduler, DDPMScheduler)
+    assert not any(p.requires_grad for part in (parts.vae, parts.text_encoder) for p in part.parameters())
+    assert all(p.requires_grad and p.dtype == torch.float32 for p in parts.model.parameters())
+
+
+def test_another_autoencoder_can_be_named(stable_diffusion, tmp_path):
+    torch.manual_seed(8)
+    other = AutoencoderKL.from_config(AutoencoderKL.load_config(stable_diffusion / "vae"))
+    other.save_pretrained(tmp_path)
+    assert equal(build_from_stable_diffusion(stable_diffusion, ModelConfig(), vae=str(tmp_path)).vae, other)
+    assert not equal(build_from_stable_diffusion(stable_diffusion, ModelConfig()).vae, other)
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "tokenizer", "scheduler"])
+def test_where_a_part_is_missing_a_sentence_says_which(stable_diffusion, tmp_path, part):
+    for folder in stable_diffusion.iterdir():
+        if folder.name != part:
+            (tmp_path / folder.name).symlink_to(folder)
+    with pytest.raises(ModelError, match=rf"^No .* can be loaded from {tmp_path}/{part}: .*\.$"):
+        build_from_stable_diffusion(tmp_path, ModelConfig())
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_torn_weights_are_refused(stable_diffusion, tmp_path, part):
+    shutil.copytree(stable_diffusion, tmp_path / "sd")
+    for weights in (tmp_path / "sd" / part).glob("*.safetensors"):
+        weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ModelError, match=rf"can be loaded from {tmp_path}/sd/{part}"):
+        build_from_stable_diffusion(tmp_path / "sd", ModelConfig())
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(ModelError, match="can be loaded from"):
+        build_from_stable_diffusion(tmp_path / "nowhere", ModelConfig())
+
+
+def test_a_model_that_predicts_velocity_is_refused(stable_diffusion, tmp_path):
+    for folder in stable_diffusion.iterdir():
+        if folder.name != "scheduler":
+            (tmp_path / folder.name).symlink_to(folder)
+    DDPMScheduler(prediction_type="v_prediction").save_pretrained(tmp_path / "scheduler")
+    with pytest.raises(ModelError, match="predicts v_prediction"):
+        build_from_stable_diffusion(tmp_path, ModelConfig())
+
+
+def test_a_seed_gives_its_weights_and_leaves_torchs_generator_alone():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    one, same, other = (build_random(ModelConfig(), "tiny", seed=seed).model for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert equal(one, same)
+    assert not equal(one, other)
+
+
+def test_the_schedule_is_stable_diffusions():
+    config = build_random(ModelConfig(), "tiny").scheduler.config
+    assert (config.beta_start, config.beta_end, config.beta_schedule) == (0.00085, 0.012, "scaled_linear")
+    assert config.prediction_type == "epsilon"
+
+
+def test_the_pipeline_shares_its_weights_and_samples_with_euler_ancestral():
+    parts = build_random(ModelConfig(), "tiny")
+    pipeline = make_pipeline(parts)
+    assert type(pipeline.scheduler).__name__ == "EulerAncestralDiscreteScheduler"
+    assert pipeline.unet is parts.model.unet
+    torch.testing.assert_close(pipeline.scheduler.alphas_cumprod, parts.scheduler.alphas_cumprod)

@@ -1,0 +1,37 @@
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from training.model.errors import ModelError
+from training.model.loading import load_weights
+from training.model.motion import MotionEmbedding
+
+
+@pytest.fixture
+def folder(tmp_path):
+    MotionEmbedding(num_motions=20, width=8, init="normal").save_pretrained(tmp_path / "part")
+    return tmp_path
+
+
+def test_whole_weights_load(folder):
+    loaded = load_weights(MotionEmbedding.from_pretrained, "embedding", folder, subfolder="part")
+    saved = load_file(folder / "part" / "diffusion_pytorch_model.safetensors")
+    assert torch.equal(loaded.embedding.weight, saved["embedding.weight"])
+
+
+def test_missing_weights_are_not_made_up(folder):
+    """diffusers and transformers fill in random ones, and only log it."""
+    save_file({"other": torch.zeros(1)}, folder / "part" / "diffusion_pytorch_model.safetensors")
+    with pytest.raises(ModelError, match=r"^The embedding in .*/part is not whole: embedding\.weight is missing"):
+        load_weights(MotionEmbedding.from_pretrained, "embedding", folder / "part")
+
+
+def test_weights_of_another_shape_are_refused(folder):
+    save_file({"embedding.weight": torch.zeros(3, 8)}, folder / "part" / "diffusion_pytorch_model.safetensors")
+    with pytest.raises(ModelError, match="No embedding can be loaded"):
+        load_weights(MotionEmbedding.from_pretrained, "embedding", folder / "part")
+
+
+def test_nothing_there_is_one_sentence(tmp_path):
+    with pytest.raises(ModelError, match=r"^No embedding can be loaded from .*/part: .*\.$"):
+        load_weights(MotionEmbedding.from_pretrained, "embedding", tmp_path, subfolder="part")

@@ -1,0 +1,72 @@
+import pytest
+import torch
+from diffusers import DDPMScheduler
+
+from training.model.losses import diffusion_loss, drop_conditions, snr_weights, total_loss
+
+
+@pytest.mark.parametrize(
+    ("draw", "drops_text", "drops_image"),
+    [
+        (0.0, True, False),
+        (0.0499, True, False),
+        (0.05, True, True),
+        (0.0999, True, True),
+        (0.1, False, True),
+        (0.1499, False, True),
+        (0.1501, False, False),
+        (0.9999, False, False),
+    ],
+)
+def test_each_case_of_dropping(draw, drops_text, drops_image):
+    text, null, source = torch.randn(1, 77, 8), torch.randn(1, 77, 8), torch.randn(1, 4, 8, 8)
+    got = drop_conditions(torch.tensor([draw]), text, null, source)
+    assert torch.equal(got.text_embeds, null if drops_text else text)
+    assert torch.equal(got.source_latent, torch.zeros_like(source) if drops_image else source)
+
+
+def test_rows_are_dropped_one_by_one():
+    text, null, source = torch.randn(4, 77, 8), torch.randn(1, 77, 8), torch.randn(4, 4, 8, 8)
+    got = drop_conditions(torch.tensor([0.01, 0.07, 0.12, 0.5]), text, null, source)
+    assert torch.equal(got.text_embeds, torch.cat([null, null, text[2:]]))
+    zeros = torch.zeros_like(source[:1])
+    assert torch.equal(got.source_latent, torch.cat([source[:1], zeros, zeros, source[3:]]))
+
+
+def test_shares_over_many_draws():
+    draw = torch.rand(40_000, generator=torch.Generator().manual_seed(0))
+    got = drop_conditions(draw, torch.ones(40_000, 1, 1), torch.zeros(1, 1, 1), torch.ones(40_000, 1, 1, 1))
+    no_text, no_image = got.text_embeds.flatten() == 0, got.source_latent.flatten() == 0
+    for share in (no_text & ~no_image, no_text & no_image, ~no_text & no_image):
+        assert abs(share.float().mean().item() - 0.05) < 0.005
+
+
+def test_the_diffusion_loss_is_a_mean_for_each_sample():
+    noise = torch.randn(3, 4, 8, 8)
+    offsets = torch.tensor([0.0, 1.0, 2.0])
+    got = diffusion_loss(noise + offsets[:, None, None, None], noise)
+    torch.testing.assert_close(got, torch.tensor([0.0, 1.0, 4.0]), rtol=0, atol=1e-5)
+
+
+def test_the_loss_is_taken_in_full_precision():
+    prediction, noise = torch.full((1, 4, 64, 64), 0.1).half(), torch.zeros(1, 4, 64, 64).half()
+    assert diffusion_loss(prediction, noise).dtype == torch.float32
+
+
+def test_snr_weights_are_those_of_min_snr():
+    scheduler = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+    timesteps = torch.arange(1000)
+    weights = snr_weights(scheduler, timesteps, gamma=5)
+    alphas = scheduler.alphas_cumprod
+    snr = alphas / (1 - alphas)
+    assert (weights[snr <= 5] == 1).all()
+    torch.testing.assert_close(weights[snr > 5], 5 / snr[snr > 5])
+    assert weights[0] < 0.01
+
+
+def test_the_losses_add_up():
+    noise, perceptual, weights = torch.tensor([1.0, 2.0]), torch.tensor([10.0, 20.0]), torch.tensor([0.5, 1.0])
+    torch.testing.assert_close(total_loss(noise), noise)
+    torch.testing.assert_close(total_loss(noise, perceptual), torch.tensor([1.1, 2.2]))
+    torch.testing.assert_close(total_loss(noise, perceptual, weights), torch.tensor([0.6, 2.2]))
+    torch.testing.assert_close(total_loss(noise, perceptual, perceptual_weight=1), torch.tensor([11.0, 22.0]))

@@ -1,0 +1,220 @@
+import json
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from diffusers import DDIMScheduler, UNet2DConditionModel
+
+from training.model.config import ModelConfig
+from training.model.errors import ModelError
+from training.model.factory import build_random, make_pipeline
+from training.model.pipeline import Pix2GifPipeline, guide, load_pipeline
+from training.model.pix2gif import Pix2Gif
+
+from .conftest import set_at_random
+
+
+@pytest.fixture
+def image():
+    pixels = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    return PIL.Image.fromarray(pixels)
+
+
+@pytest.fixture(params=["full"])
+def pipeline(request):
+    """A tiny pipeline in the midst of training: nothing new is zero."""
+    parts = build_random(ModelConfig(variant=request.param, motion_init="normal"), "tiny")
+    set_at_random(parts.model.unet.conv_in)
+    if parts.model.warping is not None:
+        set_at_random(parts.model.warping)
+    pipeline = make_pipeline(parts)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def generate(pipeline, image, motion, **options):
+    options = {"num_inference_steps": 4, "seed": 1371, "output_type": "pt"} | options
+    return pipeline(image, "a dog moves", motion, **options).frames
+
+
+all_variants = pytest.mark.parametrize(
+    "pipeline", ["base", "motion-embed", "warp", "warp-add", "warp-concat", "full"], indirect=True
+)
+
+
+def test_the_same_seed_gives_the_same_frames(pipeline, image):
+    one, same, other = (generate(pipeline, image, [2, 9], seed=seed) for seed in (5, 5, 6))
+    assert torch.equal(one, same)
+    assert not torch.allclose(one, other)
+    drawn = [generate(pipeline, image, [2], seed=None, generator=torch.Generator().manual_seed(1)) for _ in range(2)]
+    assert torch.equal(*drawn)
+
+
+@all_variants
+def test_equal_motions_give_identical_frames_and_others_differ(pipeline, image):
+    """Initial and ancestral noise are the same for each frame, or equal motions would part."""
+    frames = generate(pipeline, image, [4, 4, 15])
+    assert torch.equal(frames[0], frames[1])
+    assert (frames[0] - frames[2]).abs().max() > 1e-3
+
+
+@all_variants
+def test_a_batch_is_its_frames_one_at_a_time(pipeline, image):
+    together = generate(pipeline, image, [2, 8, 19])
+    for index, motion in enumerate([2, 8, 19]):
+        alone = generate(pipeline, image, [motion])
+        torch.testing.assert_close(alone[0], together[index], rtol=0, atol=1e-4)
+
+
+def test_batch_norm_in_training_ties_no_frames_together(image):
+    parts = build_random(ModelConfig(flow_norm="batch"), "tiny")
+    set_at_random(parts.model)
+    pipeline = make_pipeline(parts)
+    pipeline.set_progress_bar_config(disable=True)
+    together = generate(pipeline, image, [2, 19], num_inference_steps=2)
+    alone = generate(pipeline, image, [2], num_inference_steps=2)
+    torch.testing.assert_close(alone[0], together[0], rtol=0, atol=1e-4)
+    assert all(part.training for part in parts.model.children())
+
+
+def test_the_warped_latent_is_computed_once(pipeline, image):
+    calls = []
+    pipeline.warping.register_forward_hook(lambda *_: calls.append(1))
+    generate(pipeline, image, [2, 9], num_inference_steps=5)
+    assert len(calls) == 1
+
+
+def test_rows_of_guidance(pipeline, image):
+    """(text, image), (no text, image), (no text, no image), all with the motion."""
+    seen = []
+    pipeline.warping.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs))
+    generate(pipeline, image, [2, 9])
+    source, c_l = seen[0]
+    assert source.shape == (6, 4, 16, 16)
+    assert torch.equal(source[:2], source[2:4])
+    assert source[0].abs().max() > 0
+    assert source[4:].abs().max() == 0
+    c_m = pipeline.motion_embedding(torch.tensor([2.0, 9.0]))
+    text = c_l.reshape(3, 2, 77, 32) - c_m
+    torch.testing.assert_close(text[1], text[2])
+    torch.testing.assert_close(text[1, 0], text[1, 1])
+    assert (text[0] - text[1]).abs().max() > 0.1
+
+
+def test_the_source_is_the_mode_unscaled(pipeline, image):
+    seen = []
+    pipeline.warping.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0]))
+    generate(pipeline, image, [2])
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 127.5 - 1
+    with torch.no_grad():
+        mode = pipeline.vae.encode(pixels).latent_dist.mode()
+    torch.testing.assert_close(seen[0][:1], mode)
+
+
+def test_guidance():
+    both, picture, neither = torch.randn(3, 2, 4, 8, 8)
+    got = guide(torch.cat([both, picture, neither]), 7.5, 1.8)
+    torch.testing.assert_close(got, neither + 7.5 * (both - picture) + 1.8 * (picture - neither))
+    torch.testing.assert_close(guide(torch.cat([both, picture, neither]), 1, 1), both)
+
+
+@all_variants
+def test_saved_and_loaded_it_makes_the_same_frames(pipeline, image, tmp_path):
+    pipeline.save_pretrained(tmp_path)
+    index = json.loads((tmp_path / "model_index.json").read_text())
+    assert index["_class_name"] == "Pix2GifPipeline"
+    assert index["unet"] == ["diffusers", "UNet2DConditionModel"]
+    loaded = Pix2GifPipeline.from_pretrained(tmp_path)
+    loaded.set_progress_bar_config(disable=True)
+    assert loaded.model.config == pipeline.model.config
+    for name in ("unet", "vae", "text_encoder", "motion_embedding", "warping"):
+        one, other = getattr(pipeline, name), getattr(loaded, name)
+        assert (one is None) == (other is None)
+        if one is not None:
+            assert all(torch.equal(tensor, other.state_dict()[key]) for key, tensor in one.state_dict().items())
+            assert list((tmp_path / name).glob("*.safetensors"))
+            assert (tmp_path / name / "config.json").exists()
+    assert torch.equal(generate(loaded, image, [2, 9]), generate(pipeline, image, [2, 9]))
+
+
+def test_a_pipelines_folder_is_a_models_and_a_u_nets(pipeline, tmp_path):
+    pipeline.save_pretrained(tmp_path)
+    model = Pix2Gif.from_pretrained(tmp_path)
+    assert model.config == pipeline.model.config
+    assert UNet2DConditionModel.from_pretrained(tmp_path, subfolder="unet").config.in_channels == 12
+
+
+def test_forms_of_output(pipeline, image):
+    pictures = generate(pipeline, image, [2, 9], output_type="pil")
+    assert [picture.size for picture in pictures] == [(128, 128)] * 2
+    assert generate(pipeline, image, [2, 9], output_type="np").shape == (2, 128, 128, 3)
+    assert generate(pipeline, image, [2, 9], output_type="latent").shape == (2, 4, 16, 16)
+    output = pipeline(image, "a dog", [2, 9], num_inference_steps=1)
+    assert output.flow.shape == (2, 2, 16, 16)
+
+
+def test_sides_are_cut_to_multiples_of_32(pipeline, image):
+    assert generate(pipeline, image.resize((150, 100)), [2], output_type="pil")[0].size == (128, 96)
+    assert generate(pipeline, image, [2], output_type="pil", height=64, width=96)[0].size == (96, 64)
+
+
+def test_a_scheduler_without_noise_of_its_own_serves_too(pipeline, image):
+    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
+    frames = generate(pipeline, image, [4, 4])
+    assert torch.equal(frames[0], frames[1])
+
+
+@pytest.mark.parametrize(
+    ("motion", "options", "message"),
+    [
+        ([], {}, "no motion"),
+        ([2000], {}, "not in the embedding"),
+        ([2], {"generator": torch.Generator()}, "not both"),
+    ],
+)
+def test_refusals(pipeline, image, motion, options, message):
+    with pytest.raises(ModelError, match=message):
+        generate(pipeline, image, motion, **options)
+
+
+def test_it_runs_in_bfloat16(pipeline, image):
+    frames = generate(pipeline.to(torch.bfloat16), image, [4, 4, 15])
+    assert frames.isfinite().all()
+    assert torch.equal(frames[0], frames[1])
+
+
+def test_a_gif_is_made_from_one_image(pipeline, image):
+    with pytest.raises(ModelError, match="There are 2 images"):
+        generate(pipeline, [image, image], [2])
+
+
+def test_a_pipeline_without_its_tokenizers_files_is_refused(pipeline, tmp_path):
+    pipeline.save_pretrained(tmp_path)
+    for path in (tmp_path / "tokenizer").iterdir():
+        path.unlink()
+    with pytest.raises(ModelError, match=r"\.$"):
+        load_pipeline(tmp_path)
+
+
+def test_a_plain_stable_diffusion_is_no_pix2gif(pipeline, tmp_path):
+    pipeline.save_pretrained(tmp_path)
+    index = json.loads((tmp_path / "model_index.json").read_text())
+    kept = {name: part for name, part in index.items() if name not in ("model_variant", "motion_embedding", "warping")}
+    (tmp_path / "model_index.json").write_text(json.dumps(kept))
+    with pytest.raises(ModelError, match="motion embedding"):
+        load_pipeline(tmp_path)
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "motion_embedding", "warping"])
+def test_torn_weights_are_refused(pipeline, tmp_path, part):
+    pipeline.save_pretrained(tmp_path)
+    for weights in (tmp_path / part).glob("*.safetensors"):
+        weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="No Pix2Gif pipeline"):
+        load_pipeline(tmp_path)
+
+
+def test_where_no_pipeline_lies_a_sentence_says_so(tmp_path):
+    with pytest.raises(ModelError, match=r"^No Pix2Gif pipeline can be loaded from .*\.$"):
+        load_pipeline(tmp_path)

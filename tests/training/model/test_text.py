@@ -1,0 +1,89 @@
+import pytest
+import torch
+from transformers import CLIPTokenizer
+
+from training.model.errors import ModelError
+from training.model.text import (
+    check_tokenizer,
+    count_cut_tokens,
+    encode_null_text,
+    encode_text,
+    make_prompt,
+    spell,
+    tokenize,
+)
+from training.model.tokenizer import make_tokenizer
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (0, "zero"),
+        (7, "seven"),
+        (13, "thirteen"),
+        (20, "twenty"),
+        (21, "twenty-one"),
+        (100, "one hundred"),
+        (107, "one hundred and seven"),
+        (999, "nine hundred and ninety-nine"),
+        (1000, "one thousand"),
+        (1023, "one thousand and twenty-three"),
+        (9999, "nine thousand, nine hundred and ninety-nine"),
+    ],
+)
+def test_numbers_in_words(number, words):
+    assert spell(number) == words
+
+
+def test_every_number_has_its_own_words():
+    assert len({spell(number) for number in range(10_000)}) == 10_000
+
+
+@pytest.mark.parametrize("number", [-1, 10_000])
+def test_numbers_without_words(number):
+    with pytest.raises(ModelError, match="0 to 9999"):
+        spell(number)
+
+
+def test_the_prompt_is_the_papers():
+    assert make_prompt("a cat jumps.", 7.9) == "a cat jumps. The optical flow is seven."
+    assert make_prompt("a cat jumps.", 13) == "a cat jumps. The optical flow is thirteen."
+
+
+@pytest.mark.parametrize("motion", [-0.5, float("nan"), float("inf")])
+def test_what_is_no_magnitude(motion):
+    with pytest.raises(ModelError, match="no magnitude"):
+        make_prompt("a cat", motion)
+
+
+def test_tokens_are_padded_and_cut_to_77():
+    tokenizer = make_tokenizer()
+    long = "dog " * 100
+    ids = tokenize(tokenizer, ["dog", long])
+    assert ids.shape == (2, 77)
+    assert ids.dtype == torch.int64
+    assert ids[:, 0].tolist() == [tokenizer.bos_token_id] * 2
+    assert ids[0, 2:].tolist() == [tokenizer.eos_token_id] * 75
+    assert count_cut_tokens(tokenizer, ["dog", long]) == [0, 25]
+
+
+def test_a_tokenizer_of_nothing_is_refused():
+    check_tokenizer(make_tokenizer())
+    with pytest.raises(ModelError, match="no vocabulary"):
+        check_tokenizer(CLIPTokenizer())
+
+
+def test_the_motion_makes_a_prompts_only_difference():
+    tokenizer = make_tokenizer()
+    first, second = tokenize(tokenizer, [make_prompt("a dog moves", 4), make_prompt("a dog moves", 15)])
+    assert (first != second).sum() == 1
+
+
+def test_text_is_encoded_without_gradient(build):
+    parts = build()
+    embeds = encode_text(parts.text_encoder, tokenize(parts.tokenizer, ["a dog", ""]))
+    null = encode_null_text(parts.tokenizer, parts.text_encoder)
+    assert embeds.shape == (2, 77, 32)
+    assert null.shape == (1, 77, 32)
+    assert not embeds.requires_grad
+    torch.testing.assert_close(embeds[1:], null)

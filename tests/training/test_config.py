@@ -1,0 +1,32 @@
+import dataclasses
+
+import pytest
+
+from training.config import PRESETS, TrainingConfig, paper, tiny
+from training.errors import TrainingError
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("global_batch", 0), ("micro_batch", 0), ("max_steps", 0), ("learning_rate", 0.0), ("ema_decay", 1.0),
+        ("max_grad_norm", 0.0), ("snr_gamma", -1.0), ("precision", "fp8"), ("num_workers", -1),
+    ],
+)  # fmt: skip
+def test_a_bad_value_is_refused_by_name(field, value):
+    with pytest.raises(TrainingError, match=rf"{field} is {value!r}; it must be"):
+        TrainingConfig(**{field: value})
+
+
+def test_the_paper_is_the_paper():
+    config = paper()
+    assert (config.global_batch, config.max_steps, config.learning_rate) == (256, 25_000, 1e-4)
+    assert (config.warmup_steps, config.perceptual_weight, config.ema_decay) == (10_000, 0.01, 0.9999)
+    assert (config.precision, config.max_grad_norm, config.snr_gamma) == ("no", None, None)
+    assert config.model.variant == "full"
+
+
+def test_every_preset_is_sound_and_tiny_needs_nothing_from_anywhere():
+    assert all(dataclasses.is_dataclass(preset()) for preset in PRESETS.values())
+    assert tiny().pretrained is None
+    assert tiny().perceptual_weights is None

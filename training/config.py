@@ -1,0 +1,166 @@
+"""What may be chosen in a training run, with defaults and units; presets are functions that return a config."""
+
+import dataclasses
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from training.errors import TrainingError
+from training.model.config import ModelConfig
+from training.model.errors import ModelError
+
+Precision = Literal["bf16", "fp16", "no"]
+RandomSize = Literal["tiny", "sd15"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Every parameter of a run. Checked on construction; the resolved one is written beside every output."""
+
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    """Which of the paper's variants, and how its parts are made."""
+    pretrained: str | None = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+    """Folder or hub name of a Stable Diffusion 1.x to begin from; None begins from random weights of `random_size`."""
+    random_size: RandomSize = "tiny"
+    """Size of a model of random weights: tiny for trying out, sd15 for measuring."""
+    autoencoder: str | None = "stabilityai/sd-vae-ft-mse"
+    """Folder or hub name of another autoencoder (Pix2Gif, section 4: ft-MSE); None keeps that of `pretrained`."""
+    perceptual_weights: str | None = "timm/vgg19.tv_in1k"
+    """Folder, file or hub name of VGG19's weights; None takes random ones, which serve for trying out only."""
+    perceptual_weight: float = 0.01
+    """Lambda_P, the weight of the perceptual loss (Pix2Gif, section 4)."""
+    global_batch: int = 256
+    """Samples of one optimizer step over all processes."""
+    micro_batch: int = 16
+    """Samples that one process takes at once; the rest of its share is accumulated."""
+    max_steps: int = 25_000
+    """Optimizer steps."""
+    learning_rate: float = 1e-4
+    """Of AdamW, after the warm-up."""
+    warmup_steps: int = 10_000
+    """Optimizer steps over which the learning rate grows linearly from 0; it is constant afterwards."""
+    weight_decay: float = 0.01
+    """Of AdamW."""
+    max_grad_norm: float | None = 1.0
+    """Gradients of a greater norm are scaled down to it; None leaves them."""
+    ema_decay: float = 0.9999
+    """Of the moving average of every trained part, updated once an optimizer step."""
+    snr_gamma: float | None = None
+    """Weight timesteps by min(SNR, gamma) / SNR (Hang et al., 2023); None weights them alike, as the paper."""
+    flip: bool = True
+    """Mirror source and target together, half of the time."""
+    precision: Precision = "bf16"
+    """Of the matrix products; weights and optimizer stay in float32."""
+    gradient_checkpointing: bool = False
+    """Compute activations twice instead of keeping them: about half the memory, a third more time."""
+    compile: bool = False
+    """Compile the U-Net with torch.compile."""
+    channels_last: bool = True
+    """Lay images out channels last, which GPUs convolve faster."""
+    num_workers: int = 4
+    """Processes that read and decode for each rank; 0 reads in the training process."""
+    seed: int = 0
+    """Of the order, the noise, every draw."""
+    log_every: int = 10
+    """Optimizer steps from one line of metrics to the next."""
+    checkpoint_every: int = 1_000
+    """Optimizer steps from one checkpoint to the next; one is written at the end in any case."""
+    keep_checkpoints: int = 3
+    """The latest so many are kept."""
+    validate_every: int = 1_000
+    """Optimizer steps from one set of validation GIFs to the next; 0 makes none."""
+    validation_clips: int = 4
+    """Fixed samples of the val split that validation GIFs are made of."""
+
+    def __post_init__(self) -> None:
+        """Raise TrainingError naming the field, its value and what is allowed."""
+        for name in ("global_batch", "micro_batch", "max_steps", "log_every", "checkpoint_every", "keep_checkpoints"):
+            _check(self, name, getattr(self, name) >= 1, "1 or more")
+        for name in ("warmup_steps", "num_workers", "validate_every", "validation_clips", "seed"):
+            _check(self, name, getattr(self, name) >= 0, "0 or more")
+        for name in ("learning_rate",):
+            _check(self, name, getattr(self, name) > 0, "more than 0")
+        _check(self, "ema_decay", 0 <= self.ema_decay < 1, "from 0 to less than 1")
+        _check(self, "perceptual_weight", self.perceptual_weight >= 0, "0 or more")
+        _check(self, "max_grad_norm", self.max_grad_norm is None or self.max_grad_norm > 0, "more than 0, or left out")
+        _check(self, "snr_gamma", self.snr_gamma is None or self.snr_gamma > 0, "more than 0, or left out")
+        _check(self, "precision", self.precision in ("bf16", "fp16", "no"), "bf16, fp16 or no")
+
+
+def _check(config: object, name: str, holds: bool, allowed: str) -> None:
+    if not holds:
+        raise TrainingError(f"{name} is {getattr(config, name)!r}; it must be {allowed}")
+
+
+def paper() -> TrainingConfig:
+    """Return the paper's run: Stable Diffusion 1.5, batch 256, 25,000 steps, float32, no clipping."""
+    return TrainingConfig(precision="no", max_grad_norm=None, gradient_checkpointing=True, micro_batch=2)
+
+
+def card24() -> TrainingConfig:
+    """Return a run for one card of 24 GB: the paper's batch, accumulated from micro-batches of 8 in bf16."""
+    return TrainingConfig(micro_batch=8, gradient_checkpointing=True)
+
+
+def tiny() -> TrainingConfig:
+    """Return a run of a small random model, in minutes on a laptop's CPU: for trying out, and for the tests."""
+    return TrainingConfig(
+        pretrained=None,
+        random_size="tiny",
+        autoencoder=None,
+        perceptual_weights=None,
+        global_batch=8,
+        micro_batch=8,
+        max_steps=100,
+        learning_rate=1e-3,
+        warmup_steps=10,
+        ema_decay=0.99,
+        precision="no",
+        channels_last=False,
+        num_workers=0,
+        log_every=1,
+        checkpoint_every=50,
+        validate_every=50,
+        validation_clips=2,
+    )
+
+
+PRESETS = {"paper": paper, "card24": card24, "tiny": tiny}
+"""Presets by the name that `--preset` takes."""
+
+
+def resolve_config(preset: str, path: Path | None, given: dict[str, Any]) -> TrainingConfig:
+    """Lay options over a TOML file over a preset. `variant` stands for the model's. Raises TrainingError."""
+    if preset not in PRESETS:
+        raise TrainingError(f"there is no preset {preset!r}; there are {', '.join(PRESETS)}")
+    config = PRESETS[preset]()
+    for values in (_read_file(path) if path else {}, given):
+        config = _overlay(config, values, str(path) if path else "the options")
+    return config
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return {key.replace("-", "_"): value for key, value in tomllib.load(file).items()}
+    except OSError as error:
+        raise TrainingError(f"cannot read the config file {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TrainingError(f"{path} is not TOML: {error}") from error
+
+
+def _overlay(config: TrainingConfig, values: dict[str, Any], where: str) -> TrainingConfig:
+    values = dict(values)
+    model = dict(values.pop("model", {}))
+    if "variant" in values:
+        model["variant"] = values.pop("variant")
+    for kind, names in ((ModelConfig, model), (TrainingConfig, values)):
+        allowed = {field.name for field in dataclasses.fields(kind)}
+        if unknown := sorted(names.keys() - allowed):
+            raise TrainingError(
+                f"{where}: no parameter is called {unknown[0]!r}; there are {', '.join(sorted(allowed))}"
+            )
+    try:
+        return dataclasses.replace(config, model=dataclasses.replace(config.model, **model), **values)
+    except (TypeError, ModelError) as error:
+        raise TrainingError(f"{where}: {error}") from error

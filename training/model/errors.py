@@ -1,0 +1,5 @@
+"""What the model raises where the user must act. Every message is one sentence for a person."""
+
+
+class ModelError(Exception):
+    """A choice that cannot be, weights that are not where they are said to be, or inputs that do not fit."""

@@ -1,0 +1,145 @@
+"""The perceptual loss: VGG19's features of the warped latent against those of the source (Pix2Gif, section 3.4, eq. 7).
+
+VGG19 (Simonyan and Zisserman, 2015) is written down here as far as the loss needs it, its modules named as
+torchvision names them, so that the weights of torchvision, or of timm on the hub, load by name.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import safetensors
+import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from training.model.errors import ModelError
+
+DEFAULT_WEIGHTS = "timm/vgg19.tv_in1k"
+LAYERS = (0, 5, 10, 19, 28)
+"""The first convolution after the start and after each pooling, before its ReLU, in torchvision's numbering."""
+
+_PLAN = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512, 512, 512, 512, "pool", 512)
+_MIN_SIZE = 16
+
+
+class PerceptualLoss(nn.Module):
+    """A frozen VGG19 with a first layer of 4 channels, and the distance it gives. Build it once, before training.
+
+    Make one with `from_weights`, or with `random` where only the mechanics count.
+    """
+
+    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+        """Take torchvision's `features.N.weight` and `features.N.bias`, the first layer with 3 channels or 4."""
+        super().__init__()
+        self.features = _build_features()
+        wanted = {f"features.{name}": parameter for name, parameter in self.features.named_parameters()}
+        given = {name: weights[name] for name in wanted if name in weights}
+        first = given.get("features.0.weight")
+        if first is not None and first.shape[1] == 3:
+            given["features.0.weight"] = widen_first_layer(first)
+        for name, parameter in wanted.items():
+            if name not in given:
+                raise ModelError(f"These are no weights of VGG19: {name} is missing.")
+            if given[name].shape != parameter.shape:
+                shapes = f"{tuple(given[name].shape)}, not {tuple(parameter.shape)}"
+                raise ModelError(f"These are no weights of VGG19: {name} has the shape {shapes}.")
+        self.load_state_dict(given)
+        self.requires_grad_(False)
+        self.eval()
+
+    @classmethod
+    def from_weights(cls, source: str | Path = DEFAULT_WEIGHTS) -> Self:
+        """Load VGG19's weights from a local .safetensors, .pt or .pth file, a folder with one, or a hub repository.
+
+        A hub repository is `owner/name`, from which `model.safetensors` is taken, or `owner/name/file.safetensors`.
+        Raises ModelError where there are none.
+        """
+        path = _find_weights(source)
+        try:
+            if path.suffix == ".safetensors":
+                return cls(load_file(path))
+            return cls(torch.load(path, map_location="cpu", weights_only=True))
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from error
+        except (OSError, RuntimeError, ValueError, EOFError, safetensors.SafetensorError, TypeError) as error:
+            raise ModelError(f"VGG19's weights in {path} cannot be read: {_first_line(error)}.") from error
+        except Exception as error:  # torch.load raises pickle's own error, which is under no common roof.
+            raise ModelError(f"VGG19's weights in {path} are in no form that is read: {_first_line(error)}.") from error
+
+    @classmethod
+    def random(cls, seed: int = 0) -> Self:
+        """Make one with random weights (He et al., 2015), by a seed. For tests and benchmarks only."""
+        generator = torch.Generator().manual_seed(seed)
+        weights = {}
+        for name, parameter in _build_features().named_parameters():
+            shape = (64, 3, 3, 3) if name == "0.weight" else tuple(parameter.shape)
+            fan_in = 1 if len(shape) == 1 else shape[1] * shape[2] * shape[3]
+            scale = 0.01 if len(shape) == 1 else (2 / fan_in) ** 0.5
+            weights[f"features.{name}"] = torch.randn(shape, generator=generator) * scale
+        return cls(weights)
+
+    def forward(self, warped: Tensor, source: Tensor) -> Tensor:
+        """Compare z_W with the source latent, [B, 4, H, W] each: [B], the layers' mean squared errors added.
+
+        `source` is the one that FlowNet saw, zeros where the image condition was dropped. Latents come as they are,
+        neither scaled nor normalised, as in the authors' code. The gradient reaches `warped` alone.
+        """
+        if min(warped.shape[-2:]) < _MIN_SIZE:
+            size = f"{warped.shape[-1]} x {warped.shape[-2]}"
+            raise ModelError(f"A latent of {size} is too small for VGG19, which needs {_MIN_SIZE} x {_MIN_SIZE}.")
+        loss = torch.zeros(warped.shape[0], device=warped.device)
+        features, wanted = warped, source.detach()
+        for index, layer in enumerate(self.features):
+            features = layer(features)
+            with torch.no_grad():
+                wanted = layer(wanted)
+            if index in LAYERS:
+                loss = loss + (features.float() - wanted.float()).square().flatten(1).mean(1)
+        return loss
+
+
+def widen_first_layer(weight: Tensor) -> Tensor:
+    """Widen [64, 3, 3, 3] to [64, 4, 3, 3]: the fourth channel is the mean of the three (Pix2Gif, section 3.4)."""
+    return torch.cat([weight, weight.mean(1, keepdim=True)], 1)
+
+
+def _build_features() -> nn.Sequential:
+    """Build VGG19's layers 0 to 28 with 4 input channels."""
+    layers: list[nn.Module] = []
+    channels = 4
+    for step in _PLAN:
+        if isinstance(step, int):
+            layers += [nn.Conv2d(channels, step, 3, padding=1), nn.ReLU()]
+            channels = step
+        else:
+            layers.append(nn.MaxPool2d(2, 2))
+    return nn.Sequential(*layers[: LAYERS[-1] + 1])
+
+
+def _find_weights(source: str | Path) -> Path:
+    path = Path(source).expanduser()
+    if path.is_file():
+        return path
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix in (".safetensors", ".pt", ".pth"))
+        if len(files) != 1:
+            raise ModelError(f"{path} must hold one file of VGG19's weights, and holds {len(files)}: name the file.")
+        return files[0]
+    parts = str(source).split("/")
+    if isinstance(source, Path) or path.suffix in (".pt", ".pth") or len(parts) not in (2, 3) or not all(parts):
+        raise ModelError(f"No weights of VGG19 lie at {source}.")
+    try:
+        return Path(hf_hub_download("/".join(parts[:2]), parts[2] if len(parts) == 3 else "model.safetensors"))
+    except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
+        raise ModelError(
+            f"No weights of VGG19 lie at {source}, neither here nor on the hub: name a local file such as "
+            "vgg19.safetensors."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".")

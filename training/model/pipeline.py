@@ -1,0 +1,211 @@
+"""Generation: a source image, a caption and motion magnitudes -> the frames of a GIF, in diffusers' form."""
+
+import contextlib
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from diffusers.image_processor import PipelineImageInput, VaeImageProcessor
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteScheduler
+from diffusers.utils.outputs import BaseOutput
+from diffusers.utils.torch_utils import randn_tensor
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from training.model.config import ModelConfig
+from training.model.errors import ModelError
+from training.model.latents import decode_latents, encode_source
+from training.model.loading import LOADING_ERRORS
+from training.model.motion import MotionEmbedding
+from training.model.pix2gif import Pix2Gif
+from training.model.text import check_tokenizer, encode_null_text, encode_text, make_prompt, tokenize
+from training.model.warp import WarpingModule
+
+
+@dataclass
+class Pix2GifOutput(BaseOutput):
+    """Frames, and the flow that the warping module saw for each."""
+
+    frames: Any
+    """One frame a motion: a list of PIL images, an array [F, H, W, 3], or a tensor [F, C, H, W] (`pt`, `latent`)."""
+
+    flow: Tensor | None = None
+    """The flow of each frame, [F, 2, h, w], in grid units; None in a variant without a warping module."""
+
+
+class Pix2GifPipeline(DiffusionPipeline):
+    """All that generation needs. `save_pretrained` writes each part as safetensors with its config.
+
+    `from_pretrained` takes a folder or the name of a hub repository. The motion embedding and the warping module are
+    None in the variants that have none.
+    """
+
+    model_cpu_offload_seq = "text_encoder->motion_embedding->warping->unet->vae"  # type: ignore[assignment]
+    _optional_components = ["motion_embedding", "warping"]  # noqa: RUF012 (diffusers declares it so.)
+
+    vae: AutoencoderKL
+    text_encoder: CLIPTextModel
+    tokenizer: CLIPTokenizer
+    unet: UNet2DConditionModel
+    scheduler: Any
+    motion_embedding: MotionEmbedding | None
+    warping: WarpingModule | None
+
+    def __init__(
+        self,
+        vae: AutoencoderKL,
+        text_encoder: CLIPTextModel,
+        tokenizer: CLIPTokenizer,
+        unet: UNet2DConditionModel,
+        scheduler: EulerAncestralDiscreteScheduler,
+        motion_embedding: MotionEmbedding | None = None,
+        warping: WarpingModule | None = None,
+        model_variant: str = "full",
+    ) -> None:
+        """Join the parts. Any of diffusers' schedulers serves that predicts noise; the authors' is Euler ancestral."""
+        super().__init__()
+        self.register_modules(  # type: ignore[no-untyped-call]
+            vae=vae,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            unet=unet,
+            scheduler=scheduler,
+            motion_embedding=motion_embedding,
+            warping=warping,
+        )
+        self.register_to_config(model_variant=model_variant)  # type: ignore[no-untyped-call]
+        # FlowNet halves a latent twice.
+        multiple = 4 * 2 ** (len(vae.config["block_out_channels"]) - 1)
+        self.image_processor = VaeImageProcessor(vae_scale_factor=multiple)
+        self.model  # noqa: B018 (Raises where the parts are not those of the variant.)
+
+    @property
+    def model(self) -> Pix2Gif:
+        """The trained parts as one module, which shares its weights with the pipeline."""
+        variant = ModelConfig(variant=self.config["model_variant"]).variant
+        return Pix2Gif(self.unet, self.motion_embedding, self.warping, variant)
+
+    def __call__(
+        self,
+        image: PipelineImageInput,
+        prompt: str,
+        motion: list[float],
+        num_inference_steps: int = 100,
+        text_guidance: float = 7.5,
+        image_guidance: float = 1.8,
+        height: int | None = None,
+        width: int | None = None,
+        generator: torch.Generator | None = None,
+        seed: int | None = None,
+        output_type: Literal["pil", "np", "pt", "latent"] = "pil",
+    ) -> Pix2GifOutput:
+        """Generate one frame for each motion magnitude, all as one batch, each from the source image itself.
+
+        image: one image; its sides are cut to multiples of 32 by resizing, unless `height` and `width` are given.
+        prompt: the caption alone, the motion's words are appended here. motion: magnitudes in pixels, one a frame.
+        generator or seed: each frame starts from the same noise and meets the same ancestral noise, so only the motion
+        differs between frames, and a frame does not depend on which others are made with it.
+        Guidance is u + s_T (c - i) + s_I (i - u) with c, i and u the noise for (text, image), (no text, image) and
+        (no text, no image), the motion in all three.
+        """
+        if not motion:
+            raise ModelError("There is no motion, and so no frame to make.")
+        if generator is not None and seed is not None:
+            raise ModelError("Name a generator or a seed, not both.")
+        model = self.model
+        generators = _make_twins(len(motion), generator, seed)
+        with torch.no_grad(), _evaluating(model):
+            source = self._encode_image(image, height, width)
+            # Rows: F times (text, image), F times (no text, image), F times (no text, no image).
+            prepared = model.prepare(*self._stack_conditions(source, prompt, motion))
+            self.scheduler.set_timesteps(num_inference_steps, device=self._execution_device)
+            latents = randn_tensor(
+                (len(motion), *source.shape[1:]), generators, self._execution_device, self.unet.dtype
+            )
+            latents = latents * self.scheduler.init_noise_sigma
+            step_options = {}
+            if "generator" in inspect.signature(self.scheduler.step).parameters:
+                step_options["generator"] = generators
+            for timestep in self.progress_bar(self.scheduler.timesteps):
+                noisy = self.scheduler.scale_model_input(latents, timestep)
+                noise = model.denoise(noisy.repeat(3, 1, 1, 1), timestep, prepared)
+                noise = guide(noise, text_guidance, image_guidance)
+                latents = self.scheduler.step(noise, timestep, latents, return_dict=False, **step_options)[0]
+            if output_type == "latent":
+                frames: Any = latents
+            else:
+                frames = self.image_processor.postprocess(decode_latents(self.vae, latents), output_type=output_type)
+        self.maybe_free_model_hooks()  # type: ignore[no-untyped-call]
+        flow = None if prepared.flow is None else prepared.flow[: len(motion)]
+        return Pix2GifOutput(frames=frames, flow=flow)
+
+    def _encode_image(self, image: PipelineImageInput, height: int | None, width: int | None) -> Tensor:
+        """Encode one image to E(c_I), [1, 4, h, w]."""
+        pixels = self.image_processor.preprocess(image, height, width)
+        if pixels.shape[0] != 1:
+            raise ModelError(f"There are {pixels.shape[0]} images, and a GIF is made from one.")
+        return encode_source(self.vae, pixels.to(self._execution_device)).to(self.unet.dtype)
+
+    def _stack_conditions(self, source: Tensor, prompt: str, motion: list[float]) -> tuple[Tensor, Tensor, Tensor]:
+        """Stack source latents [3 F, 4, h, w], text embeddings [3 F, 77, D] and motions [3 F] for guidance."""
+        device, num_frames = self._execution_device, len(motion)
+        magnitudes = torch.tensor(motion, dtype=torch.float32)
+        if self.motion_embedding is not None:
+            self.motion_embedding.check(magnitudes)
+        token_ids = tokenize(self.tokenizer, [make_prompt(prompt, motion_px) for motion_px in motion])
+        text = encode_text(self.text_encoder, token_ids.to(device))
+        null = encode_null_text(self.tokenizer, self.text_encoder).expand_as(text)
+        sources = source.expand(num_frames, -1, -1, -1)
+        return (
+            torch.cat([sources, sources, torch.zeros_like(sources)]),
+            torch.cat([text, null, null]).to(self.unet.dtype),
+            magnitudes.repeat(3).to(device),
+        )
+
+
+def guide(noise: Tensor, text_guidance: float, image_guidance: float) -> Tensor:
+    """Combine the noise of (text, image), (no text, image), (no text, no image), [3 F, ...]: [F, ...].
+
+    InstructPix2Pix, Brooks et al., 2023, eq. 3.
+    """
+    both, image, neither = noise.chunk(3)
+    return neither + text_guidance * (both - image) + image_guidance * (image - neither)
+
+
+def load_pipeline(name_or_folder: str | Path, **options: Any) -> Pix2GifPipeline:
+    """Load a pipeline from a folder or the hub; `options` are those of diffusers' `from_pretrained`.
+
+    Raises ModelError, one sentence, where none lies.
+    """
+    try:
+        pipeline: Pix2GifPipeline = Pix2GifPipeline.from_pretrained(name_or_folder, **options)
+    except (*LOADING_ERRORS, AttributeError) as error:
+        raise ModelError(f"No Pix2Gif pipeline can be loaded from {name_or_folder}.") from error
+    check_tokenizer(pipeline.tokenizer)
+    return pipeline
+
+
+def _make_twins(num: int, generator: torch.Generator | None, seed: int | None) -> list[torch.Generator]:
+    """Make generators in one state, one a frame: diffusers draws each frame's noise from its own."""
+    if seed is None:
+        device = "cpu" if generator is None else generator.device
+        seed = int(torch.randint(2**62, (1,), generator=generator, device=device))
+    return [torch.Generator().manual_seed(seed) for _ in range(num)]
+
+
+@contextlib.contextmanager
+def _evaluating(model: Pix2Gif) -> Iterator[None]:
+    """Put the parts in evaluation, so that batch statistics do not tie frames together, and back afterwards."""
+    training = [part for part in model.children() if part.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part in training:
+            part.train()

@@ -1,0 +1,27 @@
+"""Stable Diffusion's U-Net with more input channels: 4 for the noisy latent, and 4 for each latent beside it."""
+
+import torch
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from torch import nn
+
+from training.model.errors import ModelError
+
+
+def widen_conv_in(unet: UNet2DConditionModel, in_channels: int) -> UNet2DConditionModel:
+    """Give a U-Net's first convolution more input channels, in place, and note it in the config.
+
+    The new channels are zero, so at first the output does not depend on what stands in them; the old weights *and the
+    bias* stay (diffusers' InstructPix2Pix script forgets the bias, diffusers#4960). Works on the meta device.
+    Raises ModelError for fewer channels than there are.
+    """
+    conv = unet.conv_in
+    if in_channels < conv.in_channels:
+        raise ModelError(f"The U-Net has {conv.in_channels} input channels and cannot be narrowed to {in_channels}.")
+    if in_channels == conv.in_channels:
+        return unet
+    old = conv.weight
+    zeros = old.new_zeros(old.shape[0], in_channels - conv.in_channels, *old.shape[2:])
+    conv.weight = nn.Parameter(torch.cat([old.detach(), zeros], 1), requires_grad=old.requires_grad)
+    conv.in_channels = in_channels
+    unet.register_to_config(in_channels=in_channels)  # type: ignore[no-untyped-call]
+    return unet

@@ -1,0 +1,87 @@
+"""Config -> the parts of a run, and what must hold before anything costly begins."""
+
+import contextlib
+import dataclasses
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from training.config import TrainingConfig
+from training.errors import TrainingError
+from training.model.factory import Components, build_from_stable_diffusion, build_random
+from training.model.perceptual import PerceptualLoss
+
+
+def build_parts(config: TrainingConfig) -> Components:
+    """Load or make the model and the frozen parts around it. Raises ModelError where there are no weights."""
+    if config.pretrained is not None:
+        return build_from_stable_diffusion(config.pretrained, config.model, vae=config.autoencoder)
+    return build_random(config.model, size=config.random_size, seed=config.seed)
+
+
+def load_perceptual(config: TrainingConfig) -> PerceptualLoss | None:
+    """Load VGG19 for the variants whose loss needs it; random weights only where the config says so."""
+    if not config.model.has_perceptual_loss:
+        return None
+    if config.perceptual_weights is None:
+        return PerceptualLoss.random(config.seed)
+    return PerceptualLoss.from_weights(config.perceptual_weights)
+
+
+def refuse_other_run(found: dict[str, Any], config: TrainingConfig, checkpoint: Path) -> None:
+    """Raise TrainingError where a checkpoint is of another model, or of another order of the data."""
+    wanted = dataclasses.asdict(config)
+    for name in ("model", "random_size", "global_batch", "seed", "flip"):
+        if found.get(name) != wanted[name]:
+            raise TrainingError(
+                f"{checkpoint} was written with {name} {found.get(name)}, and this run has {wanted[name]}; "
+                "use the same, another --out, or --resume none"
+            )
+
+
+@dataclasses.dataclass
+class Stop:
+    """Whether the run was asked to end."""
+
+    asked: bool = False
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[Stop]:
+    """Take SIGTERM, and SIGUSR1, which Slurm sends before it kills, as a wish to end after the step under way."""
+    stop = Stop()
+
+    def ask(signum: int, frame: FrameType | None) -> None:
+        stop.asked = True
+
+    before = {signum: signal.signal(signum, ask) for signum in (signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        yield stop
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+@contextlib.contextmanager
+def sentence_for_out_of_memory(config: TrainingConfig) -> Iterator[None]:
+    """Turn out-of-memory of the device into a sentence that says what to turn on."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        hints = [
+            hint
+            for hint, helps in (
+                ("--gradient-checkpointing", not config.gradient_checkpointing),
+                ("--precision bf16", config.precision == "no"),
+                (f"--micro-batch {config.micro_batch // 2}", config.micro_batch > 1),
+            )
+            if helps
+        ]
+        advice = f"turn on {' or '.join(hints)}" if hints else "use a larger card"
+        raise TrainingError(
+            f"the device is out of memory at a micro-batch of {config.micro_batch}; {advice}"
+        ) from error
