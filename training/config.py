@@ -47,6 +47,8 @@ class TrainingConfig:
     """Of the moving average of every trained part, updated once an optimizer step."""
     snr_gamma: float | None = None
     """Weight timesteps by min(SNR, gamma) / SNR (Hang et al., 2023); None weights them alike, as the paper."""
+    resolution: int | None = 256
+    """Side in pixels that the pictures must have, as motion is told in pixels of them; None takes what there is."""
     flip: bool = True
     """Mirror source and target together, half of the time."""
     precision: Precision = "bf16"
@@ -59,6 +61,14 @@ class TrainingConfig:
     """Lay images out channels last, which GPUs convolve faster."""
     num_workers: int = 4
     """Processes that read and decode for each rank; 0 reads in the training process."""
+    cache: str | None = None
+    """Folder that keeps shards fetched from http(s):// or s3://; without one they are read by ranges."""
+    window_shards: int | None = None
+    """Shards that are in use at a time, for remote shards; None mixes all of them."""
+    on_damage: Literal["raise", "skip"] = "raise"
+    """Whether a damaged sample ends the run, or is counted and another stands in for it."""
+    wandb_project: str | None = None
+    """Tell metrics to this project of Weights & Biases, too."""
     seed: int = 0
     """Of the order, the noise, every draw."""
     log_every: int = 10
@@ -107,6 +117,7 @@ def tiny() -> TrainingConfig:
     return TrainingConfig(
         pretrained=None,
         random_size="tiny",
+        resolution=None,
         autoencoder=None,
         perceptual_weights=None,
         global_batch=8,

@@ -45,6 +45,7 @@ class LossStep:
         for part in frozen:
             part.to(device, dtype).requires_grad_(False).eval()
         self._vae, self._text_encoder = parts.vae, parts.text_encoder
+        self._parts_model = parts.model
         self._tokenizer = parts.tokenizer
         self._scheduler = parts.scheduler
         self._perceptual = perceptual.to(device) if perceptual is not None else None
@@ -56,6 +57,9 @@ class LossStep:
             source, target, token_ids = self._of_latents(batch)
         else:
             source, target, token_ids = self._of_pictures(batch)
+        embedding = self._parts_model.motion_embedding
+        if embedding is not None:
+            embedding.check(batch.motion_px)  # Before it goes to the device, where asking would make every step wait.
         latent_shape = (source.shape[1], source.shape[2], source.shape[3])
         num_timesteps = int(self._scheduler.config["num_train_timesteps"])
         drawn = draw(batch.positions.tolist(), self._config.seed, latent_shape, num_timesteps).to(self._device)

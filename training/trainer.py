@@ -6,6 +6,7 @@ and of the position in the data alone, so a run that was stopped and resumed is 
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import math
 from collections.abc import Iterator
@@ -32,7 +33,7 @@ from training.checkpoint import (
 from training.config import TrainingConfig
 from training.data import Batch, BatchStream, DataConfig, LatentBatch
 from training.errors import TrainingError
-from training.metrics import MetricsLog, Throughput
+from training.metrics import MetricsLog, Throughput, measure_flops
 from training.model.factory import make_pipeline
 from training.setup import (
     build_parts,
@@ -67,7 +68,12 @@ class Trainer:
                 global_batch=config.global_batch,
                 micro_batch=config.micro_batch,
                 num_workers=config.num_workers,
+                resolution=config.resolution,
                 flip=config.flip,
+                cache=Path(config.cache) if config.cache else None,
+                window_shards=config.window_shards,
+                on_damage=config.on_damage,
+                pin_memory=torch.cuda.is_available(),
             ),
             rank=self.accelerator.process_index,
             world_size=self.accelerator.num_processes,
@@ -120,9 +126,16 @@ class Trainer:
             self.stream,
             stop_signals() as stop,
             sentence_for_out_of_memory(config),
-            MetricsLog(self.out, self.state.step, config.max_steps, enabled=self.is_main) as metrics,
+            MetricsLog(
+                self.out,
+                self.state.step,
+                config.max_steps,
+                enabled=self.is_main,
+                wandb_project=config.wandb_project,
+                config=dataclasses.asdict(config),
+            ) as metrics,
         ):
-            batches = iter(self.stream)
+            batches = self._tell_flops(iter(self.stream), throughput)
             while self.state.step < last and not self._any_rank(stop.asked):
                 figures = self._optimizer_step(batches, throughput)
                 step = self.state.step + 1
@@ -139,6 +152,21 @@ class Trainer:
         if self.state.step == config.max_steps:
             self._write_model()
         return self.state
+
+    def _tell_flops(
+        self, batches: Iterator[Batch | LatentBatch], throughput: Throughput
+    ) -> Iterator[Batch | LatentBatch]:
+        """Count a sample's operations on the first batch, where the device's peak is known and MFU can be told."""
+        if throughput.peak_flops is None:
+            return batches
+        first = next(batches)
+
+        def once() -> None:
+            self.loss_step(self.model, first).total.sum().backward()  # type: ignore[no-untyped-call]
+
+        throughput.flops_per_sample = measure_flops(once) // len(first)
+        self.model.zero_grad(set_to_none=True)
+        return itertools.chain([first], batches)
 
     def _optimizer_step(self, batches: Iterator[Batch | LatentBatch], throughput: Throughput) -> dict[str, float]:
         """Take one optimizer step over this rank's share of the global batch; returns what it cost, over all ranks."""
@@ -253,7 +281,7 @@ class Trainer:
                 pipeline = make_pipeline(self.parts)
                 pipeline.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
                 sources, captions = self._validation_clips()
-                path = self.out / "validation" / f"step-{step:08d}"
+                path = self.out / "validation" / f"step-{step:08d}.gif"
                 make_validation_gif(
                     pipeline,
                     sources,

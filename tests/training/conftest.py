@@ -4,7 +4,7 @@ import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,20 @@ BIN = Path(sys.executable).parent
 def _one_thread() -> None:
     """Leave the machine's other cores to the tests beside this one; and sums in one order."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _s3_keys_of_nobody() -> Iterator[None]:
+    """Keys for a local S3 server, for the whole session: a fork server keeps the environment that it began with."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (
+            ("AWS_ACCESS_KEY_ID", "drawn"),
+            ("AWS_SECRET_ACCESS_KEY", "drawn"),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ):
+            patch.setenv(name, value)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -104,7 +104,7 @@ class Source(Protocol):
 
     def collate(
         self,
-        rows: Sequence[Any],
+        rows: Iterable[Any],
         *,
         positions: NDArray[np.int64],
         flipped: NDArray[np.bool_],
@@ -279,16 +279,16 @@ class _Reader(torch.utils.data.Dataset[Parcel | DataError]):
         damages: list[DamageError] = []
         flipped = draw_flips(self._seed, request.positions) & self._flip
         try:
-            rows = [
+            rows = (
                 self._read(position, sample, damages)
                 for position, sample in zip(request.positions.tolist(), request.samples.tolist(), strict=True)
-            ]
+            )
             return self._pack(rows, request.positions, flipped, damages)
         except DataError as error:
             return error
 
     def _pack(
-        self, rows: list[Any], positions: NDArray[np.int64], flipped: NDArray[np.bool_], damages: list[DamageError]
+        self, rows: Iterable[Any], positions: NDArray[np.int64], flipped: NDArray[np.bool_], damages: list[DamageError]
     ) -> Parcel:
         worker = torch.utils.data.get_worker_info()
         taken = self._pool.take(worker.id) if self._pool and worker else None

@@ -244,7 +244,7 @@ class LatentSource:
 
     def collate(
         self,
-        rows: Sequence[LatentRow],
+        rows: Iterable[LatentRow],
         *,
         positions: NDArray[np.int64],
         flipped: NDArray[np.bool_],
@@ -252,6 +252,7 @@ class LatentSource:
         room: NDArray[np.uint8] | None = None,
     ) -> LatentBatch:
         """Make a batch, of the mirrored pairs where `flipped`; it needs no room."""
+        rows = list(rows)
         pairs = [row.flipped if flip else row.plain for row, flip in zip(rows, flipped.tolist(), strict=True)]
         tensors = {name: torch.from_numpy(np.stack([getattr(pair, name) for pair in pairs])) for name in _TENSORS}
         return LatentBatch(

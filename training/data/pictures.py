@@ -7,7 +7,7 @@ import collections
 import dataclasses
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -98,23 +98,33 @@ class PictureSource:
 
     def collate(
         self,
-        examples: Sequence[Example],
+        examples: Iterable[Example],
         *,
         positions: NDArray[np.int64],
         flipped: NDArray[np.bool_],
         damages: Sequence[DamageError],
         room: Picture | None = None,
     ) -> Batch:
-        """Make a batch, mirroring both pictures of a pair where `flipped`; in `room`, uint8 [bytes], if given."""
-        size = examples[0].source.shape
-        shape = (2, len(examples), *size)
-        pictures = np.empty(shape, np.uint8) if room is None else room[: math.prod(shape)].reshape(shape)
+        """Make a batch, mirroring both pictures of a pair where `flipped`; in `room`, uint8 [bytes], if given.
+
+        Examples are taken one by one and let go, so that decoded pictures are copied while they are in the
+        processor's cache; `damages` may grow meanwhile.
+        """
+        size: tuple[int, ...] = ()
+        keys, captions, motion_px = [], [], []
         for number, example in enumerate(examples):
+            if not number:
+                size = example.source.shape
+                shape = (2, len(positions), *size)
+                pictures = np.empty(shape, np.uint8) if room is None else room[: math.prod(shape)].reshape(shape)
+            keys.append(example.key)
+            captions.append(example.caption)
+            motion_px.append(example.motion_px)
             for role, picture in enumerate((example.source, example.target)):
                 if picture.shape != size:
                     raise DataError(
                         f"pictures of a batch must be alike in size: {example.key} has {picture.shape[1]} x "
-                        f"{picture.shape[0]}, {examples[0].key} has {size[1]} x {size[0]}"
+                        f"{picture.shape[0]}, {keys[0]} has {size[1]} x {size[0]}"
                     )
                 if flipped[number]:
                     cv2.flip(picture, 1, dst=pictures[role, number])
@@ -124,9 +134,9 @@ class PictureSource:
         return Batch(
             source=source,
             target=target,
-            keys=[example.key for example in examples],
-            captions=[example.caption for example in examples],
-            motion_px=torch.tensor([example.motion_px for example in examples], dtype=torch.float32),
+            keys=keys,
+            captions=captions,
+            motion_px=torch.tensor(motion_px, dtype=torch.float32),
             positions=torch.from_numpy(positions),
             flipped=torch.from_numpy(flipped),
             damages=tuple(damages),

@@ -39,14 +39,6 @@ def s3(uneven) -> Iterator[str]:
 KEYS = {"aws_access_key_id": "drawn", "aws_secret_access_key": "drawn"}
 
 
-@pytest.fixture
-def _s3_keys(monkeypatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "drawn")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "drawn")
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-
-
 def are_the_same(first, second):
     return all(same(a, b) for a, b in zip(first, second, strict=True))
 
@@ -130,12 +122,10 @@ def test_a_cache_that_cannot_be_written_is_told(host, tmp_path):
         batches(host.url, 1, cache=tmp_path / "file")
 
 
-@pytest.mark.usefixtures("_s3_keys")
 def test_s3_by_ranges_gives_the_batches_of_the_disk(s3, uneven):
     assert are_the_same(batches("s3://bucket/sets/one", 4, s3_endpoint=s3), batches(uneven, 4))
 
 
-@pytest.mark.usefixtures("_s3_keys")
 def test_s3_through_a_cache_and_workers_gives_them_too(s3, uneven, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
     found = batches("s3://bucket/sets/one/", 4, cache=tmp_path, num_workers=1)
@@ -145,7 +135,6 @@ def test_s3_through_a_cache_and_workers_gives_them_too(s3, uneven, tmp_path, mon
     assert names
 
 
-@pytest.mark.usefixtures("_s3_keys")
 def test_s3_without_a_data_set_is_told(s3):
     for location in ("s3://bucket/sets/two", "s3://no-such-bucket/sets"):
         with pytest.raises(DataError, match=f"{location}.*(no dataset.json|does not exist)"):
