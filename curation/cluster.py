@@ -7,6 +7,7 @@ time, and results come back in the order in which they are done.
 import contextlib
 import os
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -75,7 +76,22 @@ class RayWorkers:
 
 
 def _call(function: Callable[[Any], Any], task: Any) -> Any:
+    _import_webdataset_without_torch()
     return function(task)
+
+
+def _import_webdataset_without_torch() -> None:
+    """Import webdataset while torch is hidden: where it finds torch it imports it, a second of every worker's time.
+
+    What writes shards needs none of it. The process is a worker of ours, where nobody uses the two together, and torch
+    can be imported as ever afterwards.
+    """
+    if "webdataset" not in sys.modules and "torch" not in sys.modules:
+        sys.modules["torch"] = None  # type: ignore[assignment]  # Makes an import raise ImportError.
+        try:
+            import webdataset  # noqa: F401
+        finally:
+            del sys.modules["torch"]
 
 
 @contextlib.contextmanager
