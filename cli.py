@@ -261,8 +261,10 @@ def train(
             given.pop(name, None)
         resolved = resolve_config(preset, config, given)
         with _sentences_of_training():
+            from training.setup import quieten_libraries
             from training.trainer import Trainer
 
+            quieten_libraries()
             trainer = Trainer(resolved, shards, out, resume=resume)
             state = trainer.train()
         if trainer.is_main:

@@ -8,12 +8,22 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import diffusers.utils.logging
 import torch
+import transformers.utils.logging
 
 from training.config import TrainingConfig
 from training.errors import TrainingError
 from training.model.factory import Components, build_from_stable_diffusion, build_random
 from training.model.perceptual import PerceptualLoss
+
+
+def quieten_libraries() -> None:
+    """Keep diffusers and transformers from drawing bars and notes among a run's own lines."""
+    diffusers.utils.logging.set_verbosity_error()
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def build_parts(config: TrainingConfig) -> Components:

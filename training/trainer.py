@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import broadcast_object_list, set_seed
 from diffusers.training_utils import EMAModel
 from PIL import Image
 from torch import Tensor
@@ -228,9 +228,13 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def _find_checkpoint(self, resume: str) -> Checkpoint | None:
-        path, passed_over = resolve_resume(self.out / "checkpoints", resume)
-        for torn, reason in passed_over:
-            self.accelerator.print(f"{torn} is not whole and was passed over: {reason}")
+        # One process reads every byte to see that it is whole, and tells the others which it is.
+        found: list[Path | None] = [None]
+        if self.is_main:
+            found[0], passed_over = resolve_resume(self.out / "checkpoints", resume)
+            for torn, reason in passed_over:
+                self.accelerator.print(f"{torn} is not whole and was passed over: {reason}")
+        path = broadcast_object_list(found)[0]
         if path is None:
             return None
         checkpoint = load_checkpoint(path)
