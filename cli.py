@@ -246,6 +246,7 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Of the order, the noise, every draw.")] = None,
     checkpoint_every: Annotated[int | None, typer.Option(help="Steps from one checkpoint to the next.")] = None,
     validate_every: Annotated[int | None, typer.Option(help="Steps between validation GIFs; 0 for none.")] = None,
+    wandb_project: Annotated[str | None, typer.Option(help="Tell Weights & Biases, too, under this project.")] = None,
 ) -> None:
     """Train Pix2Gif on shards. The same command goes on where it was stopped; SIGTERM and SIGUSR1 stop it politely.
 
