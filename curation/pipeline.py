@@ -1,5 +1,6 @@
 """The stages of a curation run in order: catalogue, probe, measure, select, export, manifest and report."""
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
@@ -41,14 +42,13 @@ def curate(options: RunOptions, config: CurationConfig, progress: Progress) -> S
             return None
         refuse_useless_flow(options, config)
         workspace.reopen()
-        with progress.stage("start"):
-            starting = start_workers(options.workers)
-            workers = starting.__enter__()
-        try:
-            return _run_stages(workspace, catalog, parameters, options, config, progress, workers)
-        finally:
+        with contextlib.ExitStack() as running:
+            with progress.stage("start"):
+                workers = running.enter_context(start_workers(options.workers))
+            summary = _run_stages(workspace, catalog, parameters, options, config, progress, workers)
             with progress.stage("stop"):
-                starting.__exit__(None, None, None)
+                running.close()
+            return summary
 
 
 def is_finished(workspace: Workspace, catalog: Catalog, parameters: dict[str, Any], options: RunOptions) -> bool:
