@@ -1,7 +1,9 @@
 """What the loader raises: data that cannot be read, or a batch that cannot be divided. One sentence each."""
 
+from training.errors import TrainingError
 
-class DataError(Exception):
+
+class DataError(TrainingError):
     """The data cannot be had as they were asked for. The message is one sentence for a person."""
 
 

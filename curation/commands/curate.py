@@ -1,0 +1,133 @@
+"""`pix2gif curate`, which is `pix2gif-curate`: a listing of GIFs -> a data set."""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from curation.commands.options import field_option
+from curation.config import CurationConfig, RunOptions, read_config_file
+from curation.errors import CurationError
+
+_EXIT_INTERRUPTED = 130
+
+
+def curate(
+    listing: Annotated[
+        Path,
+        typer.Argument(help="A TSV: url or path, TAB, caption; no header. Relative paths start at its folder."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The folder that becomes the data set.", show_default="required"),
+    ] = None,
+    gifs: Annotated[
+        Path | None, typer.Option(help="A folder with the GIFs already downloaded, found there by file name.")
+    ] = None,
+    splits: Annotated[
+        Path | None,
+        typer.Option(help="A folder with the official lists train.txt, val.txt, test.txt, a url or path a line."),
+    ] = None,
+    flow: Annotated[
+        Path | None,
+        typer.Option(help="The folder flow/ of a finished data set: what it measured is not measured again."),
+    ] = None,
+    min_motion: Annotated[
+        float | None, field_option("min_motion", "Least motion of a kept pair, in pixels.", panel="Selection")
+    ] = None,
+    max_motion: Annotated[
+        float | None, field_option("max_motion", "Greatest motion of a kept pair, in pixels.", panel="Selection")
+    ] = None,
+    pairs_per_gif: Annotated[
+        int | None, field_option("pairs_per_gif", "Pairs taken of one GIF at most.", panel="Selection")
+    ] = None,
+    min_pairs: Annotated[
+        int | None, field_option("min_pairs", "Leave out a GIF with fewer pairs in range.", panel="Selection")
+    ] = None,
+    val_fraction: Annotated[
+        float | None,
+        field_option("val_fraction", "Share of the clips for val, where there is no --splits.", panel="Selection"),
+    ] = None,
+    seed: Annotated[int | None, field_option("seed", "Seed of every choice.", panel="Selection")] = None,
+    resolution: Annotated[
+        int | None,
+        field_option(
+            "resolution",
+            "Side in pixels at which frames are measured and stored; 0: the GIF's own.",
+            panel="Output",
+        ),
+    ] = None,
+    samples_per_shard: Annotated[
+        int | None, field_option("samples_per_shard", "Samples in one shard at most.", panel="Output")
+    ] = None,
+    image_format: Annotated[
+        str | None, field_option("image_format", "Of the stored frames: jpg, png or webp.", panel="Output")
+    ] = None,
+    quality: Annotated[int | None, field_option("quality", "Of jpg and webp.", panel="Output")] = None,
+    max_bytes: Annotated[
+        int | None, field_option("max_bytes", "Refuse a larger file as too_large.", panel="Limits")
+    ] = None,
+    max_pixels: Annotated[
+        int | None, field_option("max_pixels", "Refuse a larger canvas (width x height).", panel="Limits")
+    ] = None,
+    max_frames: Annotated[
+        int | None,
+        field_option("max_frames", "Refuse a GIF of more frames; cost goes with their square.", panel="Limits"),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Ray workers; 0 works in this process, without Ray.", show_default="one a core"),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="A TOML file with any of these by name, e.g. min_motion = 3. Options win."),
+    ] = None,
+    overwrite: Annotated[bool | None, typer.Option("--overwrite", help="Replace what --out holds.")] = None,
+    quiet: Annotated[bool | None, typer.Option("--quiet", help="Print nothing but errors.")] = None,
+) -> None:
+    """Turn a listing of GIFs into WebDataset shards of frame pairs with measured motion.
+
+    Every pair of frames of every GIF is measured (Lucas-Kanade); pairs of motion 2 to 20 px are kept, 10 a GIF at
+    most, so that the motion histogram comes out flat. Stop it whenever you like: the same command goes on.
+
+    Example: pix2gif-curate tgif.tsv --gifs gifs/ --splits splits/ --out shards/
+    """
+    given = {name: value for name, value in locals().items() if name != "config" and value is not None}
+    curation_config, options = _resolve(given, config)
+    _run_curation(options, curation_config)
+
+
+def _resolve(given: dict[str, Any], config_file: Path | None) -> tuple[CurationConfig, RunOptions]:
+    """Defaults, then the file, then the options."""
+    config_names = {field.name for field in dataclasses.fields(CurationConfig)}
+    option_names = {field.name for field in dataclasses.fields(RunOptions)}
+    values: dict[str, Any] = {"workers": len(os.sched_getaffinity(0))}
+    if config_file:
+        values |= read_config_file(config_file, config_names | option_names - {"listing"})
+    values |= given
+    if "out" not in values:
+        raise CurationError("--out is missing: name the folder that becomes the data set")
+    return (
+        CurationConfig(**{name: value for name, value in values.items() if name in config_names}),
+        RunOptions(**{name: value for name, value in values.items() if name in option_names}),
+    )
+
+
+def _run_curation(options: RunOptions, config: CurationConfig) -> None:
+    from curation.pipeline import curate as run
+    from curation.progress import Progress
+
+    try:
+        summary = run(options, config, Progress(quiet=options.quiet))
+    except KeyboardInterrupt:
+        kept = "what was measured is kept" if options.out.exists() else "nothing was made yet"
+        typer.echo(f"\nInterrupted; {kept}. Run the same command again to go on.", err=True)
+        raise typer.Exit(_EXIT_INTERRUPTED) from None
+    if options.quiet:
+        return
+    if summary is None:
+        typer.echo(f"{options.out} holds this data set already, finished; nothing to do.")
+    else:
+        typer.echo(str(summary))

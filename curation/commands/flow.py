@@ -1,0 +1,49 @@
+"""`pix2gif flow`: one GIF -> the motion of all its pairs, as numbers or as a picture."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from curation.commands.options import DEFAULTS, field_option
+from curation.config import CurationConfig
+from curation.errors import CurationError
+
+
+def flow(
+    gif: Annotated[Path, typer.Argument(help="A GIF on this machine.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where to: NAME.csv for the numbers, NAME.png for a heat map.", show_default="CSV, printed here"
+        ),
+    ] = None,
+    resolution: Annotated[
+        int | None, field_option("resolution", "Side in pixels to measure at; 0: the GIF's own.", panel="Output")
+    ] = None,
+) -> None:
+    """Measure the motion of every pair of one GIF: as numbers, or as a picture of source frame by target frame.
+
+    Example: pix2gif flow cat.gif --out cat.png
+    """
+    from curation.heat_map import draw_heat_map, format_csv
+    from curation.measure import measure_file
+    from shards.atomic import write_atomically
+
+    if out is not None and out.suffix.lower() not in (".csv", ".png"):
+        raise CurationError(f"--out {out} must end in .csv or .png")
+    config = DEFAULTS if resolution is None else CurationConfig(resolution=resolution)
+    measurement, rows = measure_file(gif, config)
+    if out is None:
+        typer.echo(format_csv(rows), nl=False)
+        return
+    with write_atomically(out) as temporary:
+        if out.suffix.lower() == ".csv":
+            temporary.write_text(format_csv(rows))
+        else:
+            title = f"Motion of every pair: {gif.name}"
+            motion_px = rows["motion_px"].to_numpy()
+            draw_heat_map(motion_px, measurement.num_frames, title).save(temporary, "PNG")
+    if measurement.detail:
+        typer.echo(f"{gif}: {measurement.detail}", err=True)
+    typer.echo(f"{rows.num_rows:,} pairs of {measurement.num_frames} frames: {out}")
