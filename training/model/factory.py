@@ -1,28 +1,20 @@
 """Make all that training needs of the model: from a Stable Diffusion 1.x checkpoint, or with random weights."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteScheduler
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from training.model.config import ModelConfig
-from training.model.errors import ModelError
-from training.model.loading import LOADING_ERRORS, load_weights
 from training.model.pipeline import Pix2GifPipeline
 from training.model.pix2gif import Pix2Gif
-from training.model.text import NUM_TOKENS, check_tokenizer
-from training.model.tokenizer import make_tokenizer
+from training.model.stable_diffusion import Size, StableDiffusion, draw_stable_diffusion, load_stable_diffusion
 
 FT_MSE_VAE = "stabilityai/sd-vae-ft-mse"
-
-Size = Literal["tiny", "sd15"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,29 +45,7 @@ def build_from_stable_diffusion(
     Its `unet` holds the EMA weights that the paper starts from. `vae` names another autoencoder, such as FT_MSE_VAE,
     the paper's. All in float32, on the CPU. Raises ModelError where weights are not, or are not Stable Diffusion 1.x.
     """
-    place = str(name_or_folder)
-    tokenizer = _load_files(CLIPTokenizer.from_pretrained, "tokenizer", place, "tokenizer")
-    try:
-        check_tokenizer(tokenizer)
-    except ModelError as error:
-        raise ModelError(
-            f"No tokenizer of CLIP can be loaded from {place}/tokenizer: its files are missing."
-        ) from error
-    scheduler = _load_files(DDPMScheduler.from_pretrained, "scheduler", place, "scheduler")
-    if scheduler.config["prediction_type"] != "epsilon":
-        kind = scheduler.config["prediction_type"]
-        raise ModelError(f"The model in {place} predicts {kind}, and Pix2Gif needs one that predicts noise (epsilon).")
-    in_float32 = {"torch_dtype": torch.float32}
-    unet = load_weights(UNet2DConditionModel.from_pretrained, "U-Net", place, subfolder="unet", **in_float32)
-    text_encoder = load_weights(CLIPTextModel.from_pretrained, "text model", place, subfolder="text_encoder")
-    if vae is None:
-        autoencoder = load_weights(AutoencoderKL.from_pretrained, "autoencoder", place, subfolder="vae", **in_float32)
-    else:
-        autoencoder = load_weights(AutoencoderKL.from_pretrained, "autoencoder", str(vae), **in_float32)
-    width, expected = text_encoder.config.hidden_size, unet.config["cross_attention_dim"]
-    if width != expected:
-        raise ModelError(f"The text model in {place} is {width} wide, and its U-Net attends to {expected}.")
-    return _assemble(unet, autoencoder, text_encoder.float(), tokenizer, scheduler, config)
+    return _assemble(load_stable_diffusion(name_or_folder, vae=vae), config)
 
 
 def build_random(config: ModelConfig, size: Size, seed: int = 0, device: str | torch.device = "cpu") -> Components:
@@ -85,21 +55,9 @@ def build_random(config: ModelConfig, size: Size, seed: int = 0, device: str | t
     On the meta device there are shapes and no weights. The tokenizer is a small one made here, for both sizes.
     """
     device = torch.device(device)
-    tokenizer = make_tokenizer()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.device(device):
         torch.manual_seed(seed)
-        unet = UNet2DConditionModel(**_UNET[size])
-        vae = AutoencoderKL(**_VAE[size])
-        text_encoder = CLIPTextModel(
-            CLIPTextConfig(
-                **_TEXT[size],
-                max_position_embeddings=NUM_TOKENS,
-                bos_token_id=tokenizer.bos_token_id,
-                eos_token_id=tokenizer.eos_token_id,
-                pad_token_id=tokenizer.pad_token_id,
-            )
-        )
-        return _assemble(unet, vae, text_encoder, tokenizer, DDPMScheduler(**_SCHEDULE), config)
+        return _assemble(draw_stable_diffusion(size), config)
 
 
 def make_pipeline(components: Components) -> Pix2GifPipeline:
@@ -117,93 +75,12 @@ def make_pipeline(components: Components) -> Pix2GifPipeline:
     )
 
 
-def _assemble(
-    unet: UNet2DConditionModel,
-    vae: AutoencoderKL,
-    text_encoder: CLIPTextModel,
-    tokenizer: CLIPTokenizer,
-    scheduler: DDPMScheduler,
-    config: ModelConfig,
-) -> Components:
-    """Make the model, and freeze what is not trained."""
-    model = Pix2Gif.create(unet, config)
-    for frozen in (vae, text_encoder):
-        frozen.requires_grad_(False)
-        frozen.eval()
-    return Components(model=model.train(), vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=scheduler)
-
-
-def _load_files(from_pretrained: Callable[..., Any], what: str, place: str, subfolder: str) -> Any:
-    """Load a part that has no weights, or say in one sentence that it is not there."""
-    try:
-        return from_pretrained(place, subfolder=subfolder)
-    except LOADING_ERRORS as error:
-        raise ModelError(
-            f"No {what} can be loaded from {place}/{subfolder}: name a folder that save_pretrained wrote, or a "
-            "repository of the hub that can be reached."
-        ) from error
-
-
-_SCHEDULE: dict[str, Any] = {
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "num_train_timesteps": 1000,
-    "clip_sample": False,
-    "steps_offset": 1,
-}
-
-_UNET: dict[Size, dict[str, Any]] = {
-    "sd15": {"sample_size": 64, "cross_attention_dim": 768},  # The rest is diffusers' default.
-    "tiny": {
-        "sample_size": 16,
-        "block_out_channels": (32, 64),
-        "layers_per_block": 1,
-        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
-        "cross_attention_dim": 32,
-        "attention_head_dim": 4,
-        "norm_num_groups": 8,
-    },
-}
-
-_VAE: dict[Size, dict[str, Any]] = {
-    "sd15": {
-        "block_out_channels": (128, 256, 512, 512),
-        "down_block_types": ("DownEncoderBlock2D",) * 4,
-        "up_block_types": ("UpDecoderBlock2D",) * 4,
-        "layers_per_block": 2,
-        "latent_channels": 4,
-        "sample_size": 512,
-        "scaling_factor": 0.18215,
-    },
-    "tiny": {
-        "block_out_channels": (8, 16, 16, 16),
-        "down_block_types": ("DownEncoderBlock2D",) * 4,
-        "up_block_types": ("UpDecoderBlock2D",) * 4,
-        "layers_per_block": 1,
-        "latent_channels": 4,
-        "norm_num_groups": 4,
-        "sample_size": 128,
-        "scaling_factor": 0.18215,
-    },
-}
-
-_TEXT: dict[Size, dict[str, Any]] = {
-    "sd15": {
-        "vocab_size": 49408,
-        "hidden_size": 768,
-        "intermediate_size": 3072,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 12,
-        "hidden_act": "quick_gelu",
-    },
-    "tiny": {
-        "vocab_size": 2048,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "hidden_act": "quick_gelu",
-    },
-}
+def _assemble(parts: StableDiffusion, config: ModelConfig) -> Components:
+    """Make the model of an image model's U-Net."""
+    return Components(
+        model=Pix2Gif.create(parts.unet, config).train(),
+        vae=parts.vae,
+        text_encoder=parts.text_encoder,
+        tokenizer=parts.tokenizer,
+        scheduler=parts.scheduler,
+    )

@@ -1,0 +1,185 @@
+"""The parts of a Stable Diffusion: read from a checkpoint in diffusers' form, or made with random weights."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from training.model.errors import ModelError
+from training.model.loading import LOADING_ERRORS, load_weights
+from training.model.text import NUM_TOKENS, check_tokenizer
+from training.model.tokenizer import make_tokenizer
+
+Size = Literal["tiny", "sd15"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StableDiffusion:
+    """An image model and the frozen parts around it. The autoencoder and the text model are frozen already."""
+
+    unet: UNet2DConditionModel
+    """The denoiser, as it was read."""
+
+    vae: AutoencoderKL
+    """The autoencoder: images to latents and back."""
+
+    text_encoder: CLIPTextModel
+    """CLIP's text model."""
+
+    tokenizer: CLIPTokenizer
+    """CLIP's tokenizer."""
+
+    scheduler: DDPMScheduler
+    """The noise schedule of training."""
+
+    def __post_init__(self) -> None:
+        """Freeze what nobody trains."""
+        for frozen in (self.vae, self.text_encoder):
+            frozen.requires_grad_(False)
+            frozen.eval()
+
+
+def load_stable_diffusion(
+    name_or_folder: str | Path, *, vae: str | Path | None = None, predictions: Collection[str] = ("epsilon",)
+) -> StableDiffusion:
+    """Load the parts from a folder or a hub repository; `vae` names another autoencoder.
+
+    All in float32, on the CPU, what is small first. Raises ModelError where weights are not, where the parts do not
+    fit each other, and where the model predicts none of `predictions` (epsilon, v_prediction).
+    """
+    place = str(name_or_folder)
+    tokenizer = _load_files(CLIPTokenizer.from_pretrained, "tokenizer", place, "tokenizer")
+    try:
+        check_tokenizer(tokenizer)
+    except ModelError as error:
+        raise ModelError(
+            f"No tokenizer of CLIP can be loaded from {place}/tokenizer: its files are missing."
+        ) from error
+    scheduler = _load_files(DDPMScheduler.from_pretrained, "scheduler", place, "scheduler")
+    if (kind := scheduler.config["prediction_type"]) not in predictions:
+        raise ModelError(f"The model in {place} predicts {kind}; take one that predicts {' or '.join(predictions)}.")
+    in_float32 = {"torch_dtype": torch.float32}
+    unet = load_weights(UNet2DConditionModel.from_pretrained, "U-Net", place, subfolder="unet", **in_float32)
+    text_encoder = load_weights(CLIPTextModel.from_pretrained, "text model", place, subfolder="text_encoder")
+    if vae is None:
+        autoencoder = load_weights(AutoencoderKL.from_pretrained, "autoencoder", place, subfolder="vae", **in_float32)
+    else:
+        autoencoder = load_weights(AutoencoderKL.from_pretrained, "autoencoder", str(vae), **in_float32)
+    width, expected = text_encoder.config.hidden_size, unet.config["cross_attention_dim"]
+    if width != expected:
+        raise ModelError(f"The text model in {place} is {width} wide, and its U-Net attends to {expected}.")
+    return StableDiffusion(
+        unet=unet, vae=autoencoder, text_encoder=text_encoder.float(), tokenizer=tokenizer, scheduler=scheduler
+    )
+
+
+def make_random_stable_diffusion(size: Size, seed: int = 0) -> StableDiffusion:
+    """Make the parts with random weights, on the CPU; torch's own generators are left as they were."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return draw_stable_diffusion(size)
+
+
+def draw_stable_diffusion(size: Size) -> StableDiffusion:
+    """Draw random weights from torch's own generator, on its default device.
+
+    `sd15` has Stable Diffusion 1.5's shapes; `tiny` runs on a CPU. The tokenizer is a small one made here, for both.
+    """
+    tokenizer = make_tokenizer()
+    return StableDiffusion(
+        unet=UNet2DConditionModel(**_UNET[size]),
+        vae=AutoencoderKL(**_VAE[size]),
+        text_encoder=CLIPTextModel(
+            CLIPTextConfig(
+                **_TEXT[size],
+                max_position_embeddings=NUM_TOKENS,
+                bos_token_id=tokenizer.bos_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        ),
+        tokenizer=tokenizer,
+        scheduler=DDPMScheduler(**_SCHEDULE),
+    )
+
+
+def _load_files(from_pretrained: Callable[..., Any], what: str, place: str, subfolder: str) -> Any:
+    """Load a part that has no weights, or say in one sentence that it is not there."""
+    try:
+        return from_pretrained(place, subfolder=subfolder)
+    except LOADING_ERRORS as error:
+        raise ModelError(
+            f"No {what} can be loaded from {place}/{subfolder}: name a folder that save_pretrained wrote, or a "
+            "repository of the hub that can be reached."
+        ) from error
+
+
+_SCHEDULE: dict[str, Any] = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "num_train_timesteps": 1000,
+    "clip_sample": False,
+    "steps_offset": 1,
+}
+
+_UNET: dict[Size, dict[str, Any]] = {
+    "sd15": {"sample_size": 64, "cross_attention_dim": 768},  # The rest is diffusers' default.
+    "tiny": {
+        "sample_size": 16,
+        "block_out_channels": (32, 64),
+        "layers_per_block": 1,
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+        "cross_attention_dim": 32,
+        "attention_head_dim": 4,
+        "norm_num_groups": 8,
+    },
+}
+
+_VAE: dict[Size, dict[str, Any]] = {
+    "sd15": {
+        "block_out_channels": (128, 256, 512, 512),
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+        "layers_per_block": 2,
+        "latent_channels": 4,
+        "sample_size": 512,
+        "scaling_factor": 0.18215,
+    },
+    "tiny": {
+        "block_out_channels": (8, 16, 16, 16),
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+        "layers_per_block": 1,
+        "latent_channels": 4,
+        "norm_num_groups": 4,
+        "sample_size": 128,
+        "scaling_factor": 0.18215,
+    },
+}
+
+_TEXT: dict[Size, dict[str, Any]] = {
+    "sd15": {
+        "vocab_size": 49408,
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "hidden_act": "quick_gelu",
+    },
+    "tiny": {
+        "vocab_size": 2048,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "hidden_act": "quick_gelu",
+    },
+}
