@@ -85,19 +85,22 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         """Raise TrainingError naming the field, its value and what is allowed."""
         for name in ("global_batch", "micro_batch", "max_steps", "log_every", "checkpoint_every", "keep_checkpoints"):
-            _check(self, name, getattr(self, name) >= 1, "1 or more")
+            check_field(self, name, getattr(self, name) >= 1, "1 or more")
         for name in ("warmup_steps", "num_workers", "validate_every", "validation_clips", "seed"):
-            _check(self, name, getattr(self, name) >= 0, "0 or more")
+            check_field(self, name, getattr(self, name) >= 0, "0 or more")
         for name in ("learning_rate",):
-            _check(self, name, getattr(self, name) > 0, "more than 0")
-        _check(self, "ema_decay", 0 <= self.ema_decay < 1, "from 0 to less than 1")
-        _check(self, "perceptual_weight", self.perceptual_weight >= 0, "0 or more")
-        _check(self, "max_grad_norm", self.max_grad_norm is None or self.max_grad_norm > 0, "more than 0, or left out")
-        _check(self, "snr_gamma", self.snr_gamma is None or self.snr_gamma > 0, "more than 0, or left out")
-        _check(self, "precision", self.precision in ("bf16", "fp16", "no"), "bf16, fp16 or no")
+            check_field(self, name, getattr(self, name) > 0, "more than 0")
+        check_field(self, "ema_decay", 0 <= self.ema_decay < 1, "from 0 to less than 1")
+        check_field(self, "perceptual_weight", self.perceptual_weight >= 0, "0 or more")
+        check_field(
+            self, "max_grad_norm", self.max_grad_norm is None or self.max_grad_norm > 0, "more than 0, or left out"
+        )
+        check_field(self, "snr_gamma", self.snr_gamma is None or self.snr_gamma > 0, "more than 0, or left out")
+        check_field(self, "precision", self.precision in ("bf16", "fp16", "no"), "bf16, fp16 or no")
 
 
-def _check(config: object, name: str, holds: bool, allowed: str) -> None:
+def check_field(config: object, name: str, holds: bool, allowed: str) -> None:
+    """Raise TrainingError, with the field's name and value and what is allowed, unless `holds`."""
     if not holds:
         raise TrainingError(f"{name} is {getattr(config, name)!r}; it must be {allowed}")
 
@@ -145,12 +148,13 @@ def resolve_config(preset: str, path: Path | None, given: dict[str, Any]) -> Tra
     if preset not in PRESETS:
         raise TrainingError(f"there is no preset {preset!r}; there are {', '.join(PRESETS)}")
     config = PRESETS[preset]()
-    for values in (_read_file(path) if path else {}, given):
+    for values in (read_config_file(path) if path else {}, given):
         config = _overlay(config, values, str(path) if path else "the options")
     return config
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def read_config_file(path: Path) -> dict[str, Any]:
+    """Read a TOML file's fields; raises TrainingError where it is none, or cannot be read."""
     try:
         with path.open("rb") as file:
             return {key.replace("-", "_"): value for key, value in tomllib.load(file).items()}

@@ -3,10 +3,10 @@
 import contextlib
 import dataclasses
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import diffusers.utils.logging
 import torch
@@ -16,6 +16,9 @@ from training.config import TrainingConfig
 from training.errors import TrainingError
 from training.model.factory import Components, build_from_stable_diffusion, build_random
 from training.model.perceptual import PerceptualLoss
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 def quieten_libraries() -> None:
@@ -42,10 +45,16 @@ def load_perceptual(config: TrainingConfig) -> PerceptualLoss | None:
     return PerceptualLoss.from_weights(config.perceptual_weights)
 
 
-def refuse_other_run(found: dict[str, Any], config: TrainingConfig, checkpoint: Path) -> None:
-    """Raise TrainingError where a checkpoint is of another model, or of another order of the data."""
+_FIXED = ("model", "random_size", "global_batch", "seed", "flip")
+"""What decides the model, or the order of the data."""
+
+
+def refuse_other_run(
+    found: dict[str, Any], config: "DataclassInstance", checkpoint: Path, fixed: Sequence[str] = _FIXED
+) -> None:
+    """Raise TrainingError where a checkpoint's config differs from this run's in a field of `fixed`."""
     wanted = dataclasses.asdict(config)
-    for name in ("model", "random_size", "global_batch", "seed", "flip"):
+    for name in fixed:
         if found.get(name) != wanted[name]:
             raise TrainingError(
                 f"{checkpoint} was written with {name} {found.get(name)}, and this run has {wanted[name]}; "
@@ -79,19 +88,21 @@ def stop_signals() -> Iterator[Stop]:
 @contextlib.contextmanager
 def sentence_for_out_of_memory(config: TrainingConfig) -> Iterator[None]:
     """Turn out-of-memory of the device into a sentence that says what to turn on."""
+    hints = {
+        "--gradient-checkpointing": not config.gradient_checkpointing,
+        "--precision bf16": config.precision == "no",
+        f"--micro-batch {config.micro_batch // 2}": config.micro_batch > 1,
+    }
+    with advice_for_out_of_memory(f"a micro-batch of {config.micro_batch}", hints):
+        yield
+
+
+@contextlib.contextmanager
+def advice_for_out_of_memory(tried: str, hints: Mapping[str, bool]) -> Iterator[None]:
+    """Turn out-of-memory of the device into a sentence; `hints` are options, and whether each would help."""
     try:
         yield
     except torch.OutOfMemoryError as error:
-        hints = [
-            hint
-            for hint, helps in (
-                ("--gradient-checkpointing", not config.gradient_checkpointing),
-                ("--precision bf16", config.precision == "no"),
-                (f"--micro-batch {config.micro_batch // 2}", config.micro_batch > 1),
-            )
-            if helps
-        ]
-        advice = f"turn on {' or '.join(hints)}" if hints else "use a larger card"
-        raise TrainingError(
-            f"the device is out of memory at a micro-batch of {config.micro_batch}; {advice}"
-        ) from error
+        helping = [hint for hint, helps in hints.items() if helps]
+        advice = f"turn on {' or '.join(helping)}" if helping else "use a larger card"
+        raise TrainingError(f"the device is out of memory at {tried}; {advice}") from error
