@@ -1,0 +1,117 @@
+"""Precision and recall of finding cuts and copies, on drawn GIFs, and false alarms on real ones.
+
+    python -m benchmarks.cuts_and_copies [--seeds 30] [--gifs DIR]
+
+Cuts: 7 kinds of clips, 30 of each; a boundary between frames is right where a new shot begins, or an old one again.
+Copies: 60 drawn clips, each with 7 leaks; of all pairs of these clips, those of one origin are copies.
+"""
+
+import argparse
+import collections
+import itertools
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation import flow
+from curation.config import CurationConfig
+from curation.copies import find_near_copies
+from curation.decode import FrameDecoder
+from curation.fingerprint import Fingerprint
+from curation.look import take_look
+from curation.shots import ShotDetector
+from examples.draw_scenes import EDITS, LEAKS, draw_edit, film, to_arrays
+
+Frames = list[NDArray[np.uint8]]
+
+
+def find_shots(frames: Frames) -> list[int]:
+    """Find the shot of each frame."""
+    detector = ShotDetector()
+    for rgb in frames:
+        detector.add(take_look(flow.to_grey(rgb), rgb))
+    return detector.shots
+
+
+def take_signature(frames: Frames) -> NDArray[np.uint64]:
+    """Take the perceptual hashes of a clip."""
+    fingerprint = Fingerprint()
+    for rgb in frames:
+        grey = flow.to_grey(rgb)
+        fingerprint.add(grey, take_look(grey, rgb))
+    return fingerprint.signature
+
+
+def boundaries(shots: list[int]) -> set[int]:
+    """Frames that do not belong to the shot before them."""
+    return {t for t in range(1, len(shots)) if shots[t] != shots[t - 1]}
+
+
+def measure_cuts(num_seeds: int) -> None:
+    """Print, by kind, how many boundaries were there, found, and rightly found."""
+    print(f"\n| {num_seeds} clips each | cuts | found | rightly | clips all right |\n|---|---|---|---|---|")
+    sums: collections.Counter[str] = collections.Counter()
+    for kind in EDITS:
+        row: collections.Counter[str] = collections.Counter()
+        for seed in range(num_seeds):
+            clip = draw_edit(kind, seed)
+            shots = find_shots(to_arrays(clip.frames))
+            true, found = boundaries(clip.shots), boundaries(shots)
+            row.update(true=len(true), found=len(found), right=len(true & found), exact=int(shots == clip.shots))
+        print(f"| {kind} | {row['true']} | {row['found']} | {row['right']} | {row['exact']} |")
+        sums.update(row)
+    print(f"\nprecision {sums['right'] / sums['found']:.3f}, recall {sums['right'] / sums['true']:.3f}")
+
+
+def measure_copies(num_clips: int, distance: int) -> None:
+    """Print recall by what was done to a clip, and precision over all pairs of clips."""
+    origins, names, signatures = [], [], []
+    for seed in range(num_clips):
+        frames = film(seed, 16, speed=1.5)
+        for name, leak in {"": lambda frames: frames, **LEAKS}.items():
+            origins.append(seed)
+            names.append(name)
+            signatures.append(take_signature(to_arrays(leak(frames))))
+    near = find_near_copies(signatures, distance)
+    alike = {(i, j) for i, j in itertools.combinations(range(len(origins)), 2) if origins[i] == origins[j]}
+    print(f"\n| a copy that was | found of {num_clips} |\n|---|---|")
+    for name in LEAKS:
+        print(f"| {name} | {sum(1 for i, j in near if not names[i] and names[j] == name and (i, j) in alike)} |")
+    right = len(alike & near.keys())
+    print(f"\nof {len(alike)} pairs of one origin {right} were found, recall {right / len(alike):.3f}; ", end="")
+    print(f"of {len(near)} found {right} are, precision {right / len(near):.3f}")
+
+
+def look_at_real(folder: Path, distance: int) -> None:
+    """Print what is found in real GIFs; a person then looks."""
+    config = CurationConfig()
+    paths = sorted(folder.glob("*.gif"))
+    signatures = []
+    for path in paths:
+        decoder = FrameDecoder(path.read_bytes(), config.resolution)
+        frames = [frame.rgb for frame in itertools.islice(decoder, 200) if frame.rgb is not None]
+        if found := boundaries(find_shots(frames)):
+            print(f"{path.name}: cuts at frames {sorted(found)}")
+        signatures.append(take_signature(frames))
+    near = find_near_copies(signatures, distance)
+    print(f"\n{len(paths)} real GIFs: {len(near)} near copies")
+    for (i, j), bits in near.items():
+        print(f"{paths[i].name} and {paths[j].name}: {bits:g} bits")
+
+
+def main() -> None:
+    """Measure both."""
+    parser = argparse.ArgumentParser(description="Precision and recall of finding cuts and copies.")
+    parser.add_argument("--seeds", type=int, default=30)
+    parser.add_argument("--gifs", type=Path, help="A folder of real GIFs.")
+    parser.add_argument("--distance", type=int, default=10, help="Bits up to which clips are near copies.")
+    args = parser.parse_args()
+    measure_cuts(args.seeds)
+    measure_copies(2 * args.seeds, args.distance)
+    if args.gifs:
+        look_at_real(args.gifs, args.distance)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""Draw scenes and what editors do to them: cuts, fades, flashes, pans; and what people do to GIFs: crops, captions.
+
+For measuring how well cuts and copies are found. Frames are RGB pictures of 160 x 120 pixels; a seed gives one scene.
+"""
+
+import dataclasses
+import io
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+SIZE = (160, 120)
+_STAGE = (320, 240)
+"""A scene is larger than its frame, so that a camera can pan over it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DrawnClip:
+    """Frames, and the truth about them."""
+
+    kind: str
+    frames: list[Image.Image]
+    shots: list[int]
+    """The shot of each frame."""
+
+
+def draw_stage(seed: int) -> Image.Image:
+    """Draw a scene: a sky that changes colour, and things of several shapes, sizes and colours before it."""
+    rng = np.random.default_rng(seed)
+    top, bottom = rng.integers(0, 256, (2, 3))
+    share = np.linspace(0, 1, _STAGE[1])[:, None, None]
+    sky = np.broadcast_to(top * (1 - share) + bottom * share, (_STAGE[1], _STAGE[0], 3))
+    stage = Image.fromarray(np.clip(sky + rng.normal(0, 3, sky.shape), 0, 255).astype(np.uint8))
+    draw = ImageDraw.Draw(stage)
+    for _ in range(int(rng.integers(14, 26))):
+        x, y = rng.integers(0, _STAGE[0]), rng.integers(0, _STAGE[1])
+        width, height = rng.integers(16, 90, 2)
+        shape = draw.ellipse if rng.random() < 0.5 else draw.rectangle
+        shape((x - width // 2, y - height // 2, x + width // 2, y + height // 2), tuple(rng.integers(0, 256, 3)))
+    return stage.filter(ImageFilter.GaussianBlur(0.7))
+
+
+def film(seed: int, num_frames: int, speed: float = 1.0) -> list[Image.Image]:
+    """Film a scene with a camera that pans by `speed` pixels a frame, while a ball crosses the picture."""
+    rng = np.random.default_rng(seed + 1_000_000)
+    stage, angle = draw_stage(seed), rng.uniform(0, 2 * np.pi)
+    colour = tuple(rng.integers(0, 256, 3))
+    frames = []
+    for t in range(num_frames):
+        away = speed * (t - num_frames / 2)
+        left, top = round(80 + away * np.cos(angle)), round(60 + away * np.sin(angle))
+        frame = stage.crop((left, top, left + SIZE[0], top + SIZE[1]))
+        x = 10 + 8 * t
+        ImageDraw.Draw(frame).ellipse((x, 50, x + 24, 74), colour)
+        frames.append(frame)
+    return frames
+
+
+def draw_edit(kind: str, seed: int) -> DrawnClip:
+    """Draw a clip of 16 frames of one kind: one of EDITS."""
+    return DrawnClip(kind=kind, **EDITS[kind](seed))
+
+
+def _plain(speed: float) -> Callable[[int], dict[str, list]]:
+    return lambda seed: {"frames": film(seed, 16, speed), "shots": [0] * 16}
+
+
+def _cut(seed: int) -> dict[str, list]:
+    at = 4 + seed % 9
+    return {"frames": film(seed, at) + film(seed + 500, 16 - at), "shots": [0] * at + [1] * (16 - at)}
+
+
+def _there_and_back(seed: int) -> dict[str, list]:
+    here, there = film(seed, 16, 0.5), film(seed + 500, 5)
+    return {"frames": here[:6] + there + here[11:], "shots": [0] * 6 + [1] * 5 + [0] * 5}
+
+
+def _fade(seed: int) -> dict[str, list]:
+    """Come up from black over eight frames, or go down to it."""
+    light = np.clip(np.linspace(0, 2, 16), 0, 1)[:: 1 if seed % 2 else -1]
+    frames = [_scale(frame, share) for frame, share in zip(film(seed, 16), light, strict=True)]
+    return {"frames": frames, "shots": [0] * 16}
+
+
+def _flash(seed: int) -> dict[str, list]:
+    frames = film(seed, 16)
+    frames[8] = Image.new("RGB", SIZE, "white")
+    frames[9] = Image.blend(frames[9], frames[8], 0.6)
+    return {"frames": frames, "shots": [0] * 16}
+
+
+def _scale(frame: Image.Image, share: float) -> Image.Image:
+    return Image.fromarray((np.asarray(frame) * share).astype(np.uint8))
+
+
+EDITS: dict[str, Callable[[int], dict[str, list]]] = {
+    "still camera": _plain(0.0),
+    "pan": _plain(4.0),
+    "whip pan": _plain(10.0),
+    "fade": _fade,
+    "flash": _flash,
+    "cut": _cut,
+    "there and back": _there_and_back,
+}
+"""How to draw each kind of clip from a seed."""
+
+
+def _crop(share: float) -> Callable[[list[Image.Image]], list[Image.Image]]:
+    rim = [round(side * share) for side in SIZE]
+    return lambda frames: [frame.crop((*rim, SIZE[0] - rim[0], SIZE[1] - rim[1])) for frame in frames]
+
+
+def _crop_corner(frames: list[Image.Image]) -> list[Image.Image]:
+    return [frame.crop((0, 0, round(SIZE[0] * 0.95), round(SIZE[1] * 0.95))) for frame in frames]
+
+
+def _caption(frames: list[Image.Image]) -> list[Image.Image]:
+    captioned = [frame.copy() for frame in frames]
+    for frame in captioned:
+        font = ImageFont.load_default(16)
+        place = (20, 98)
+        ImageDraw.Draw(frame).text(place, "WHEN IT WORKS", "white", font, stroke_width=1, stroke_fill="black")
+    return captioned
+
+
+def _encode_anew(frames: list[Image.Image]) -> list[Image.Image]:
+    def pass_through(frame: Image.Image) -> Image.Image:
+        with io.BytesIO() as file:
+            frame.save(file, "JPEG", quality=50)
+            return Image.open(file).convert("RGB")
+
+    return [pass_through(frame) for frame in frames]
+
+
+LEAKS: dict[str, Callable[[list[Image.Image]], list[Image.Image]]] = {
+    "re-encoded": _encode_anew,
+    "resized": lambda frames: [frame.resize((96, 72)) for frame in frames],
+    "cropped by 5 %": _crop(0.025),
+    "cropped by 5 % on each side": _crop(0.05),
+    "cropped by 5 % at a corner": _crop_corner,
+    "captioned": _caption,
+    "shifted by a frame": lambda frames: frames[1:],
+}
+"""What may have been done to a GIF before it comes a second time."""
+
+
+def to_arrays(frames: list[Image.Image], side: int = 256) -> list[NDArray[np.uint8]]:
+    """Resize frames as a curation run would: RGB, uint8 [side, side, 3]."""
+    return [np.asarray(frame.resize((side, side), Image.Resampling.LANCZOS)) for frame in frames]
