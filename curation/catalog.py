@@ -32,7 +32,7 @@ class Clip:
     key: str
     uri: str
     location: str
-    """Where its bytes are: an absolute path, or a URL."""
+    """Where its bytes are: an absolute path, or a URL. One from a listing that lies elsewhere is always a URL."""
     captions: tuple[str, ...]
     split: str
     row: int
@@ -56,7 +56,7 @@ class Catalog:
 
 def read_catalog(options: RunOptions, config: CurationConfig) -> Catalog:
     """Read the listing and, where given, the official split lists. Raises ListingError."""
-    data = _read_bytes(options.listing, "listing")
+    data = _read_listing(options)
     rows = _parse_rows(options.listing, data)
     official, split_lists = _read_split_lists(options.splits) if options.splits else ({}, {})
     if options.gifs and not options.gifs.is_dir():
@@ -97,6 +97,15 @@ def clip_key(uri: str) -> str:
     return f"{slug or 'clip'}-{hashlib.sha256(uri.encode()).hexdigest()[:16]}"
 
 
+def _read_listing(options: RunOptions) -> bytes:
+    if isinstance(options.listing, Path):
+        return _read_bytes(options.listing, "listing")
+    # Imported here: it fetches clips, so it knows this module.
+    from curation.fetch.listing import fetch_listing
+
+    return fetch_listing(options.listing, options.fetch)
+
+
 def _read_bytes(path: Path, what: str) -> bytes:
     try:
         return path.read_bytes()
@@ -108,7 +117,7 @@ def _read_bytes(path: Path, what: str) -> bytes:
         raise ListingError(f"cannot read the {what} {path}: {error.strerror}") from error
 
 
-def _parse_rows(path: Path, data: bytes) -> list[Row]:
+def _parse_rows(path: Path | str, data: bytes) -> list[Row]:
     rows: list[Row] = []
     keys: dict[str, str] = {}
     for number, line in enumerate(_decode_lines(path, data), 1):
@@ -126,7 +135,7 @@ def _parse_rows(path: Path, data: bytes) -> list[Row]:
     return rows
 
 
-def _decode_lines(path: Path, data: bytes) -> list[str]:
+def _decode_lines(path: Path | str, data: bytes) -> list[str]:
     try:
         text = data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -172,6 +181,10 @@ def _locate(uri: str, options: RunOptions) -> str:
     if options.gifs:
         name = _file_name(uri)
         return str(options.gifs / (unquote(name) if "://" in uri else name))
+    if not isinstance(options.listing, Path):
+        # Nothing in a listing from elsewhere may name a file of this machine: every location has a scheme.
+        folder = re.split(r"[?#]", options.listing)[0].rpartition("/")[0]
+        return uri if "://" in uri else f"{folder}/{uri}"
     if uri.startswith("file://"):
         return unquote(uri.removeprefix("file://"))
     if "://" in uri:

@@ -70,7 +70,7 @@ def read_clip(path: str, sha256: str | None, max_bytes: int) -> bytes:
 def measure_file(path: Path, config: CurationConfig) -> tuple[Measurement, pa.Table]:
     """Measure one GIF as a run would, limits included. Raises CurationError where a run would give a verdict."""
     clip = Clip(key="clip", uri=str(path), location=str(path), captions=(), split="", row=1)
-    probed = probe_clips(ProbeTask(clips=(clip,), config=config, fetched=path.parent))[0]
+    probed = probe_clips(ProbeTask(clips=(clip,), config=config))[0]
     if probed.verdict is not None:
         raise CurationError(f"{path} cannot be measured, {probed.verdict}: {probed.detail}")
     measurement, rows = measure_clip(probed, config)

@@ -1,4 +1,4 @@
-"""The stages of a curation run in order: catalogue, probe, measure, select, export, manifest and report."""
+"""The stages of a curation run in order: catalogue, fetch, probe, measure, select, export, manifest and report."""
 
 import contextlib
 import dataclasses
@@ -10,6 +10,7 @@ from curation.catalog import Catalog, read_catalog
 from curation.cluster import Workers, start_workers
 from curation.config import CurationConfig, RunOptions
 from curation.errors import OutputError
+from curation.fetch.stage import Arrivals, fetch_all, is_elsewhere
 from curation.finish import Curated, finish_dataset
 from curation.flow_table import FlowPart, Measurement, keep_only, read_parts
 from curation.measure import MeasureTask, measure_part, method_digest
@@ -42,10 +43,11 @@ def curate(options: RunOptions, config: CurationConfig, progress: Progress) -> S
             return None
         refuse_useless_flow(options, config)
         workspace.reopen()
+        arrivals = fetch(catalog, workspace, options, config, progress)
         with contextlib.ExitStack() as running:
             with progress.stage("start"):
                 workers = running.enter_context(start_workers(options.workers))
-            summary = _run_stages(workspace, catalog, parameters, options, config, progress, workers)
+            summary = _run_stages(workspace, catalog, arrivals, parameters, options, config, progress, workers)
             with progress.stage("stop"):
                 running.close()
             return summary
@@ -84,13 +86,14 @@ def _differences(manifest: Manifest, catalog: Catalog, parameters: dict[str, Any
 def _run_stages(
     workspace: Workspace,
     catalog: Catalog,
+    arrivals: Arrivals,
     parameters: dict[str, Any],
     options: RunOptions,
     config: CurationConfig,
     progress: Progress,
     workers: Workers,
 ) -> Summary:
-    probed = probe(catalog, workspace, config, progress, workers)
+    probed = probe(arrivals, config, progress, workers)
     reused, measured = measure(probed, workspace, options, config, progress, workers)
     parts = tuple(sorted([*reused, *measured], key=lambda part: part.path.name))
     by_key = {one.clip_key: one for part in parts for one in part.measurements}
@@ -98,7 +101,7 @@ def _run_stages(
         selections = select(catalog, by_key, parts, config)
     curated = Curated(
         out=workspace.out,
-        listing_name=options.listing.name,
+        listing_name=options.listing_name,
         catalog=catalog,
         config=config,
         parameters=parameters,
@@ -119,16 +122,29 @@ def _run_stages(
     )
 
 
-def probe(
-    catalog: Catalog, workspace: Workspace, config: CurationConfig, progress: Progress, workers: Workers
-) -> dict[str, ProbedClip]:
-    """Look at every clip's bytes, once."""
+def fetch(
+    catalog: Catalog, workspace: Workspace, options: RunOptions, config: CurationConfig, progress: Progress
+) -> Arrivals:
+    """Bring every clip within reach of the workers, before any of them is started."""
     clips = list(catalog.clips.values())
+    num_elsewhere = sum(map(is_elsewhere, clips))
+    if not num_elsewhere:
+        return Arrivals(clips=clips, failures={})
+    with progress.stage("fetch", num_elsewhere, "GIFs") as bar:
+        return fetch_all(clips, options.fetch, workspace.fetched, config.max_bytes, bar.update)
+
+
+def probe(arrivals: Arrivals, config: CurationConfig, progress: Progress, workers: Workers) -> dict[str, ProbedClip]:
+    """Look at every clip's bytes, once; those that could not be had keep their verdict."""
+    clips = arrivals.clips
     tasks = [
-        ProbeTask(clips=tuple(clips[k : k + _CLIPS_PER_PROBE]), config=config, fetched=workspace.fetched)
+        ProbeTask(clips=tuple(clips[k : k + _CLIPS_PER_PROBE]), config=config)
         for k in range(0, len(clips), _CLIPS_PER_PROBE)
     ]
-    probed: dict[str, ProbedClip] = {}
+    probed = {
+        key: ProbedClip(clip_key=key, verdict=verdict, detail=detail)
+        for key, (verdict, detail) in arrivals.failures.items()
+    }
     with progress.stage("probe", len(clips), "GIFs") as bar:
         for batch in workers.map(probe_clips, tasks):
             probed.update((one.clip_key, one) for one in batch)

@@ -7,13 +7,11 @@ which goes with the square of its frames, is known beforehand.
 import dataclasses
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from curation.catalog import Clip
 from curation.config import SOURCE_SIZE, CurationConfig
 from curation.fetch import FetchError, TooManyBytesError, fetch_bytes
 from curation.gif_header import GifHeader, is_gif, scan_gif
-from shards.atomic import write_atomically
 from shards.schema import Verdict
 
 MAX_GREY_BYTES = 4 * 2**30
@@ -35,8 +33,6 @@ class ProbeTask:
 
     clips: tuple[Clip, ...]
     config: CurationConfig
-    fetched: Path
-    """Folder that keeps what was fetched from the network."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +41,7 @@ class ProbedClip:
 
     clip_key: str
     path: str = ""
-    """Of its bytes on disk."""
+    """Where its bytes are: a path, or the location of an object in a cache."""
     sha256: str | None = None
     width: int | None = None
     height: int | None = None
@@ -71,12 +67,12 @@ def probe_clips(task: ProbeTask) -> list[ProbedClip]:
 
 def _probe(clip: Clip, task: ProbeTask) -> ProbedClip:
     try:
-        path, data = _bring(clip, task)
+        data = fetch_bytes(clip.location, task.config.max_bytes)
     except FetchError as error:
         return ProbedClip(clip_key=clip.key, verdict=Verdict.FETCH_FAILED, detail=str(error))
     except TooManyBytesError as error:
         return ProbedClip(clip_key=clip.key, verdict=Verdict.TOO_LARGE, detail=str(error))
-    looked = ProbedClip(clip_key=clip.key, path=str(path), sha256=hashlib.sha256(data).hexdigest())
+    looked = ProbedClip(clip_key=clip.key, path=clip.location, sha256=hashlib.sha256(data).hexdigest())
     if not is_gif(data):
         return dataclasses.replace(looked, verdict=Verdict.NOT_A_GIF, detail=describe_bytes(data))
     try:
@@ -92,19 +88,6 @@ def _probe(clip: Clip, task: ProbeTask) -> ProbedClip:
         verdict=verdict,
         detail=detail,
     )
-
-
-def _bring(clip: Clip, task: ProbeTask) -> tuple[Path, bytes]:
-    """Get a clip's bytes and where they lie on disk; what comes from the network is kept there first."""
-    if "://" not in clip.location:
-        return Path(clip.location), fetch_bytes(clip.location, task.config.max_bytes)
-    path = task.fetched / f"{clip.key}.gif"
-    if path.exists():
-        return path, fetch_bytes(str(path), task.config.max_bytes)
-    data = fetch_bytes(clip.location, task.config.max_bytes)
-    with write_atomically(path) as temporary:
-        temporary.write_bytes(data)
-    return path, data
 
 
 def judge_header(header: GifHeader, config: CurationConfig) -> tuple[Verdict | None, str | None]:

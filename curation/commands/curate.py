@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from curation.commands.options import field_option
-from curation.config import CurationConfig, RunOptions, read_config_file
+from curation.commands.options import fetch_option, field_option
+from curation.config import CurationConfig, FetchOptions, RunOptions, read_config_file
 from curation.errors import CurationError
 
 _EXIT_INTERRUPTED = 130
@@ -16,8 +16,11 @@ _EXIT_INTERRUPTED = 130
 
 def curate(
     listing: Annotated[
-        Path,
-        typer.Argument(help="A TSV: url or path, TAB, caption; no header. Relative paths start at its folder."),
+        str,
+        typer.Argument(
+            metavar="LISTING",
+            help="A TSV: url or path, TAB, caption; no header. Relative paths start at its folder. May be a url.",
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -76,6 +79,34 @@ def curate(
         int | None,
         field_option("max_frames", "Refuse a GIF of more frames; cost goes with their square.", panel="Limits"),
     ] = None,
+    cache: Annotated[
+        str | None,
+        typer.Option(
+            help="Keep what is fetched here, for other runs too: a folder, or a place such as s3://bucket/gifs.",
+            show_default="in OUT",
+            rich_help_panel="Fetching",
+        ),
+    ] = None,
+    max_cache_bytes: Annotated[
+        int | None,
+        fetch_option("max_cache_bytes", "Let the cache keep no more, once the run ends.", default="no limit"),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        fetch_option(
+            "allow_host",
+            "HOST or HOST:PORT to fetch from though its address is private or loopback; may be repeated.",
+            default="none",
+        ),
+    ] = None,
+    max_fetches: Annotated[int | None, fetch_option("max_fetches", "Fetches under way at once.")] = None,
+    fetches_per_host: Annotated[int | None, fetch_option("fetches_per_host", "Of these, from one host.")] = None,
+    rate_per_host: Annotated[
+        float | None, fetch_option("rate_per_host", "Requests to one host a second at most; 0: no limit.")
+    ] = None,
+    fetch_timeout: Annotated[
+        float | None, fetch_option("fetch_timeout", "Seconds for one try at one GIF, all told.")
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(help="Ray workers; 0 works in this process, without Ray.", show_default="one a core"),
@@ -94,7 +125,7 @@ def curate(
 
     Example: pix2gif-curate tgif.tsv --gifs gifs/ --splits splits/ --out shards/
     """
-    given = {name: value for name, value in locals().items() if name != "config" and value is not None}
+    given = {name: value for name, value in locals().items() if name != "config" and value not in (None, [])}
     curation_config, options = _resolve(given, config)
     _run_curation(options, curation_config)
 
@@ -102,16 +133,20 @@ def curate(
 def _resolve(given: dict[str, Any], config_file: Path | None) -> tuple[CurationConfig, RunOptions]:
     """Defaults, then the file, then the options."""
     config_names = {field.name for field in dataclasses.fields(CurationConfig)}
-    option_names = {field.name for field in dataclasses.fields(RunOptions)}
+    option_names = {field.name for field in dataclasses.fields(RunOptions)} - {"fetch"}
+    fetch_names = {field.name for field in dataclasses.fields(FetchOptions)}
     values: dict[str, Any] = {"workers": len(os.sched_getaffinity(0))}
     if config_file:
-        values |= read_config_file(config_file, config_names | option_names - {"listing"})
+        values |= read_config_file(config_file, config_names | fetch_names | option_names - {"listing"})
     values |= given
     if "out" not in values:
         raise CurationError("--out is missing: name the folder that becomes the data set")
     return (
         CurationConfig(**{name: value for name, value in values.items() if name in config_names}),
-        RunOptions(**{name: value for name, value in values.items() if name in option_names}),
+        RunOptions(
+            fetch=FetchOptions(**{name: value for name, value in values.items() if name in fetch_names}),
+            **{name: value for name, value in values.items() if name in option_names},
+        ),
     )
 
 

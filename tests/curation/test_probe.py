@@ -11,7 +11,6 @@ from curation.gif_header import GifHeader
 from curation.measure import measure_clip
 from curation.probe import ProbedClip, ProbeTask, describe_bytes, judge_header, probe_clips
 from shards.schema import Verdict
-from tests.curation.test_fetch import Host, host  # noqa: F401 # A fixture.
 from tests.curation.test_gif_header import PIXEL, gif_frame, gif_start
 
 
@@ -20,15 +19,15 @@ def make_clip(location: object, key: str = "clip") -> Clip:
     return Clip(key=key, uri=str(location), location=str(location), captions=("a",), split="train", row=1)
 
 
-def probe(folder: Path, *clips: Clip, **config: int) -> list[ProbedClip]:
+def probe(*clips: Clip, **config: int) -> list[ProbedClip]:
     """Look at some clips."""
-    return probe_clips(ProbeTask(clips=clips, config=CurationConfig(**config), fetched=folder / "fetched"))
+    return probe_clips(ProbeTask(clips=clips, config=CurationConfig(**config)))
 
 
 def probe_bytes(folder: Path, data: bytes, **config: int) -> ProbedClip:
     """Look at one file."""
     (folder / "a.gif").write_bytes(data)
-    (found,) = probe(folder, make_clip(folder / "a.gif"), **config)
+    (found,) = probe(make_clip(folder / "a.gif"), **config)
     return found
 
 
@@ -123,25 +122,7 @@ def test_more_grey_frames_than_fit_into_memory_are_too_large() -> None:
 def test_a_missing_file_is_a_failed_fetch_and_the_others_are_looked_at(tmp_path: Path) -> None:
     (tmp_path / "a.gif").write_bytes(gif_start(1, 1) + gif_frame() * 2)
     clips = [make_clip(tmp_path / name, key=name[0]) for name in ("gone.gif", "a.gif", "b.gif")]
-    found = probe(tmp_path, *clips)
+    found = probe(*clips)
     assert [one.clip_key for one in found] == ["g", "a", "b"]
     assert [one.verdict for one in found] == [Verdict.FETCH_FAILED, None, Verdict.FETCH_FAILED]
     assert found[0].detail == f"there is no file {tmp_path / 'gone.gif'}"
-
-
-def test_what_was_fetched_is_kept_and_not_fetched_again(tmp_path: Path, host: Host) -> None:  # noqa: F811
-    host.pages["/b.gif"] = gif_start(1, 1) + gif_frame() * 2
-    clip = make_clip(f"{host.url}/b.gif")
-    first, second = probe(tmp_path, clip), probe(tmp_path, clip)
-    assert first == second
-    assert [path for path, _ in host.asked] == ["/b.gif"]
-    assert first[0].path == str(tmp_path / "fetched" / "clip.gif")
-    assert Path(first[0].path).read_bytes() == host.pages["/b.gif"]
-
-
-def test_what_could_not_be_fetched_is_asked_for_again(tmp_path: Path, host: Host) -> None:  # noqa: F811
-    clip = make_clip(f"{host.url}/later.gif")
-    (gone,) = probe(tmp_path, clip)
-    assert (gone.verdict, gone.detail) == (Verdict.FETCH_FAILED, "HTTP 404 Not Found")
-    host.pages["/later.gif"] = gif_start(1, 1) + gif_frame() * 2
-    assert probe(tmp_path, clip)[0].verdict is None

@@ -1,0 +1,87 @@
+"""Which addresses may be connected to: those of the public internet, and what the user named.
+
+A listing may come from anybody, and so may a redirect: neither may reach what only this machine or its network can
+see, such as a cloud's metadata service. The check is made on the address that is connected to, when it is: a name
+that is looked up again can mean another address.
+"""
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class AddressRefusedError(OSError):
+    """An address that is not of the public internet. The message is one for all, so that several addresses agree."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EACCES, "a private, loopback, link-local or reserved address")
+
+
+def is_public(address: str) -> bool:
+    """Tell whether an address is of the public internet, and so are those that are wrapped in it."""
+    try:
+        outer = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    return all(_is_public(one) for one in (outer, *_wrapped(outer)))
+
+
+def _is_public(address: Address) -> bool:
+    site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local
+    return address.is_global and not (address.is_multicast or address.is_reserved or site_local)
+
+
+def _wrapped(address: Address) -> Iterator[Address]:
+    """IPv4 addresses that a packet to an IPv6 address may end up at."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.sixtofour:
+            yield address.sixtofour
+        if address.teredo:
+            yield address.teredo[1]
+        if address in _NAT64:
+            yield ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+
+
+def make_public_socket(address_info: tuple[Any, ...]) -> socket.socket:
+    """Make a socket for one result of getaddrinfo. Raises AddressRefusedError where its address is not public."""
+    family, kind, protocol, _, address = address_info
+    if not is_public(address[0]):
+        raise AddressRefusedError
+    return socket.socket(family, kind, protocol)
+
+
+class AllowedHosts:
+    """Hosts that may be fetched from whatever their addresses are: `HOST` with any port, or `HOST:PORT`."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._allowed = {parse_host(name) for name in names}
+
+    def allow(self, host: str, port: int | None) -> bool:
+        """Tell whether a host, as a URL names it, is among them."""
+        return not self._allowed.isdisjoint({(host.lower(), None), (host.lower(), port)})
+
+
+def parse_host(text: str) -> tuple[str, int | None]:
+    """Split `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`. Raises ValueError."""
+    if text.startswith("["):
+        host, closed, rest = text[1:].partition("]")
+        if not closed or (rest and not rest.startswith(":")):
+            raise ValueError(text)
+        colon, port = rest[:1], rest[1:]
+    elif text.count(":") > 1:
+        host, colon, port = text, "", ""
+    else:
+        host, colon, port = text.partition(":")
+    if (
+        not host
+        or set(host) & set("/@?# ")
+        or (colon and not port.isdecimal())
+        or int(port or 1) not in range(1, 65536)
+    ):
+        raise ValueError(text)
+    return host.lower(), int(port) if port else None
