@@ -7,6 +7,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
+from curation.balance import check_balance
 from curation.errors import ConfigError
 from curation.fetch.addresses import parse_host
 from shards.schema import ImageFormat
@@ -32,6 +33,8 @@ class CurationConfig:
     """Pairs taken of one GIF at most."""
     min_pairs: int = 1
     """A GIF with fewer pairs in range than this is left out."""
+    balance: str = "flat"
+    """What the motion histogram shall look like: flat, none (a plain draw), or a target (`balance.py`)."""
     val_fraction: float = 0.1
     """Share of the clips that go to the val split, where no official lists are given."""
     seed: int = 0
@@ -73,6 +76,7 @@ class CurationConfig:
         _check(self, "seed", 0 <= self.seed < 2**63, "a whole number from 0 to 2^63 - 1")
         _check(self, "image_format", self.image_format in typing.get_args(ImageFormat), "jpg, png or webp")
         _check(self, "quality", 1 <= self.quality <= 100, "from 1 to 100")
+        check_balance(self.balance)
 
 
 _FETCH_KINDS = {"cache": str, "rate_per_host": float, "fetch_timeout": float}

@@ -13,8 +13,9 @@ from curation.catalog import Catalog
 from curation.config import CurationConfig
 from curation.flow_table import FlowPart, read_rows
 from curation.report import Report, ShownPair, SplitSummary, render_report
-from curation.selection import Selection, bin_edges
+from curation.selection import Selection
 from curation.software import software_versions
+from curation.tally import bin_edges
 from shards.atomic import write_atomically
 from shards.manifest import ListingEntry, Manifest, MotionHistogram, ShardEntry, SplitEntry, write_manifest
 from shards.reader import read_shard

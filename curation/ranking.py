@@ -18,15 +18,31 @@ def uniform(seed: int, *words: object) -> float:
     return (hash64(seed, *words) >> 11) / 2**53
 
 
+def clip_state(seed: int, clip_key: str) -> int:
+    """Draw where a clip's ranks begin, 64 bits."""
+    return hash64(seed, "pair", clip_key)
+
+
 def pair_ranks(seed: int, clip_key: str, sources: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.uint64]:
-    """Give every pair of one clip a rank, uint64 [P], drawn by seed, key and the pair's own indices alone.
+    """Give every pair of one clip a rank, uint64 [P], drawn by seed, key and the pair's own indices alone."""
+    return mix_ranks(np.uint64(clip_state(seed, clip_key)), sources, targets)
+
+
+def mix_ranks(
+    states: NDArray[np.uint64] | np.uint64, sources: NDArray[Any], targets: NDArray[Any]
+) -> NDArray[np.uint64]:
+    """Give pairs of any clips their ranks, uint64 [P]; `states` are their clips', [P] or one for all.
 
     The finaliser of SplitMix64 (Steele, Lea and Flood, 2014) over a counter made of the two indices: as good as
-    hashing each pair's name, at the speed of an array operation.
+    hashing each pair's name, at the speed of an array operation. Ranks within a clip are distinct.
     """
-    pair = (sources.astype(np.uint64) << np.uint64(32)) | targets.astype(np.uint64)
+    state = (sources.astype(np.uint64) << np.uint64(32)) | targets.astype(np.uint64)
     with np.errstate(over="ignore"):
-        state = pair * np.uint64(0x9E3779B97F4A7C15) + np.uint64(hash64(seed, "pair", clip_key))
-        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return state ^ (state >> np.uint64(31))
+        state *= np.uint64(0x9E3779B97F4A7C15)
+        state += states
+        state ^= state >> np.uint64(30)
+        state *= np.uint64(0xBF58476D1CE4E5B9)
+        state ^= state >> np.uint64(27)
+        state *= np.uint64(0x94D049BB133111EB)
+    state ^= state >> np.uint64(31)
+    return state

@@ -7,75 +7,14 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.optimize import linprog
-from scipy.sparse import lil_matrix
 
 from curation.config import CurationConfig
 from curation.flow_table import Measurement, write_part
-from curation.selection import Selection, bin_edges, flatten_histogram, select_pairs
+from curation.selection import Selection, select_pairs
+from curation.tally import bin_edges
 from shards.manifest import read_manifest
 from shards.schema import FLOW_SCHEMA
-
-
-def entropy(totals: np.ndarray) -> float:
-    share = totals[totals > 0] / totals.sum()
-    return float(-(share * np.log(share)).sum())
-
-
-def best_entropy(available: np.ndarray, caps: np.ndarray) -> float:
-    """The greatest entropy any choice can reach: a minimum-cost flow with convex costs, by an LP solver.
-
-    Each clip sends min(cap, its pairs) units to its bins; the k-th unit in a bin costs k log k - (k-1) log (k-1), so
-    the cost of a bin that holds t is t log t. The marginal costs grow, so units fill in order; the constraints are
-    a network's, so the optimum is whole.
-    """
-    num_clips, num_bins = available.shape
-    sent = np.minimum(caps, available.sum(axis=1))
-    height = int(sent.sum())
-    num_picks, num_steps = num_clips * num_bins, num_bins * height
-    k = np.arange(1, height + 1, dtype=float)
-    marginal = k * np.log(k) - np.where(k > 1, (k - 1) * np.log(np.maximum(k - 1, 1)), 0)
-    rows = lil_matrix((num_clips + num_bins, num_picks + num_steps))
-    for clip in range(num_clips):
-        rows[clip, clip * num_bins : (clip + 1) * num_bins] = 1
-    for bin_ in range(num_bins):
-        rows[num_clips + bin_, bin_:num_picks:num_bins] = 1
-        rows[num_clips + bin_, num_picks + bin_ * height : num_picks + (bin_ + 1) * height] = -1
-    bounds = [(0, n) for n in available.ravel()] + [(0, 1)] * num_steps
-    cost = np.concatenate([np.zeros(num_picks), np.tile(marginal, num_bins)])
-    solved = linprog(cost, A_eq=rows.tocsr(), b_eq=np.concatenate([sent, np.zeros(num_bins)]), bounds=bounds)
-    assert solved.success
-    totals = solved.x[num_picks:].reshape(num_bins, height).sum(axis=1)
-    return entropy(totals)
-
-
-def some_quotas(available: np.ndarray, caps: np.ndarray) -> np.ndarray:
-    """Any choice under the caps: the first pairs of each clip, which is as far from flat as can be."""
-    before = np.cumsum(available, axis=1) - available
-    return np.clip(caps[:, None] - before, 0, available)
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 8), st.integers(1, 12))
-def test_flattening_reaches_the_optimum_of_an_independent_solver(seed, num_clips, num_bins, cap):
-    rng = np.random.default_rng(seed)
-    available = rng.poisson(rng.gamma(0.5, 4, (num_clips, num_bins)))
-    available[0, 0] += 1
-    caps = np.minimum(cap, available.sum(axis=1))
-    quotas = flatten_histogram(some_quotas(available, caps), available)
-    assert (quotas >= 0).all()
-    assert (quotas <= available).all()
-    assert (quotas.sum(axis=1) == caps).all()
-    assert entropy(quotas.sum(axis=0)) == pytest.approx(best_entropy(available, caps), abs=1e-6)
-
-
-def test_flattening_moves_through_a_chain_of_clips():
-    # Bin 0 can only reach bin 2 through bin 1, by way of two clips.
-    available = np.array([[3, 3, 0], [0, 3, 3]])
-    quotas = flatten_histogram(np.array([[3, 0, 0], [0, 3, 0]]), available)
-    assert quotas.sum(axis=0).tolist() == [2, 2, 2]
+from tests.curation.solver import best_entropy, entropy
 
 
 def write_flow(folder: Path, clips: dict[str, list[float]], order: list[int] | None = None) -> Path:
@@ -92,6 +31,7 @@ def write_flow(folder: Path, clips: dict[str, list[float]], order: list[int] | N
                     pa.array([100] * len(rows), pa.int32()),
                     pa.array([motions[row] for row in rows], pa.float32()),
                     pa.array([1.0] * len(rows), pa.float32()),
+                    pa.array([False] * len(rows)),
                 ],
                 schema=FLOW_SCHEMA,
             )
