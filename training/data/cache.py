@@ -14,8 +14,9 @@ from filelock import FileLock
 from shards.atomic import write_atomically
 from shards.manifest import ShardEntry
 from shards.writer import file_sha256
+from training.data.byte_source import NUM_ATTEMPTS, ByteSource, Storage, StorageError
 from training.data.errors import DamageError, DataError
-from training.data.storage import NUM_ATTEMPTS, ByteSource, OpenFile, Storage, StorageError
+from training.data.storage import OpenFile
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

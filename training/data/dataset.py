@@ -18,6 +18,7 @@ from shards.schema import MANIFEST
 from shards.verify import verify_dataset
 from shards.writer import file_sha256
 from training.data.batch import Batch, LatentBatch
+from training.data.byte_source import Storage
 from training.data.cache import ShardFiles, not_the_manifests, user_cache
 from training.data.config import DataConfig
 from training.data.errors import DamageError, DataError
@@ -25,7 +26,8 @@ from training.data.latents import LATENTS_MANIFEST, LatentManifest, LatentSource
 from training.data.order import draw_replacement
 from training.data.parcels import Room
 from training.data.pictures import PictureSource
-from training.data.storage import S3Storage, Storage, open_storage
+from training.data.s3_storage import S3Storage
+from training.data.storage import open_storage
 
 MAX_REPLACEMENTS = 64
 """Damaged samples in a row at one position after which the data are given up."""

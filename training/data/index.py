@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from shards.atomic import write_atomically
 from shards.manifest import ShardEntry
+from training.data.byte_source import ByteSource
 from training.data.cache import ShardFiles, not_the_manifests
-from training.data.storage import ByteSource
 
 BLOCK = tarfile.BLOCKSIZE
 _ROLES = ("json", "source", "target")

@@ -19,10 +19,10 @@ from PIL import Image
 from shards.manifest import ShardEntry
 from shards.schema import SampleRecord
 from training.data.batch import Batch
+from training.data.byte_source import ByteSource
 from training.data.cache import ShardFiles
 from training.data.errors import DamageError, DataError
 from training.data.index import BLOCK, ShardIndex, forget_index, load_index
-from training.data.storage import ByteSource
 
 Picture = NDArray[np.uint8]
 

@@ -10,13 +10,13 @@ from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from shards.manifest import read_manifest
 from shards.writer import file_sha256
 from tests.training.data.material import Host, batches, copy, same, serve
-from training.data import DataError, storage
+from training.data import DataError, http_storage
 
 
 @pytest.fixture
 def host(uneven, monkeypatch) -> Iterator[Host]:
     """A web server over the data set; failed requests are repeated without a pause."""
-    monkeypatch.setattr(storage.time, "sleep", lambda _: None)
+    monkeypatch.setattr(http_storage.time, "sleep", lambda _: None)
     with serve(uneven) as server:
         yield server
 
@@ -78,7 +78,7 @@ def test_a_download_that_breaks_off_is_tried_again(host, uneven, tmp_path):
 
 @pytest.mark.parametrize("cached", [True, False])
 def test_bytes_that_are_not_the_manifests_are_refused(uneven, tmp_path, monkeypatch, cached):
-    monkeypatch.setattr(storage.time, "sleep", lambda _: None)
+    monkeypatch.setattr(http_storage.time, "sleep", lambda _: None)
     folder = copy(uneven, tmp_path / "other")
     path = folder / "train" / "00000.tar"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
@@ -104,7 +104,7 @@ def test_a_shard_that_is_gone_is_told(uneven, tmp_path):
 
 
 def test_no_server_is_told(monkeypatch):
-    monkeypatch.setattr(storage.time, "sleep", lambda _: None)
+    monkeypatch.setattr(http_storage.time, "sleep", lambda _: None)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         with pytest.raises(DataError, match="ConnectionError"):
