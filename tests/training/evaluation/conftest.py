@@ -1,0 +1,49 @@
+"""Networks and a model, small and random, saved once; how `pix2gif evaluate` is run."""
+
+from pathlib import Path
+
+import pytest
+
+from training.model.config import ModelConfig
+from training.model.factory import build_random, make_pipeline
+
+from . import material
+
+
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with clip/, x_clip/ and i3d_torchscript.pt."""
+    folder = tmp_path_factory.mktemp("networks")
+    material.save_clip(folder / "clip")
+    material.save_x_clip(folder / "x_clip")
+    material.save_i3d(folder / "i3d_torchscript.pt")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random pipeline."""
+    folder = tmp_path_factory.mktemp("pipeline") / "model"
+    make_pipeline(build_random(ModelConfig(), "tiny")).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dreamsim(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a package `dreamsim` of the true one's interface: distance is the mean difference of pixels."""
+    folder = tmp_path_factory.mktemp("packages")
+    (folder / "dreamsim").mkdir()
+    (folder / "dreamsim" / "__init__.py").write_text(
+        "import numpy, torch\n"
+        "class Model(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.scale = torch.nn.Parameter(torch.tensor(0.5))\n"
+        "    def forward(self, one, other):\n"
+        "        return (one - other).abs().mean(dim=(1, 2, 3)) * self.scale\n"
+        "def prepare(picture):\n"
+        "    return torch.from_numpy(numpy.array(picture.resize((224, 224)))).permute(2, 0, 1)[None] / 255\n"
+        "def dreamsim(pretrained=True, device='cuda', cache_dir='./models'):\n"
+        "    return Model().to(device), prepare\n"
+    )
+    return folder
