@@ -51,6 +51,10 @@ class CurationConfig:
     """A GIF whose canvas has more pixels (width x height) is refused as too_large before it is decoded."""
     max_frames: int = 1000
     """A GIF of more frames is refused as too_large before it is decoded; pairs grow with the square."""
+    clip_timeout: float = 300.0
+    """Seconds in which one clip, or a slice of a giant, must be measured, and in which its frames must be encoded."""
+    clip_memory: float = 4.0
+    """GiB of memory that one clip may take at a time."""
 
     def __post_init__(self) -> None:
         """Raise ConfigError naming the field, its value and what is allowed."""
@@ -72,6 +76,8 @@ class CurationConfig:
         for name in ("pairs_per_gif", "min_pairs", "samples_per_shard", "max_bytes", "max_pixels"):
             _check(self, name, getattr(self, name) >= 1, "1 or more")
         _check(self, "max_frames", 2 <= self.max_frames <= 10_000, "from 2 to 10000")
+        _check(self, "clip_timeout", 0 < self.clip_timeout <= 10**6, "more than 0 seconds, and at most a million")
+        _check(self, "clip_memory", 0 < self.clip_memory <= 2**20, "more than 0 GiB")
         _check(self, "val_fraction", 0 <= self.val_fraction <= 1, "from 0 to 1")
         _check(self, "seed", 0 <= self.seed < 2**63, "a whole number from 0 to 2^63 - 1")
         _check(self, "image_format", self.image_format in typing.get_args(ImageFormat), "jpg, png or webp")

@@ -4,6 +4,7 @@ CurationError
     ConfigError             a parameter that cannot be
     ListingError            a listing or split list that cannot be read
     OutputError             an OUT that cannot be written, or must not be
+    SandboxError            no process for decoding that starts
     SourceChangedError      a GIF that is no longer what was measured
     WorkerLostError         a worker process that died more often than is tried
 
@@ -26,6 +27,10 @@ class ListingError(CurationError):
 
 class OutputError(CurationError):
     """An output folder that cannot be written, or holds something that must not be overwritten."""
+
+
+class SandboxError(CurationError):
+    """The process that decodes and measures cannot be started."""
 
 
 class SourceChangedError(CurationError):

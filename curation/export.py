@@ -7,17 +7,23 @@ run's work folder. Packing copies the fragments' samples into the tar.
 import dataclasses
 import io
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from PIL import Image
 
 from curation.catalog import Clip
 from curation.config import CurationConfig
 from curation.decode import FrameDecoder
 from curation.errors import SourceChangedError
+from curation.flow_tasks import limits_of
 from curation.measure import read_clip
+from curation.quarantine import Incident, quarantine
 from curation.ranking import hash64
+from curation.sandbox import Failure, isolate
 from curation.shard_plan import PlannedClip, PlannedPair, PlannedShard
 from curation.software import software_versions
 from shards.atomic import write_atomically
@@ -54,6 +60,7 @@ class EncodeTask:
     clips: tuple[tuple[PlannedClip, SourceClip], ...]
     config: CurationConfig
     fragment: Path
+    quarantine: Path
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,11 +76,28 @@ class PackTask:
     plan_digest: str
 
 
-def encode_fragment(task: EncodeTask) -> int:
-    """Decode each clip once, encode each wanted frame once, write the samples; returns their number."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """What became of a fragment."""
+
+    num_samples: int
+    failures: tuple[Incident, ...]
+    """Clips that were lost; where there is one, the fragment is of no use."""
+
+
+def encode_fragment(task: EncodeTask) -> Encoded:
+    """Decode each clip once, encode each wanted frame once, write the samples.
+
+    Decoding and encoding run in the sandbox; a clip that is lost there goes to quarantine.
+    """
     columns: dict[str, list[object]] = {name: [] for name in FRAGMENT_SCHEMA.names}
+    failures = []
     for planned, source in task.clips:
-        pictures = encode_frames(planned, source, task.config)
+        frames = tuple(sorted({index for pair in planned.pairs for index in (pair.source_index, pair.target_index)}))
+        pictures = isolate(limits_of(task.config), encode_frames, frames, source, task.config)
+        if isinstance(pictures, Failure):
+            failures.append(_quarantine(frames, source, pictures, task))
+            continue
         for pair in planned.pairs:
             record = make_record(pair, source.clip, task.config)
             columns["key"].append(record.key)
@@ -86,22 +110,35 @@ def encode_fragment(task: EncodeTask) -> int:
         pa.ipc.new_file(str(temporary), FRAGMENT_SCHEMA) as file,
     ):
         file.write_table(table)
-    return len(columns["key"])
+    return Encoded(num_samples=len(columns["key"]), failures=tuple(failures))
 
 
-def encode_frames(planned: PlannedClip, source: SourceClip, config: CurationConfig) -> dict[int, bytes]:
-    """Encode the frames that a clip's pairs need, by index."""
-    wanted = frozenset(index for pair in planned.pairs for index in (pair.source_index, pair.target_index))
+def _quarantine(frames: tuple[int, ...], source: SourceClip, failure: Failure, task: EncodeTask) -> Incident:
+    incident = Incident(
+        clip_key=source.clip.key, sha256=source.sha256, failure=failure, config=task.config, frames=frames
+    )
+    quarantine(task.quarantine, incident, read_clip(source.path, source.sha256, task.config.max_bytes))
+    return incident
+
+
+def encode_frames(frames: Iterable[int], source: SourceClip, config: CurationConfig) -> dict[int, bytes]:
+    """Encode some frames of a clip, by index."""
+    wanted = frozenset(frames)
     data = read_clip(source.path, source.sha256, config.max_bytes)
     pictures = {}
     for frame in FrameDecoder(data, config.resolution, wanted):
         if frame.rgb is not None:
-            picture = io.BytesIO()
-            Image.fromarray(frame.rgb).save(picture, _PILLOW_NAMES[config.image_format], quality=config.quality)
-            pictures[frame.index] = picture.getvalue()
+            pictures[frame.index] = encode_picture(frame.rgb, config)
     if missing := wanted - pictures.keys():
         raise SourceChangedError(f"{source.path}: frame {min(missing)} was measured but is not there; measure it again")
     return pictures
+
+
+def encode_picture(rgb: NDArray[np.uint8], config: CurationConfig) -> bytes:
+    """Encode a frame, uint8 [H, W, 3], as the samples hold it."""
+    picture = io.BytesIO()
+    Image.fromarray(rgb).save(picture, _PILLOW_NAMES[config.image_format], quality=config.quality)
+    return picture.getvalue()
 
 
 def make_record(pair: PlannedPair, clip: Clip, config: CurationConfig) -> SampleRecord:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet as pq
 
 from shards.atomic import write_atomically
@@ -36,6 +37,12 @@ class Measurement:
     """Sound frames, decoded."""
     num_pairs: int
     """Rows of the flow table."""
+    limits: str | None = None
+    """Of time and memory, where it broke them or died: under others it may be measured."""
+    frames_sha256: str = ""
+    """Of the frames, by which exact copies are found; empty where the clip was not measured."""
+    signature: str = ""
+    """Perceptual hashes of frames, by which near copies are found."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,31 +54,39 @@ class FlowPart:
 
 
 def write_part(folder: Path, method: str, measurements: Iterable[Measurement], tables: Iterable[pa.Table]) -> FlowPart:
-    """Write clips' rows and measurements as one part, named by what was measured and how."""
+    """Write clips' rows and measurements as one part, whose name is the hash of its bytes."""
     measured = tuple(measurements)
-    identity = json.dumps([method, sorted((one.clip_key, one.sha256) for one in measured)])
-    path = folder / f"part-{hashlib.sha256(identity.encode()).hexdigest()[:20]}.parquet"
     footer = {_METHOD: method, _CLIPS: json.dumps([dataclasses.asdict(one) for one in measured])}
-    table = pa.concat_tables([FLOW_SCHEMA.empty_table(), *tables]).unify_dictionaries()
+    table = pa.concat_tables([FLOW_SCHEMA.empty_table(), *tables]).unify_dictionaries().combine_chunks()
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata(footer), sink, compression="zstd", write_page_checksum=True)
+    data = sink.getvalue().to_pybytes()
+    path = folder / _part_name(data)
     with write_atomically(path) as temporary:
-        pq.write_table(table.replace_schema_metadata(footer), temporary, compression="zstd", write_page_checksum=True)
+        temporary.write_bytes(data)
     return FlowPart(path=path, measurements=measured)
 
 
 def read_part(path: Path, method: str) -> FlowPart | None:
-    """Read a part's footer; None where it is torn, no part, or measured in another way."""
+    """Read a part's footer; None where its bytes are not those of its name, or it was measured in another way."""
     try:
-        footer = pq.read_metadata(path).metadata or {}
+        data = path.read_bytes()
+        if _part_name(data) != path.name:
+            return None
+        footer = pq.read_metadata(pa.BufferReader(data)).metadata or {}
         if footer.get(_METHOD, b"").decode() != method:
             return None
         measurements = tuple(
             Measurement(**{**fields, "verdict": Verdict(fields["verdict"]) if fields["verdict"] else None})
             for fields in json.loads(footer[_CLIPS])
         )
-        read_rows(path)  # Checks every page.
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
         return None
     return FlowPart(path=path, measurements=measurements)
+
+
+def _part_name(data: bytes) -> str:
+    return f"part-{hashlib.sha256(data).hexdigest()[:32]}.parquet"
 
 
 def read_parts(folder: Path, method: str) -> Iterator[FlowPart]:
@@ -86,14 +101,10 @@ def read_rows(path: Path) -> pa.Table:
     return pq.read_table(path, schema=FLOW_SCHEMA, page_checksum_verification=True)
 
 
-def keep_only(part: FlowPart, clip_keys: set[str], folder: Path, method: str) -> FlowPart:
-    """Copy a part to `folder` with only some of its clips."""
-    kept = [one for one in part.measurements if one.clip_key in clip_keys]
-    rows = read_rows(part.path)
-    mask = pa.compute.is_in(rows["clip_key"].cast(pa.string()), value_set=pa.array(sorted(clip_keys)))
-    filtered = rows.filter(mask)
-    # Encoded afresh, so that the dictionary forgets the clips that are gone.
-    fresh = filtered.set_column(
-        0, FLOW_SCHEMA.field("clip_key"), filtered["clip_key"].cast(pa.string()).dictionary_encode()
-    )
-    return write_part(folder, method, kept, [fresh])
+def read_clips(path: Path, clip_keys: Iterable[str]) -> pa.Table:
+    """Read a part's rows of some clips. Raises OSError where a page does not match its checksum."""
+    rows = read_rows(path)
+    wanted = rows.filter(pa.compute.is_in(rows["clip_key"].cast(pa.string()), value_set=pa.array(sorted(clip_keys))))
+    # Encoded afresh, so that the dictionary forgets the other clips.
+    keys = wanted["clip_key"].cast(pa.string()).dictionary_encode()
+    return wanted.set_column(0, FLOW_SCHEMA.field("clip_key"), keys)

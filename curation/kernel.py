@@ -16,10 +16,20 @@ KERNEL = "lucas_kanade-1" if _HAS_NUMBA else "opencv-1"
 """Part of the name of how a flow table was measured."""
 
 
-def measure_all_pairs(grey: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def measure_all_pairs(
+    grey: NDArray[np.uint8], sources: range | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Measure motion_px and tracked_fraction of every pair; see `curation.flow.measure_all_pairs`."""
-    measured: tuple[NDArray[np.float32], NDArray[np.float32]] = _flow_module().measure_all_pairs(grey)
+    measured: tuple[NDArray[np.float32], NDArray[np.float32]] = _flow_module().measure_all_pairs(grey, sources)
     return measured
+
+
+def warm_up() -> None:
+    """Load, or compile, all that measuring and resizing will call, on frames that are too small to cost anything."""
+    frames = np.zeros((2, 64, 64), np.uint8)
+    frames[:, 20:40, 20:40] = 255
+    measure_all_pairs(frames)
+    resize(np.zeros((9, 9, 3), np.uint8), 16)
 
 
 def resize(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

@@ -17,20 +17,16 @@ from curation.config import CurationConfig
 from curation.decode import FrameDecoder, UndecodableError, start_times_ms
 from curation.errors import CurationError, SourceChangedError
 from curation.fetch import FetchError, TooManyBytesError, fetch_bytes
-from curation.flow_table import FlowPart, Measurement, write_part
+from curation.fingerprint import Fingerprint, pack_signature
+from curation.flow_table import Measurement
 from curation.kernel import KERNEL, measure_all_pairs
+from curation.look import take_look
 from curation.probe import MIN_FRAMES, ProbedClip, ProbeTask, probe_clips
+from curation.shots import ShotDetector
 from shards.schema import FLOW_SCHEMA, Verdict
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class MeasureTask:
-    """Some clips to be measured into one part."""
-
-    clips: tuple[ProbedClip, ...]
-    config: CurationConfig
-    folder: Path
-    """Of the flow table."""
+_LOOKS = 1
+"""Changes with the way in which cuts are found, or fingerprints are taken."""
 
 
 def method_digest(config: CurationConfig) -> str:
@@ -41,19 +37,9 @@ def method_digest(config: CurationConfig) -> str:
         "kernel": KERNEL,
         "opencv": cv2.__version__,
         "pillow": PIL.__version__,
+        "looks": _LOOKS,
     }
     return hashlib.sha256(json.dumps(method, sort_keys=True).encode()).hexdigest()[:20]
-
-
-def measure_part(task: MeasureTask) -> FlowPart:
-    """Measure each clip of the task and write them as one part of the flow table."""
-    measured = [measure_clip(clip, task.config) for clip in task.clips]
-    return write_part(
-        task.folder,
-        method_digest(task.config),
-        [measurement for measurement, _ in measured],
-        [rows for _, rows in measured if rows is not None],
-    )
 
 
 def read_clip(path: str, sha256: str | None, max_bytes: int) -> bytes:
@@ -79,8 +65,14 @@ def measure_file(path: Path, config: CurationConfig) -> tuple[Measurement, pa.Ta
     return measurement, rows
 
 
-def measure_clip(clip: ProbedClip, config: CurationConfig) -> tuple[Measurement, pa.Table | None]:
-    """Decode and measure one clip; a clip that cannot be selected from gets a verdict and no rows."""
+def measure_clip(
+    clip: ProbedClip, config: CurationConfig, sources: range | None = None
+) -> tuple[Measurement, pa.Table | None]:
+    """Decode and measure one clip; a clip that cannot be selected from gets a verdict and no rows.
+
+    With `sources`, only pairs of these source frames are measured: rows of a range after rows of the one before it are
+    those of the whole.
+    """
     data = read_clip(clip.path, clip.sha256, config.max_bytes)
     found = Measurement(
         clip_key=clip.clip_key,
@@ -96,10 +88,10 @@ def measure_clip(clip: ProbedClip, config: CurationConfig) -> tuple[Measurement,
     # Where the probe found a reason to stop, its count of frames is where; else one frame too many is found out.
     most = (clip.num_frames or 0) if clip.detail else config.max_frames + 1
     try:
-        grey, durations_ms, alike = _decode_grey(decoder, most)
+        seen = _decode_frames(decoder, most)
     except UndecodableError as error:
         return dataclasses.replace(found, verdict=Verdict.UNDECODABLE, detail=str(error)), None
-    num_frames = len(grey)
+    num_frames = len(seen.grey)
     damage = decoder.damage or (f"damaged after {num_frames} sound frames: {clip.detail}" if clip.detail else None)
     found = dataclasses.replace(found, detail=damage, num_frames=num_frames)
     if num_frames > config.max_frames:
@@ -107,38 +99,58 @@ def measure_clip(clip: ProbedClip, config: CurationConfig) -> tuple[Measurement,
         return dataclasses.replace(found, verdict=Verdict.TOO_LARGE, detail=detail), None
     if num_frames < MIN_FRAMES and damage:
         return dataclasses.replace(found, verdict=Verdict.UNDECODABLE), None
-    if alike:
+    if seen.alike:
         detail = "one frame" if num_frames == 1 else f"all {num_frames} frames are alike"
         detail += f"; {damage}" if damage else ""
         return dataclasses.replace(found, verdict=Verdict.STILL, detail=detail), None
-    rows = _measure_rows(clip.clip_key, np.stack(grey), start_times_ms(durations_ms))
+    rows = _measure_rows(clip.clip_key, seen, range(num_frames) if sources is None else sources)
+    found = dataclasses.replace(
+        found, frames_sha256=seen.fingerprint.digest, signature=pack_signature(seen.fingerprint.signature)
+    )
     return dataclasses.replace(found, num_pairs=rows.num_rows), rows
 
 
-def _decode_grey(decoder: FrameDecoder, most: int) -> tuple[list[NDArray[np.uint8]], list[int], bool]:
-    """At most `most` grey frames, their durations, and whether all are alike to the pixel."""
-    grey: list[NDArray[np.uint8]] = []
-    durations_ms: list[int] = []
+@dataclasses.dataclass(kw_only=True)
+class _Seen:
+    """What is kept of a clip's frames."""
+
+    grey: list[NDArray[np.uint8]] = dataclasses.field(default_factory=list)
+    durations_ms: list[int] = dataclasses.field(default_factory=list)
+    alike: bool = True
+    """Whether all are alike to the pixel."""
+    shots: ShotDetector = dataclasses.field(default_factory=ShotDetector)
+    fingerprint: Fingerprint = dataclasses.field(default_factory=Fingerprint)
+
+
+def _decode_frames(decoder: FrameDecoder, most: int) -> _Seen:
+    """See at most `most` frames."""
+    seen = _Seen()
     first: NDArray[np.uint8] | None = None
-    alike = True
     for frame in decoder:
         if frame.rgb is None:
             continue
         first = frame.rgb if first is None else first
-        alike = alike and np.array_equal(first, frame.rgb)
-        grey.append(flow.to_grey(frame.rgb))
-        durations_ms.append(frame.duration_ms)
-        if len(grey) == most:
+        seen.alike = seen.alike and np.array_equal(first, frame.rgb)
+        grey = flow.to_grey(frame.rgb)
+        look = take_look(grey, frame.rgb)
+        seen.shots.add(look)
+        seen.fingerprint.add(grey, look)
+        seen.grey.append(grey)
+        seen.durations_ms.append(frame.duration_ms)
+        if len(seen.grey) == most:
             break
-    return grey, durations_ms, alike
+    return seen
 
 
-def _measure_rows(clip_key: str, grey: NDArray[np.uint8], starts_ms: NDArray[np.int32]) -> pa.Table:
-    """Rows of the flow table for all pairs of one clip, ordered by source, then target."""
-    motion_px, tracked_fraction = measure_all_pairs(grey)
-    sources, targets = (index.astype(np.int32) for index in np.triu_indices(len(grey), k=1))
-    keys = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(sources), np.int32)), [clip_key])
-    gap_ms = starts_ms[targets] - starts_ms[sources]
-    columns = [keys, sources, targets, gap_ms, motion_px, tracked_fraction]
+def _measure_rows(clip_key: str, seen: _Seen, sources: range) -> pa.Table:
+    """Rows of the flow table for the pairs of some source frames of one clip, ordered by source, then target."""
+    motion_px, tracked_fraction = measure_all_pairs(np.stack(seen.grey), sources)
+    source, target = (index.astype(np.int32) for index in np.triu_indices(len(seen.grey), k=1))
+    chosen = (sources.start <= source) & (source < sources.stop)
+    source, target = source[chosen], target[chosen]
+    keys = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(source), np.int32)), [clip_key])
+    starts_ms, shot = start_times_ms(seen.durations_ms), np.array(seen.shots.shots)
+    gap_ms, across_cut = starts_ms[target] - starts_ms[source], shot[source] != shot[target]
+    columns = [keys, source, target, gap_ms, motion_px, tracked_fraction, across_cut]
     return pa.table([pa.array(column) if isinstance(column, np.ndarray) else column for column in columns],
                     schema=FLOW_SCHEMA)  # fmt: skip

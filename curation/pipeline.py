@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 from curation.accounts import judge
@@ -12,21 +11,21 @@ from curation.config import CurationConfig, RunOptions
 from curation.errors import OutputError
 from curation.fetch.stage import Arrivals, fetch_all, is_elsewhere
 from curation.finish import Curated, finish_dataset
-from curation.flow_table import FlowPart, Measurement, keep_only, read_parts
-from curation.measure import MeasureTask, measure_part, method_digest
+from curation.flow_stage import FlowTable, give_up_clips, make_flow, plan_flow
+from curation.flow_table import read_parts
+from curation.flow_tasks import LOST
+from curation.measure import method_digest
 from curation.probe import ProbedClip, ProbeTask, probe_clips
 from curation.progress import Progress
+from curation.quarantine import keep_incidents
 from curation.selection import Selection, select_pairs
 from curation.software import software_versions
 from curation.summary import Summary
 from curation.workspace import Workspace
-from curation.write_shards import write_shards
+from curation.write_shards import ClipsLostError, write_shards
 from shards.manifest import Manifest, digest
 
 _CLIPS_PER_PROBE = 64
-_PAIRS_PER_PART = (1_000, 200_000)
-"""Bounds of a part's size: parts of a small listing still spread over workers; those of a large one stay few."""
-_PARTS_WANTED = 64
 
 
 def curate(options: RunOptions, config: CurationConfig, progress: Progress) -> Summary | None:
@@ -94,11 +93,17 @@ def _run_stages(
     workers: Workers,
 ) -> Summary:
     probed = probe(arrivals, config, progress, workers)
-    reused, measured = measure(probed, workspace, options, config, progress, workers)
-    parts = tuple(sorted([*reused, *measured], key=lambda part: part.path.name))
-    by_key = {one.clip_key: one for part in parts for one in part.measurements}
-    with progress.stage("select"):
-        selections = select(catalog, by_key, parts, config)
+    table = measure(probed, workspace, options, config, progress, workers)
+    while True:
+        with progress.stage("select"):
+            selections = select(catalog, table, config)
+        try:
+            shards = write_shards(catalog, probed, selections, workspace, config, progress, workers)
+            break
+        except ClipsLostError as error:
+            # It was measured and cannot be exported: from here on it is as if it had been lost in measuring.
+            table = give_up_clips(table, error.failures, config, workspace.places)
+    by_key = table.measurements
     curated = Curated(
         out=workspace.out,
         listing_name=options.listing_name,
@@ -107,17 +112,18 @@ def _run_stages(
         parameters=parameters,
         results=judge(catalog, probed, by_key, selections, config),
         selections=selections,
-        shards=write_shards(catalog, probed, selections, workspace, config, progress, workers),
-        parts=parts,
+        shards=shards,
+        parts=table.parts,
     )
     with progress.stage("finish"):
         manifest = finish_dataset(curated, progress.seconds)
+        keep_incidents(workspace.quarantine, {key for key, one in by_key.items() if one.verdict in LOST})
         workspace.clear()
     return Summary(
         curated=curated,
         manifest=manifest,
-        num_reused=sum(len(part.measurements) for part in reused),
-        num_pairs_measured=sum(one.num_pairs for part in measured for one in part.measurements),
+        num_reused=table.num_reused,
+        num_pairs_measured=table.num_pairs_measured,
         seconds=progress.seconds,
     )
 
@@ -159,61 +165,14 @@ def measure(
     config: CurationConfig,
     progress: Progress,
     workers: Workers,
-) -> tuple[list[FlowPart], list[FlowPart]]:
-    """Measure what no sound part holds yet; returns the parts that were reused, and those that were made."""
-    wanted = {key: one for key, one in probed.items() if one.verdict is None}
-    reused = reuse_parts(wanted, workspace, options, config)
-    held = {one.clip_key for part in reused for one in part.measurements}
-    missing = [one for key, one in wanted.items() if key not in held]
-    tasks = [MeasureTask(clips=batch, config=config, folder=workspace.flow) for batch in batch_by_cost(missing)]
-    measured = []
-    with progress.stage("measure", sum(one.num_pairs for one in missing), "pairs") as bar:
-        for part in workers.map(measure_part, tasks):
-            measured.append(part)
-            bar.update(sum(probed[one.clip_key].num_pairs for one in part.measurements))
-    return reused, measured
-
-
-def batch_by_cost(clips: Sequence[ProbedClip]) -> list[tuple[ProbedClip, ...]]:
-    """Group clips into tasks, the costliest first; a clip that is large enough stands alone."""
-    least, most = _PAIRS_PER_PART
-    target = min(most, max(least, sum(clip.num_pairs for clip in clips) // _PARTS_WANTED))
-    batches: list[list[ProbedClip]] = []
-    room = 0
-    for clip in sorted(clips, key=lambda clip: (-clip.num_pairs, clip.clip_key)):
-        if room < clip.num_pairs or not batches:
-            batches.append([])
-            room = target
-        batches[-1].append(clip)
-        room -= clip.num_pairs
-    return [tuple(batch) for batch in batches]
-
-
-def reuse_parts(
-    wanted: dict[str, ProbedClip], workspace: Workspace, options: RunOptions, config: CurationConfig
-) -> list[FlowPart]:
-    """Find what was measured of the same bytes in the same way, in OUT or --flow; leave OUT/flow with that alone."""
-    method = method_digest(config)
-    found: list[FlowPart] = []
-    taken: set[str] = set()
-    for folder in (workspace.flow, options.flow):
-        parts = list(read_parts(folder, method)) if folder else []
-        for part in parts:
-            useful = {
-                one.clip_key
-                for one in part.measurements
-                if one.clip_key in wanted and one.sha256 == wanted[one.clip_key].sha256 and one.clip_key not in taken
-            }
-            taken |= useful
-            if folder == workspace.flow and len(useful) == len(part.measurements):
-                found.append(part)
-            elif useful:
-                found.append(keep_only(part, useful, workspace.flow, method))
-    kept = {part.path for part in found}
-    for path in workspace.flow.glob("part-*.parquet"):
-        if path not in kept:
-            path.unlink()
-    return found
+) -> FlowTable:
+    """Measure what no sound part holds yet."""
+    wanted = [clip for clip in probed.values() if clip.verdict is None]
+    folders = [workspace.flow, *([options.flow] if options.flow else [])]
+    places = workspace.places
+    plan = plan_flow(wanted, folders, config, places)
+    with progress.stage("measure", plan.num_pairs, "pairs") as bar:
+        return make_flow(plan, config, places, workers, bar)
 
 
 def refuse_useless_flow(options: RunOptions, config: CurationConfig) -> None:
@@ -225,9 +184,7 @@ def refuse_useless_flow(options: RunOptions, config: CurationConfig) -> None:
         )
 
 
-def select(
-    catalog: Catalog, measured: dict[str, Measurement], parts: Sequence[FlowPart], config: CurationConfig
-) -> dict[str, Selection]:
+def select(catalog: Catalog, table: FlowTable, config: CurationConfig) -> dict[str, Selection]:
     """Select each split's pairs from its usable clips."""
-    usable = {key: catalog.clips[key].split for key, one in measured.items() if one.verdict is None}
-    return select_pairs([part.path for part in parts], usable, config)
+    usable = {key: catalog.clips[key].split for key, one in table.measurements.items() if one.verdict is None}
+    return select_pairs([part.path for part in table.parts], usable, config)

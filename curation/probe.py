@@ -12,6 +12,7 @@ from curation.catalog import Clip
 from curation.config import SOURCE_SIZE, CurationConfig
 from curation.fetch import FetchError, TooManyBytesError, fetch_bytes
 from curation.gif_header import GifHeader, is_gif, scan_gif
+from curation.sandbox import prepare
 from shards.schema import Verdict
 
 MAX_GREY_BYTES = 4 * 2**30
@@ -61,6 +62,7 @@ class ProbedClip:
 
 def probe_clips(task: ProbeTask) -> list[ProbedClip]:
     """Look at each clip of the task. Bad clips get a verdict; only a full or unwritable disk raises OSError."""
+    prepare()  # The sandbox takes a second to stand, which is spent here.
     with ThreadPoolExecutor(_CONCURRENT_READS) as threads:
         return list(threads.map(lambda clip: _probe(clip, task), task.clips))
 

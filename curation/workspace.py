@@ -12,6 +12,7 @@ from pathlib import Path
 import filelock
 
 from curation.errors import OutputError
+from curation.flow_tasks import Places
 from shards.errors import DatasetError
 from shards.manifest import Manifest, read_manifest
 from shards.schema import CLIPS, FLOW, MANIFEST, REPORT, SPLITS
@@ -27,6 +28,13 @@ class Workspace:
         self.fetched = self.work / "fetched"
         self.fragments = self.work / "fragments"
         self.receipts = self.work / "receipts"
+        self.slices = self.work / "slices"
+        self.quarantine = out / "quarantine"
+
+    @property
+    def places(self) -> Places:
+        """Where workers put what they measure."""
+        return Places(flow=self.flow, slices=self.slices, quarantine=self.quarantine)
 
     @contextlib.contextmanager
     def claim(self, *, overwrite: bool) -> Iterator[None]:
@@ -77,6 +85,7 @@ class Workspace:
         """Remove what only the run needed; fetched GIFs stay."""
         shutil.rmtree(self.fragments, ignore_errors=True)
         shutil.rmtree(self.receipts, ignore_errors=True)
+        shutil.rmtree(self.slices, ignore_errors=True)
 
     def _refuse_foreign(self, overwrite: bool) -> None:
         try:

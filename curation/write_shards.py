@@ -17,6 +17,8 @@ from curation.export import (
     plan_digest,
     shard_path,
 )
+from curation.flow_table import Measurement
+from curation.flow_tasks import lost_clip
 from curation.probe import ProbedClip
 from curation.progress import Progress
 from curation.selection import Selection
@@ -28,6 +30,15 @@ _SHARDS_AT_A_TIME = 256
 """Encoded pictures of so many shards lie in the work folder at most, about 50 MB each."""
 
 
+class ClipsLostError(Exception):
+    """Clips were measured but broke the sandbox when they were to be encoded. Never reaches the user."""
+
+    def __init__(self, failures: dict[str, Measurement]) -> None:
+        super().__init__(", ".join(failures))
+        self.failures = failures
+        """What is to stand for them in the flow table, by clip key."""
+
+
 def write_shards(
     catalog: Catalog,
     probed: dict[str, ProbedClip],
@@ -37,7 +48,10 @@ def write_shards(
     progress: Progress,
     workers: Workers,
 ) -> dict[str, tuple[ShardEntry, ...]]:
-    """Write every shard of every split; returns their entries in order."""
+    """Write every shard of every split; returns their entries in order.
+
+    Raises ClipsLostError where clips cannot be encoded: what is selected must be decided anew, without them.
+    """
     planned = [
         shard for split, selection in selections.items() for shard in plan_shards(split, selection.pairs, config)
     ]
@@ -58,9 +72,13 @@ def write_shards(
     with progress.stage("export", sum(pack.shard.num_samples for pack in unfinished), "samples") as bar:
         for first in range(0, len(unfinished), _SHARDS_AT_A_TIME):
             batch = unfinished[first : first + _SHARDS_AT_A_TIME]
-            encodes = [task for pack in batch for task in _encode_tasks(pack, sources)]
-            for num_samples in workers.map(encode_fragment, encodes):
-                bar.update(num_samples)
+            encodes = [task for pack in batch for task in _encode_tasks(pack, sources, workspace)]
+            lost: dict[str, Measurement] = {}
+            for encoded in workers.map(encode_fragment, encodes):
+                bar.update(encoded.num_samples)
+                lost |= {one.clip_key: lost_clip(probed[one.clip_key], one.failure, config) for one in encoded.failures}
+            if lost:
+                raise ClipsLostError(lost)
             entries.update(workers.map(pack_shard, batch))
     by_split: dict[str, list[ShardEntry]] = collections.defaultdict(list)
     for shard in planned:
@@ -84,12 +102,13 @@ def _plan_pack(
     )
 
 
-def _encode_tasks(pack: PackTask, sources: dict[str, SourceClip]) -> list[EncodeTask]:
+def _encode_tasks(pack: PackTask, sources: dict[str, SourceClip], workspace: Workspace) -> list[EncodeTask]:
     return [
         EncodeTask(
             clips=tuple((planned, sources[planned.clip_key]) for planned in clips),
             config=pack.config,
             fragment=fragment,
+            quarantine=workspace.quarantine,
         )
         for clips, fragment in zip(pack.shard.fragments(), pack.fragments, strict=True)
     ]

@@ -51,6 +51,7 @@ CLIPS_SCHEMA = pa.schema(
         pa.field("num_pairs", pa.int64(), nullable=False),
         pa.field("num_in_range", pa.int64(), nullable=False),
         pa.field("num_kept", pa.int64(), nullable=False),
+        pa.field("duplicate_of", pa.string()),
     ]
 )
 """One row for every row of the listing, in its order."""
@@ -63,6 +64,7 @@ FLOW_SCHEMA = pa.schema(
         pa.field("gap_ms", pa.int32(), nullable=False),
         pa.field("motion_px", pa.float32(), nullable=False),
         pa.field("tracked_fraction", pa.float32(), nullable=False),
+        pa.field("across_cut", pa.bool_(), nullable=False),
     ]
 )
 """One row for every measured frame pair, source before target."""

@@ -79,6 +79,16 @@ def curate(
         int | None,
         field_option("max_frames", "Refuse a GIF of more frames; cost goes with their square.", panel="Limits"),
     ] = None,
+    clip_timeout: Annotated[
+        float | None,
+        field_option(
+            "clip_timeout", "Seconds to decode and measure one GIF; a longer one is timed_out.", panel="Limits"
+        ),
+    ] = None,
+    clip_memory: Annotated[
+        float | None,
+        field_option("clip_memory", "GiB of memory for one GIF; one that wants more is crashed.", panel="Limits"),
+    ] = None,
     cache: Annotated[
         str | None,
         typer.Option(

@@ -33,6 +33,7 @@ from shards.writer import file_sha256
 PAIRS = tuple(
     PlannedPair(source_index=i, target_index=j, gap_ms=100 * (j - i), motion_px=2.0 + j) for i, j in [(0, 3), (3, 7)]
 )
+FRAMES = (0, 3, 7)
 PLANNED = PlannedClip(clip_key="clip", pairs=PAIRS)
 SHARD = PlannedShard(split="val", number=3, clips=(PLANNED,))
 
@@ -45,10 +46,17 @@ def source(listing: Path) -> SourceClip:
     return SourceClip(clip=clip, path=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
+def make_task(fragment: Path, source: SourceClip, config: CurationConfig) -> EncodeTask:
+    """Ask for one clip's samples."""
+    quarantine = fragment.with_name("quarantine")
+    return EncodeTask(clips=((PLANNED, source),), config=config, fragment=fragment, quarantine=quarantine)
+
+
 def make_shard(folder: Path, source: SourceClip, config: CurationConfig) -> PackTask:
     """Encode and pack one shard."""
     fragment = folder / "fragment.arrow"
-    assert encode_fragment(EncodeTask(clips=((PLANNED, source),), config=config, fragment=fragment)) == 2
+    encoded = encode_fragment(make_task(fragment, source, config))
+    assert (encoded.num_samples, encoded.failures) == (2, ())
     digest = plan_digest(SHARD, {"clip": source}, config)
     task = PackTask(
         shard=SHARD,
@@ -90,10 +98,10 @@ def test_pictures_are_the_decoded_frames_in_the_format_asked_for(
 
 def test_a_fragment_holds_each_clips_samples_as_planned(tmp_path: Path, source: SourceClip) -> None:
     fragment = tmp_path / "fragment.arrow"
-    encode_fragment(EncodeTask(clips=((PLANNED, source),), config=CurationConfig(), fragment=fragment))
+    encode_fragment(make_task(fragment, source, CurationConfig()))
     with pa.memory_map(str(fragment)) as file:
         rows = pa.ipc.open_file(file).read_all().to_pylist()
-    pictures = encode_frames(PLANNED, source, CurationConfig())
+    pictures = encode_frames(FRAMES, source, CurationConfig())
     assert pictures.keys() == {0, 3, 7}
     assert [(row["key"], row["source"], row["target"]) for row in rows] == [
         ("clip_0000_0003", pictures[0], pictures[3]),
@@ -102,13 +110,13 @@ def test_a_fragment_holds_each_clips_samples_as_planned(tmp_path: Path, source: 
 
 
 def test_frames_can_keep_the_gifs_own_size(source: SourceClip) -> None:
-    pictures = encode_frames(PLANNED, source, CurationConfig(resolution=SOURCE_SIZE))
+    pictures = encode_frames(FRAMES, source, CurationConfig(resolution=SOURCE_SIZE))
     with Image.open(source.path) as gif, Image.open(io.BytesIO(pictures[0])) as picture:
         assert picture.size == gif.size
 
 
 def test_quality_changes_the_bytes(source: SourceClip) -> None:
-    low, high = (encode_frames(PLANNED, source, CurationConfig(quality=quality))[0] for quality in (30, 95))
+    low, high = (encode_frames(FRAMES, source, CurationConfig(quality=quality))[0] for quality in (30, 95))
     assert len(low) < len(high)
 
 
@@ -188,7 +196,6 @@ def test_whatever_decides_the_bytes_enters_the_plans_name(tmp_path: Path, source
 
 def test_a_gif_that_changed_or_lost_a_frame_stops_the_run(tmp_path: Path, source: SourceClip) -> None:
     with pytest.raises(SourceChangedError, match="was changed during the run"):
-        encode_frames(PLANNED, dataclasses.replace(source, sha256="0" * 64), CurationConfig())
-    too_far = dataclasses.replace(PLANNED, pairs=(dataclasses.replace(PAIRS[0], target_index=900),))
+        encode_frames(FRAMES, dataclasses.replace(source, sha256="0" * 64), CurationConfig())
     with pytest.raises(SourceChangedError, match="frame 900 was measured but is not there"):
-        encode_frames(too_far, source, CurationConfig())
+        encode_frames([0, 900], source, CurationConfig())

@@ -14,7 +14,7 @@ def test_a_file_is_measured_as_a_run_measures_it(listing):
     measurement, rows = measure_file(listing.parent / "gifs" / "texture_000.gif", CurationConfig())
     assert rows.num_rows == measurement.num_frames * (measurement.num_frames - 1) // 2
     lines = list(csv.DictReader(io.StringIO(format_csv(rows))))
-    assert list(lines[0]) == ["source_index", "target_index", "gap_ms", "motion_px", "tracked_fraction"]
+    assert list(lines[0]) == ["source_index", "target_index", "gap_ms", "motion_px", "tracked_fraction", "across_cut"]
     assert [float(line["motion_px"]) for line in lines] == pytest.approx(rows["motion_px"].to_pylist(), abs=1e-3)
 
 

@@ -5,12 +5,12 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from curation.config import SOURCE_SIZE, CurationConfig
 from curation.errors import SourceChangedError
-from curation.flow_table import read_part, read_rows
-from curation.measure import MeasureTask, measure_clip, measure_part, method_digest, read_clip
+from curation.measure import measure_clip, method_digest, read_clip
 from curation.probe import ProbedClip
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from shards.schema import FLOW_SCHEMA, Verdict
@@ -120,15 +120,18 @@ def test_more_sound_frames_than_allowed_are_found_while_decoding(tmp_path: Path)
     assert (measurement.verdict, measurement.detail) == (Verdict.TOO_LARGE, "more frames than the limit of 3")
 
 
-def test_a_part_holds_the_rows_and_verdicts_of_its_clips(tmp_path: Path) -> None:
-    moving = probe(tmp_path, draw(tmp_path / "d.gif", num_frames=3))
-    still = dataclasses.replace(moving, clip_key="still", path=str(tmp_path / "still.gif"))
-    (tmp_path / "still.gif").write_bytes(gif_start(1, 1) + gif_frame() * 2)
-    still = dataclasses.replace(still, sha256=hashlib.sha256((tmp_path / "still.gif").read_bytes()).hexdigest())
-    part = measure_part(MeasureTask(clips=(still, moving), config=CONFIG, folder=tmp_path / "flow"))
-    assert [(one.clip_key, one.verdict) for one in part.measurements] == [("still", Verdict.STILL), ("clip", None)]
-    assert read_part(part.path, method_digest(CONFIG)) == part
-    assert read_rows(part.path).equals(measure_clip(moving, CONFIG)[1])
+@pytest.mark.parametrize("cut", [0, 1, 3, 5])
+def test_slices_of_source_frames_joined_are_the_whole(tmp_path: Path, cut: int) -> None:
+    clip = probe(tmp_path, draw(tmp_path / "d.gif", num_frames=6))
+    whole, rows = measure_clip(clip, CONFIG)
+    first, upper = measure_clip(clip, CONFIG, range(cut))
+    second, lower = measure_clip(clip, CONFIG, range(cut, 6))
+    assert rows is not None
+    assert upper is not None
+    assert lower is not None
+    assert pa.concat_tables([upper, lower]).to_pylist() == rows.to_pylist()
+    assert first.num_pairs + second.num_pairs == whole.num_pairs
+    assert dataclasses.replace(first, num_pairs=15) == dataclasses.replace(second, num_pairs=15) == whole
 
 
 @pytest.mark.parametrize("change", [lambda path: path.write_bytes(b"other"), Path.unlink], ids=["changed", "gone"])

@@ -8,8 +8,7 @@ import pytest
 
 from curation.config import CurationConfig, RunOptions
 from curation.errors import ListingError, OutputError
-from curation.pipeline import batch_by_cost, curate
-from curation.probe import ProbedClip
+from curation.pipeline import curate
 from curation.progress import Progress
 from curation.summary import Summary
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
@@ -170,12 +169,3 @@ def test_a_bad_listing_leaves_nothing_behind(tmp_path):
     with pytest.raises(ListingError):
         run(tmp_path / "missing.tsv", tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_batches_are_the_costliest_first_and_hold_every_clip_once():
-    clips = [ProbedClip(clip_key=f"{n:03d}", num_frames=2 + n % 90) for n in range(300)]
-    batches = batch_by_cost(clips)
-    assert sorted(clip.clip_key for batch in batches for clip in batch) == [clip.clip_key for clip in clips]
-    costs = [clip.num_pairs for batch in batches for clip in batch]
-    assert costs == sorted(costs, reverse=True)
-    assert 32 <= len(batches) <= 128

@@ -95,6 +95,7 @@ def test_the_tables_have_the_contracts_columns_and_types() -> None:
         "num_pairs": "int64",
         "num_in_range": "int64",
         "num_kept": "int64",
+        "duplicate_of": "string",
     }
     assert [field.name for field in CLIPS_SCHEMA if field.nullable] == [
         "detail",
@@ -102,6 +103,7 @@ def test_the_tables_have_the_contracts_columns_and_types() -> None:
         "width",
         "height",
         "num_frames",
+        "duplicate_of",
     ]
     assert {field.name: str(field.type) for field in FLOW_SCHEMA} == {
         "clip_key": "dictionary<values=string, indices=int32, ordered=0>",
@@ -110,4 +112,5 @@ def test_the_tables_have_the_contracts_columns_and_types() -> None:
         "gap_ms": "int32",
         "motion_px": "float",
         "tracked_fraction": "float",
+        "across_cut": "bool",
     }

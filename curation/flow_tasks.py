@@ -1,0 +1,154 @@
+"""What a worker does for the flow table: a part, a slice of a giant, or a giant's slices joined.
+
+Decoding and measuring run in the sandbox (`curation.sandbox`); here is only what stands around it. A clip that breaks
+the limits, or its decoder, costs itself: it gets a verdict and goes to quarantine.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import pyarrow as pa
+
+from curation.config import CurationConfig
+from curation.flow_table import FlowPart, Measurement, read_clips, read_rows, write_part
+from curation.measure import measure_clip, method_digest, read_clip
+from curation.probe import ProbedClip
+from curation.quarantine import Incident, find_incident, quarantine
+from curation.sandbox import Failure, Limits, isolate
+from shards.schema import Verdict
+
+LOST = (Verdict.CRASHED, Verdict.TIMED_OUT)
+"""Verdicts that the sandbox gives."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where the workers of a run write what they find."""
+
+    flow: Path
+    """Parts of the flow table."""
+    slices: Path
+    """Slices of giants, until they are joined."""
+    quarantine: Path
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PartTask:
+    """Some clips that become one part."""
+
+    clips: tuple[ProbedClip, ...]
+    found: dict[str, tuple[Path, Measurement]]
+    """By clip key: what was measured before, and the part that holds it; it is copied."""
+    config: CurationConfig
+    places: Places
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SliceTask:
+    """Some source frames of a giant."""
+
+    clip: ProbedClip
+    sources: range
+    config: CurationConfig
+    places: Places
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JoinTask:
+    """A giant whose slices lie ready, in order."""
+
+    slices: tuple[FlowPart, ...]
+    config: CurationConfig
+    places: Places
+
+
+def limits_of(config: CurationConfig) -> Limits:
+    """Give the sandbox's limits for one clip."""
+    return Limits(timeout_s=config.clip_timeout, memory_gib=config.clip_memory)
+
+
+def slice_method(config: CurationConfig, sources: range) -> str:
+    """Name how a slice was measured: as a whole would be, but only these source frames."""
+    return f"{method_digest(config)} {sources.start}-{sources.stop}"
+
+
+def make_part(task: PartTask | SliceTask | JoinTask) -> FlowPart:
+    """Do the task; whatever it is, its result is a part of the flow table, or of a giant."""
+    if isinstance(task, PartTask):
+        return _measure_part(task)
+    if isinstance(task, SliceTask):
+        return _measure_slice(task)
+    return _join_slices(task)
+
+
+def _measure_part(task: PartTask) -> FlowPart:
+    measured: dict[str, tuple[Measurement, pa.Table | None]] = {}
+    for path in {path for path, _ in task.found.values()}:
+        held = {key: one for key, (where, one) in task.found.items() if where == path}
+        rows = read_clips(path, held)
+        for key, one in held.items():
+            measured[key] = (one, rows.filter(pa.compute.equal(rows["clip_key"].cast(pa.string()), key)))
+    for clip in task.clips:
+        if clip.clip_key not in measured:
+            measured[clip.clip_key] = _measure_isolated(clip, task.config, task.places, None)
+    in_order = [measured[clip.clip_key] for clip in task.clips]
+    return write_part(
+        task.places.flow,
+        method_digest(task.config),
+        [one for one, _ in in_order],
+        [_with_one_key(one.clip_key, rows) for one, rows in in_order if rows is not None],
+    )
+
+
+def _measure_slice(task: SliceTask) -> FlowPart:
+    # Where another slice has failed, the clip is lost, and this one need not fail as slowly.
+    incident = find_incident(task.places.quarantine, task.clip.clip_key)
+    if incident and incident.sha256 == task.clip.sha256:
+        one, rows = lost_clip(task.clip, incident.failure, task.config), None
+    else:
+        one, rows = _measure_isolated(task.clip, task.config, task.places, task.sources)
+    method = slice_method(task.config, task.sources)
+    return write_part(task.places.slices, method, [one], [] if rows is None else [rows])
+
+
+def _join_slices(task: JoinTask) -> FlowPart:
+    measured = [part.measurements[0] for part in task.slices]
+    method = method_digest(task.config)
+    failed = next((one for one in measured if one.verdict in LOST), measured[0])
+    if failed.verdict is not None:
+        return write_part(task.places.flow, method, [dataclasses.replace(failed, num_pairs=0)], [])
+    whole = dataclasses.replace(measured[0], num_pairs=sum(one.num_pairs for one in measured))
+    rows = pa.concat_tables([read_rows(part.path) for part in task.slices])
+    return write_part(task.places.flow, method, [whole], [_with_one_key(whole.clip_key, rows)])
+
+
+def _measure_isolated(
+    clip: ProbedClip, config: CurationConfig, places: Places, sources: range | None
+) -> tuple[Measurement, pa.Table | None]:
+    outcome = isolate(limits_of(config), measure_clip, clip, config, sources)
+    if not isinstance(outcome, Failure):
+        return outcome
+    incident = Incident(clip_key=clip.clip_key, sha256=clip.sha256 or "", failure=outcome, config=config)
+    quarantine(places.quarantine, incident, read_clip(clip.path, clip.sha256, config.max_bytes))
+    return lost_clip(clip, outcome, config), None
+
+
+def lost_clip(clip: ProbedClip, failure: Failure, config: CurationConfig) -> Measurement:
+    """Record a clip that the sandbox gave up."""
+    return Measurement(
+        clip_key=clip.clip_key,
+        sha256=clip.sha256 or "",
+        verdict=failure.verdict,
+        detail=failure.detail,
+        width=clip.width or 0,
+        height=clip.height or 0,
+        num_frames=clip.num_frames or 0,
+        num_pairs=0,
+        limits=str(limits_of(config)),
+    )
+
+
+def _with_one_key(clip_key: str, rows: pa.Table) -> pa.Table:
+    """Encode the keys of one clip's rows anew, so that copied and measured rows are the same to the byte."""
+    keys = pa.DictionaryArray.from_arrays(pa.array([0] * rows.num_rows, pa.int32()), [clip_key])
+    return rows.set_column(0, rows.schema.field("clip_key"), keys)

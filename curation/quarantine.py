@@ -1,0 +1,77 @@
+"""OUT/quarantine/: of each clip that crashed or timed out, its bytes, and what happened in words and as a command.
+
+KEY.gif holds the bytes, KEY.json the verdict, what the decoder said last, the parameters, and the command that does it
+again.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from curation.config import CurationConfig
+from curation.errors import CurationError
+from curation.sandbox import Failure
+from shards.atomic import write_atomically
+from shards.schema import Verdict
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Incident:
+    """A clip whose decoding did not come back."""
+
+    clip_key: str
+    sha256: str
+    """Of its bytes."""
+    failure: Failure
+    config: CurationConfig
+    frames: tuple[int, ...] | None = None
+    """Where it happened in export: the frames that were to be encoded. None: it happened in measuring."""
+
+
+def quarantine(folder: Path, incident: Incident, data: bytes) -> None:
+    """Keep a clip's bytes and what became of it."""
+    with write_atomically(folder / f"{incident.clip_key}.gif") as temporary:
+        temporary.write_bytes(data)
+    record = {
+        "clip_key": incident.clip_key,
+        "verdict": incident.failure.verdict,
+        "detail": incident.failure.detail,
+        "command": f"pix2gif replay {folder.parent} {incident.clip_key}",
+        "sha256": incident.sha256,
+        "frames": incident.frames,
+        "config": dataclasses.asdict(incident.config),
+        "error": incident.failure.error.splitlines(),
+    }
+    with write_atomically(folder / f"{incident.clip_key}.json") as temporary:
+        temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+def find_incident(folder: Path, clip_key: str) -> Incident | None:
+    """Read what became of a clip; None where nothing sound is kept of it."""
+    try:
+        record: dict[str, Any] = json.loads((folder / f"{clip_key}.json").read_text(encoding="utf-8"))
+        failure = Failure(verdict=Verdict(record["verdict"]), detail=record["detail"], error="\n".join(record["error"]))
+        return Incident(
+            clip_key=clip_key,
+            sha256=record["sha256"],
+            failure=failure,
+            config=CurationConfig(**record["config"]),
+            frames=None if record["frames"] is None else tuple(record["frames"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, CurationError):
+        return None
+
+
+def list_incidents(folder: Path) -> list[str]:
+    """Keys of all clips in quarantine."""
+    return sorted(path.stem for path in folder.glob("*.json"))
+
+
+def keep_incidents(folder: Path, clip_keys: set[str]) -> None:
+    """Let go of all clips but these, and of the folder where none is left."""
+    for path in folder.glob("*"):
+        if path.stem not in clip_keys:
+            path.unlink()
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
