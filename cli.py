@@ -10,17 +10,24 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from curation.commands.curate import curate
 from curation.commands.flow import flow
+from curation.commands.retry import retry
 from curation.commands.verify import verify
+from curation.commands.view import view
 from curation.errors import CurationError
 from shards.errors import DatasetError
+from training.commands.giftune import make_giftune_app
 from training.commands.train import train
 from training.errors import TrainingError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @contextlib.contextmanager
@@ -65,8 +72,24 @@ curate_app = typer.Typer(
 app.command("curate")(curate)
 curate_app.command()(curate)
 app.command("flow")(flow)
+app.command("retry")(retry)
 app.command("verify")(verify)
+app.command("view")(view)
 app.command("train")(train)
+
+
+def _read_frames(location: str, resolution: int, most: int) -> "tuple[NDArray[np.uint8], NDArray[np.int32]]":
+    """Decode a GIF for GIF-Tune, as curation decodes; says where a damaged one ends early."""
+    from curation.config import CurationConfig
+    from curation.frames import read_frames
+
+    frames = read_frames(location, CurationConfig(resolution=resolution), most)
+    if frames.damage:
+        typer.echo(f"{location}: {frames.damage}", err=True)
+    return frames.rgb, frames.durations_ms
+
+
+app.add_typer(make_giftune_app(_read_frames), name="giftune")
 
 
 @app.command()

@@ -1,0 +1,106 @@
+"""An inflated model beside the parts around it: its clip -> the noise behind it -> clips for other captions.
+
+F frames, latents of c x h x w, pictures of H x W.
+"""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from training.errors import TrainingError
+from training.giftune.clip import Clip, decode_clip, encode_clip
+from training.giftune.config import GifTuneConfig
+from training.giftune.ddim import Denoise, guide, invert, sample
+from training.giftune.inflation import InflatedUNet
+from training.model.stable_diffusion import StableDiffusion, load_stable_diffusion, make_random_stable_diffusion
+from training.model.text import count_cut_tokens, encode_text, tokenize
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "no": torch.float32}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class TunedModel:
+    """What inverts and samples. On one device; the U-Net in float32, the rest in the run's precision."""
+
+    config: GifTuneConfig
+    clip: Clip
+    parts: StableDiffusion
+    """The image model; its U-Net is inflated."""
+    model: InflatedUNet
+    image_model_sha256: str
+    """Digest of the image model's U-Net, before it was inflated."""
+    device: torch.device
+
+    def clip_latents(self) -> Tensor:
+        """Encode the clip: scaled latents, float32 [F, c, h, w]."""
+        return encode_clip(self.parts.vae, self.clip, self.config.frames_at_once).to(self.device)
+
+    def text_embeds(self, prompt: str) -> Tensor:
+        """Encode a prompt, [1, 77, D]. Raises TrainingError for one that the text model would not hear to its end."""
+        refuse_long_prompt(self.parts, prompt)
+        return encode_text(self.parts.text_encoder, tokenize(self.parts.tokenizer, [prompt])).float()
+
+    def denoiser(self, prompt: str) -> Denoise:
+        """Bind a prompt to the model, which then sees clips at one timestep; in the run's precision."""
+        text = self.text_embeds(prompt)
+        dtype = _DTYPES[self.config.precision]
+
+        def denoise(latents: Tensor, timestep: Tensor) -> Tensor:
+            with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+                predicted: Tensor = self.model(latents[None], timestep, text)[0]
+            return predicted.float()
+
+        return denoise
+
+    def invert(self, num_steps: int) -> Tensor:
+        """Find the noise behind the clip, float32 [F, c, h, w]: DDIM, empty prompt, no guidance (Wu et al., 2023)."""
+        return invert(self.denoiser(""), self.clip_latents(), self.parts.scheduler, num_steps)
+
+    def sample(self, noise: Tensor, prompt: str, *, guidance: float, num_steps: int) -> NDArray[np.uint8]:
+        """Draw a clip from the noise behind this one: frames, uint8 [F, H, W, 3]."""
+        denoise = guide(self.denoiser(prompt), self.denoiser(""), guidance)
+        latents = sample(denoise, noise.to(self.device), self.parts.scheduler, num_steps)
+        return decode_clip(self.parts.vae, latents, self.config.frames_at_once)
+
+
+def make_tuned_model(config: GifTuneConfig, clip: Clip, device: torch.device) -> TunedModel:
+    """Load the image model and inflate it: a model at step 0. Raises ModelError or TrainingError, one sentence."""
+    if config.precision == "fp16" and device.type == "cpu":
+        raise TrainingError("precision fp16 needs a GPU; on a CPU take --precision no, or bf16")
+    if config.model is None:
+        parts = make_random_stable_diffusion(config.random_size, config.seed)
+    else:
+        parts = load_stable_diffusion(config.model, predictions=("epsilon", "v_prediction"))
+    factor = 2 ** (len(parts.vae.config["block_out_channels"]) - 1)
+    if config.resolution % factor:
+        raise TrainingError(f"resolution is {config.resolution}; it must be a multiple of {factor}, as latents go")
+    refuse_long_prompt(parts, clip.prompt)
+    digest = hash_weights(parts.unet)
+    frozen: tuple[nn.Module, ...] = (parts.vae, parts.text_encoder)
+    for part in frozen:
+        part.to(device, _DTYPES[config.precision])
+    model = InflatedUNet(parts.unet, len(clip.frames))
+    if config.gradient_checkpointing:
+        parts.unet.enable_gradient_checkpointing()
+    return TunedModel(
+        config=config, clip=clip, parts=parts, model=model.to(device), image_model_sha256=digest, device=device
+    )
+
+
+def refuse_long_prompt(parts: StableDiffusion, prompt: str) -> None:
+    """Raise TrainingError for a prompt of more tokens than the text model hears: what is cut would do nothing."""
+    if cut := count_cut_tokens(parts.tokenizer, [prompt])[0]:
+        raise TrainingError(f"the prompt is {cut} tokens longer than the text model hears; shorten it: {prompt!r}")
+
+
+def hash_weights(module: nn.Module) -> str:
+    """Digest a module's weights by name: what tells one model from another of the same shape."""
+    hashed = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        hashed.update(name.encode())
+        hashed.update(tensor.cpu().contiguous().numpy())
+    return hashed.hexdigest()

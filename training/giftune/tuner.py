@@ -1,0 +1,183 @@
+"""The tuning loop, read from top to bottom: a clip in, the query matrices and temporal attention of a model out.
+
+A step is the whole clip at one timestep. What a step does is a function of the config and of its number alone, so a
+run that was stopped and resumed is the run that was not.
+"""
+
+import contextlib
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from shards.atomic import write_atomically
+from training.checkpoint import (
+    Checkpoint,
+    TrainingState,
+    load_checkpoint,
+    resolve_resume,
+    save_checkpoint,
+)
+from training.errors import TrainingError
+from training.giftune.clip import CLIP_FILE, Clip, read_clip, write_clip
+from training.giftune.config import GifTuneConfig
+from training.giftune.depth import load_depth_model
+from training.giftune.gif import write_gif
+from training.giftune.step import TuneStep
+from training.giftune.tuned import make_tuned_model
+from training.metrics import MetricsLog
+from training.setup import advice_for_out_of_memory, refuse_other_run, stop_signals
+from training.throughput import Throughput
+
+CONFIG_FILE = "config.json"
+_FIXED = ("model", "random_size", "resolution", "num_frames", "first_frame", "frame_step", "seed")
+"""Fields of the config that a run cannot change when it goes on."""
+
+
+class Tuner:
+    """One run in the folder `out`: its model, its loop, its checkpoints."""
+
+    def __init__(self, config: GifTuneConfig, clip: Clip, out: Path, *, resume: str = "latest") -> None:
+        """Build everything. Raises TrainingError or ModelError, what costs least first."""
+        self.config, self.clip, self.out = config, clip, out
+        if resume == "latest" and (out / CLIP_FILE).exists() and not read_clip(out).shows_the_same(clip):
+            raise TrainingError(
+                f"{out} holds a run on another GIF, other frames of it or another caption; choose another --out, or "
+                "--resume none to replace it"
+            )
+        checkpoint = self._find_checkpoint(resume)
+        has_gpu = torch.cuda.is_available()
+        self.tuned = make_tuned_model(config, clip, torch.device("cuda" if has_gpu else "cpu"))
+        self.accelerator = Accelerator(mixed_precision=config.precision, cpu=not has_gpu)
+        if self.accelerator.num_processes > 1:
+            raise TrainingError("a clip is tuned on by one process; start the command without torchrun")
+        depth = None
+        if config.background_weight and config.depth_model is not None:
+            depth = load_depth_model(config.depth_model).to(self.accelerator.device)
+        self.state = checkpoint.state if checkpoint else TrainingState(step=0, position=0)
+        self.trained = self.tuned.model.trained()
+        if checkpoint:
+            restore_weights(self.tuned.image_model_sha256, self.trained, checkpoint)
+        self.step = TuneStep(self.tuned, depth)
+        optimizer = torch.optim.AdamW(
+            self.trained.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
+        self.model, self.optimizer = self.accelerator.prepare(self.tuned.model.train(), optimizer)
+        if checkpoint:
+            self.optimizer.load_state_dict(checkpoint.parts["optimizer"])
+            if self.accelerator.scaler is not None and checkpoint.parts["scaler"]:
+                self.accelerator.scaler.load_state_dict(checkpoint.parts["scaler"])
+
+    def tune(self, *, num_steps: int | None = None) -> TrainingState:
+        """Run to the last step, or for `num_steps`; returns where it stands. A signal ends it after a step.
+
+        Raises TrainingError where the loss is no number any more, or the device is out of memory.
+        """
+        config = self.config
+        last = config.max_steps if num_steps is None else min(config.max_steps, self.state.step + num_steps)
+        self._write_run()
+        throughput = Throughput(self.accelerator.device, config.precision)
+        metrics = MetricsLog(
+            self.out,
+            self.state.step,
+            config.max_steps,
+            wandb_project=config.wandb_project,
+            config=dataclasses.asdict(config),
+        )
+        with stop_signals() as stop, self._memory_advice(), metrics:
+            while self.state.step < last and not stop.asked:
+                figures = self._optimizer_step()
+                throughput.count(len(self.clip.frames))
+                step = self.state.step + 1
+                self.state = TrainingState(step=step, position=step)
+                metrics.progress(step, figures["loss"])
+                if step % config.log_every == 0 or step == last:
+                    metrics.log(step, **figures, images_per_s=throughput.read()["images_per_s"])
+                with throughput.paused():
+                    if config.validate_every and step % config.validate_every == 0:
+                        self._validate(step)
+                    if step % config.checkpoint_every == 0 and step < last:
+                        self.save()
+        self.save()
+        return self.state
+
+    def _optimizer_step(self) -> dict[str, float]:
+        losses = self.step(self.model, self.state.step)
+        figures = losses.figures()
+        if not math.isfinite(figures["loss"]):
+            raise TrainingError(
+                f"the loss is not a number at step {self.state.step + 1}; the last checkpoint is kept: resume with a "
+                "lower learning rate, or --precision bf16"
+            )
+        self.accelerator.backward(losses.total)
+        norm = self.accelerator.clip_grad_norm_(self.trained.values(), self.config.max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return figures | {"grad_norm": float(norm), "learning_rate": self.config.learning_rate}
+
+    def save(self) -> None:
+        """Write a checkpoint of what is trained; the image model stays where it is, known by its digest."""
+        scaler = self.accelerator.scaler
+        save_checkpoint(
+            self.out / "checkpoints",
+            self.state,
+            parts={
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": scaler.state_dict() if scaler is not None else {},
+            },
+            tensors={"model": {name: parameter.detach() for name, parameter in self.trained.items()}},
+            config={**dataclasses.asdict(self.config), "image_model_sha256": self.tuned.image_model_sha256},
+            keep=self.config.keep_checkpoints,
+        )
+
+    def _find_checkpoint(self, resume: str) -> Checkpoint | None:
+        path, passed_over = resolve_resume(self.out / "checkpoints", resume)
+        for torn, reason in passed_over:
+            print(f"{torn} is not whole and was passed over: {reason}")
+        if path is None:
+            return None
+        checkpoint = load_checkpoint(path)
+        refuse_other_run(checkpoint.config, self.config, path, _FIXED)
+        print(f"resumed from {path}, step {checkpoint.state.step}")
+        return checkpoint
+
+    def _validate(self, step: int) -> None:
+        """Draw a GIF as the model stands, inverted anew, so that it is what `sample` would give."""
+        config = self.config
+        self.tuned.model.eval()
+        noise = self.tuned.invert(config.inversion_steps)
+        prompt = config.validation_prompt or self.clip.prompt
+        frames = self.tuned.sample(noise, prompt, guidance=config.guidance, num_steps=config.inversion_steps)
+        write_gif(self.out / "validation" / f"step-{step:08d}.gif", frames, self.clip.durations_ms)
+        self.tuned.model.train()
+
+    def _write_run(self) -> None:
+        """Write what `invert` and `sample` need beside a checkpoint."""
+        write_clip(self.out, self.clip)
+        with write_atomically(self.out / CONFIG_FILE) as temporary:
+            temporary.write_text(json.dumps(dataclasses.asdict(self.config), indent=2) + "\n")
+
+    def _memory_advice(self) -> contextlib.AbstractContextManager[None]:
+        config = self.config
+        hints = {
+            "--gradient-checkpointing": not config.gradient_checkpointing,
+            "--precision fp16": config.precision == "no",
+            "--frames-at-once 1": config.frames_at_once > 1,
+            f"--num-frames {len(self.clip.frames) // 2}": len(self.clip.frames) > 8,
+        }
+        return advice_for_out_of_memory(f"{len(self.clip.frames)} frames of {config.resolution} pixels", hints)
+
+
+def restore_weights(image_model_sha256: str, trained: dict[str, torch.nn.Parameter], checkpoint: Checkpoint) -> None:
+    """Put a checkpoint's weights into a model. Raises TrainingError where they were tuned on another image model."""
+    if checkpoint.config.get("image_model_sha256") != image_model_sha256:
+        raise TrainingError(
+            f"the weights of {checkpoint.config.get('model')} are not those that the run was tuned on; put those back, "
+            "or begin anew in another --out"
+        )
+    with torch.no_grad():
+        for name, parameter in trained.items():
+            parameter.copy_(checkpoint.tensors["model"][name])
