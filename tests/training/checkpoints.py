@@ -1,0 +1,51 @@
+"""Checkpoints that are known by their step, and what may happen to them."""
+
+import os
+from pathlib import Path
+
+import torch
+
+from training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+
+KEEP = 3
+CONFIG = {"learning_rate": 1e-4, "perceptual_weights": None, "motions": (2.0, 4.0), "model": {"variant": "full"}}
+
+
+def save(folder: Path, step: int, *, keep: int = KEEP, num_values: int = 1_000) -> Path:
+    """Write the checkpoint that `check` knows by its step."""
+    weights = torch.randn(num_values, generator=torch.Generator().manual_seed(step))
+    return save_checkpoint(
+        folder,
+        TrainingState(step=step, position=8 * step),
+        parts={"optimizer": {"state": {0: {"step": torch.tensor(float(step)), "exp_avg": weights / 2}}}},
+        tensors={"model": {"weight": weights}, "ema": {"weight": weights / 3}},
+        config=CONFIG,
+        keep=keep,
+    )
+
+
+def check(path: Path, num_values: int = 1_000) -> int:
+    """Assert that a checkpoint is what `save` wrote, bit by bit; returns its step."""
+    checkpoint = load_checkpoint(path)
+    step = checkpoint.state.step
+    assert path.name.removesuffix(".replaced") == f"step-{step:08d}"
+    assert checkpoint.state.position == 8 * step
+    weights = torch.randn(num_values, generator=torch.Generator().manual_seed(step))
+    assert torch.equal(checkpoint.tensors["model"]["weight"], weights)
+    assert torch.equal(checkpoint.tensors["ema"]["weight"], weights / 3)
+    assert torch.equal(checkpoint.parts["optimizer"]["state"][0]["exp_avg"], weights / 2)
+    return step
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def tear(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
