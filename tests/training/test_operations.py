@@ -1,0 +1,25 @@
+"""Operations are counted as they are done, once each."""
+
+import torch
+
+from training.operations import measure_flops
+
+
+def test_flops_are_those_of_forward_and_backward() -> None:
+    first, second = torch.nn.Linear(10, 20, bias=False), torch.nn.Linear(20, 5, bias=False)
+    x = torch.randn(3, 10)
+    forward = 2 * 3 * (10 * 20 + 20 * 5)
+    assert measure_flops(lambda: second(first(x))) == forward
+    # Backward: the gradients of both weights and of what lies between them; x has none.
+    assert measure_flops(lambda: second(first(x)).sum().backward()) == forward + 2 * 3 * (10 * 20 + 2 * 20 * 5)
+
+
+def test_attention_counts_on_a_cpu_as_its_products() -> None:
+    batch, heads, length, width = 2, 4, 16, 8
+    query = torch.randn(batch, heads, length, width, requires_grad=True)
+    product = 2 * batch * heads * length * length * width
+
+    def attend() -> None:
+        torch.nn.functional.scaled_dot_product_attention(query, query, query).sum().backward()  # type: ignore[no-untyped-call]
+
+    assert measure_flops(attend) == 2 * product + 4 * product
