@@ -6,7 +6,7 @@ resumes draws what it would have drawn. Dimensions: B samples, C x h x w latents
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -25,8 +25,15 @@ class Draws:
     """float32 [B], uniform in [0, 1): which conditions are dropped."""
 
     def to(self, device: torch.device) -> "Draws":
-        """Move all of them."""
-        return Draws(**{field.name: getattr(self, field.name).to(device) for field in dataclasses.fields(self)})
+        """Copy all of them to a device; from page-locked memory without waiting."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Draws":
+        """Copy all of them to page-locked memory."""
+        return self._map(torch.Tensor.pin_memory)
+
+    def _map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> "Draws":
+        return Draws(**{field.name: function(getattr(self, field.name)) for field in dataclasses.fields(self)})
 
 
 def draw(positions: Sequence[int], seed: int, latent_shape: tuple[int, int, int], num_timesteps: int) -> Draws:

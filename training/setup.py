@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import json
+import math
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +14,9 @@ import diffusers.utils.logging
 import torch
 import transformers.utils.logging
 
+from shards.atomic import write_atomically
 from training.config import TrainingConfig
+from training.data import DataConfig
 from training.errors import TrainingError
 from training.model.factory import Components, build_from_stable_diffusion, build_random
 from training.model.perceptual import PerceptualLoss
@@ -45,6 +49,34 @@ def load_perceptual(config: TrainingConfig) -> PerceptualLoss | None:
     return PerceptualLoss.from_weights(config.perceptual_weights)
 
 
+def make_data_config(config: TrainingConfig, location: str) -> DataConfig:
+    """Say what the run reads. Raises DataError where that cannot be."""
+    return DataConfig(
+        location=location,
+        seed=config.seed,
+        global_batch=config.global_batch,
+        micro_batch=config.micro_batch,
+        num_workers=config.num_workers,
+        resolution=config.resolution,
+        flip=config.flip,
+        cache=Path(config.cache) if config.cache else None,
+        window_shards=config.window_shards,
+        on_damage=config.on_damage,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def choose_kernels(config: TrainingConfig) -> None:
+    """Let a GPU try which kernels are fastest, as the shapes of all steps are alike; a CPU is left alone.
+
+    Where products are in half precision, those that are left in float32 may be rounded to TF32.
+    """
+    if torch.cuda.is_available():
+        torch.backends.cudnn.benchmark = True
+        if config.precision != "no":
+            torch.set_float32_matmul_precision("high")
+
+
 _FIXED = ("model", "random_size", "global_batch", "seed", "flip")
 """What decides the model, or the order of the data."""
 
@@ -60,6 +92,23 @@ def refuse_other_run(
                 f"{checkpoint} was written with {name} {found.get(name)}, and this run has {wanted[name]}; "
                 "use the same, another --out, or --resume none"
             )
+
+
+def refuse_what_is_no_number(figures: Mapping[str, float], step: int, positions: Sequence[int], note: Path) -> None:
+    """Raise TrainingError where a figure of the step after `step` is NaN or infinite, and note its samples in `note`.
+
+    To be asked before the optimizer steps, so that such a step reaches no weight and no checkpoint.
+    """
+    wrong = [name for name, value in figures.items() if not math.isfinite(value)]
+    if not wrong:
+        return
+    with write_atomically(note) as temporary:
+        temporary.write_text(json.dumps({"step": step, "positions": list(positions), "not_a_number": wrong}))
+    what = "loss" if "loss" in wrong else "gradient"
+    raise TrainingError(
+        f"the {what} is not a number at step {step + 1}; the last checkpoint is kept, {note} names the samples: resume "
+        "with a lower learning rate, --max-grad-norm 1 or --precision bf16"
+    )
 
 
 @dataclasses.dataclass

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from training.config import TrainingConfig
 from training.data.batch import Batch, LatentBatch
-from training.draws import draw
+from training.draws import Draws, draw
 from training.model.factory import Components
 from training.model.latents import Moments, encode_moments, encode_source, sample_target
 from training.model.losses import diffusion_loss, drop_conditions, snr_weights, total_loss
@@ -26,6 +26,26 @@ class Losses:
     noise: Tensor
     perceptual: Tensor | None
     """None for variants without it."""
+
+    def by_name(self) -> dict[str, Tensor]:
+        """Name those that there are, as metrics tell them."""
+        named = {"loss": self.total, "noise_loss": self.noise, "perceptual_loss": self.perceptual}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StepInputs:
+    """A batch on the device, with all that the host adds to it."""
+
+    batch: Batch | LatentBatch
+    positions: tuple[int, ...]
+    """B places in the order, on the host."""
+    token_ids: Tensor
+    """int64 [B, 77]."""
+    drawn: Draws
+
+    def __len__(self) -> int:
+        return len(self.batch)
 
 
 class LossStep:
@@ -44,6 +64,9 @@ class LossStep:
         frozen: tuple[nn.Module, ...] = (parts.vae, parts.text_encoder)
         for part in frozen:
             part.to(device, dtype).requires_grad_(False).eval()
+        if config.channels_last:  # As the pictures lie, or each convolution would turn its weights around.
+            for part in (parts.vae, *([perceptual] if perceptual is not None else ())):
+                part.to(memory_format=torch.channels_last)
         self._vae, self._text_encoder = parts.vae, parts.text_encoder
         self._parts_model = parts.model
         self._tokenizer = parts.tokenizer
@@ -51,29 +74,42 @@ class LossStep:
         self._perceptual = perceptual.to(device) if perceptual is not None else None
         self._null_embeds = encode_null_text(parts.tokenizer, self._text_encoder)
 
-    def __call__(self, model: nn.Module, batch: Batch | LatentBatch) -> Losses:
-        """Compute the losses of a batch; gradients reach what `model` trains."""
-        if isinstance(batch, LatentBatch):
-            source, target, token_ids = self._of_latents(batch)
-        else:
-            source, target, token_ids = self._of_pictures(batch)
+    def prepare(self, batch: Batch | LatentBatch) -> StepInputs:
+        """Do the host's part: check, tokenize, draw, and begin the copies to the device, without waiting for them."""
         embedding = self._parts_model.motion_embedding
         if embedding is not None:
             embedding.check(batch.motion_px)  # Before it goes to the device, where asking would make every step wait.
-        latent_shape = (source.shape[1], source.shape[2], source.shape[3])
+        positions = tuple(batch.positions.tolist())
         num_timesteps = int(self._scheduler.config["num_train_timesteps"])
-        drawn = draw(batch.positions.tolist(), self._config.seed, latent_shape, num_timesteps).to(self._device)
+        drawn = draw(positions, self._config.seed, self._latent_shape(batch), num_timesteps)
+        token_ids = batch.token_ids if isinstance(batch, LatentBatch) else self._tokenize(batch)
+        if self._device.type == "cuda":  # Only from page-locked memory does a copy not wait for all work before it.
+            drawn, token_ids = drawn.pin_memory(), token_ids.pin_memory()
+        return StepInputs(
+            batch=batch.to(self._device),
+            positions=positions,
+            token_ids=token_ids.to(self._device, non_blocking=True),
+            drawn=drawn.to(self._device),
+        )
+
+    def __call__(self, model: nn.Module, inputs: StepInputs) -> Losses:
+        """Compute the losses of a batch; gradients reach what `model` trains. Nothing here waits for the device."""
+        batch, drawn = inputs.batch, inputs.drawn
+        source, target = self._of_latents(batch) if isinstance(batch, LatentBatch) else self._of_pictures(batch)
         z_0 = sample_target(target, drawn.posterior, self._vae.config["scaling_factor"]).float()
         noisy = self._scheduler.add_noise(z_0, drawn.noise, drawn.timesteps)  # type: ignore[arg-type]
         conditions = drop_conditions(
-            drawn.condition, encode_text(self._text_encoder, token_ids).float(), self._null_embeds, source.float()
+            drawn.condition,
+            encode_text(self._text_encoder, inputs.token_ids).float(),
+            self._null_embeds,
+            source.float(),
         )
         prediction = model(
             noisy,
             drawn.timesteps,
             conditions.source_latent,
             conditions.text_embeds,
-            batch.motion_px.to(self._device),
+            batch.motion_px,
         )
         noise_loss = diffusion_loss(prediction.noise, drawn.noise)
         perceptual_loss = None
@@ -86,17 +122,26 @@ class LossStep:
         total = total_loss(noise_loss, perceptual_loss, weights, self._config.perceptual_weight)
         return Losses(total=total, noise=noise_loss, perceptual=perceptual_loss)
 
-    def _of_pictures(self, batch: Batch) -> tuple[Tensor, Moments, Tensor]:
-        source, target = batch.to(self._device).as_floats()
+    def _latent_shape(self, batch: Batch | LatentBatch) -> tuple[int, int, int]:
+        """Tell (C, h, w) before anything is encoded: each level of the autoencoder but the last halves a side."""
+        if isinstance(batch, LatentBatch):
+            channels, height, width = batch.source_mode.shape[1:]
+            return channels, height, width
+        halvings = len(self._vae.config["block_out_channels"]) - 1
+        height, width = batch.source.shape[2:]
+        return int(self._vae.config["latent_channels"]), height >> halvings, width >> halvings
+
+    def _tokenize(self, batch: Batch) -> Tensor:
         prompts = [
             make_prompt(caption, motion)
             for caption, motion in zip(batch.captions, batch.motion_px.tolist(), strict=True)
         ]
-        token_ids = tokenize(self._tokenizer, prompts)
-        return encode_source(self._vae, source), encode_moments(self._vae, target), token_ids
+        return tokenize(self._tokenizer, prompts)
 
-    def _of_latents(self, batch: LatentBatch) -> tuple[Tensor, Moments, Tensor]:
-        source, mean, logvar = (
-            part.to(self._device, torch.float32) for part in (batch.source_mode, batch.target_mean, batch.target_logvar)
-        )
-        return source, Moments(mean, logvar), batch.token_ids
+    def _of_pictures(self, batch: Batch) -> tuple[Tensor, Moments]:
+        source, target = batch.as_floats()
+        return encode_source(self._vae, source), encode_moments(self._vae, target)
+
+    def _of_latents(self, batch: LatentBatch) -> tuple[Tensor, Moments]:
+        source, mean, logvar = (part.float() for part in (batch.source_mode, batch.target_mean, batch.target_logvar))
+        return source, Moments(mean, logvar)

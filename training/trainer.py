@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import broadcast_object_list, set_seed
 from diffusers.training_utils import EMAModel
-from PIL import Image
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -24,30 +23,32 @@ from shards.atomic import write_atomically
 from training.checkpoint import (
     Checkpoint,
     TrainingState,
-    generator_states,
     load_checkpoint,
     resolve_resume,
-    restore_generator_states,
     save_checkpoint,
 )
 from training.config import TrainingConfig
-from training.data import Batch, BatchStream, DataConfig, LatentBatch
-from training.errors import TrainingError
-from training.metrics import MetricsLog, Throughput, measure_flops
+from training.data import Batch, BatchStream, LatentBatch
+from training.feed import Feed
+from training.generators import generator_states, restore_generator_states
+from training.metrics import MetricsLog
 from training.model.factory import make_pipeline
+from training.operations import count_sample_flops
+from training.preview import averaged_weights, draw_preview
 from training.setup import (
+    Stop,
     build_parts,
+    choose_kernels,
     load_perceptual,
+    make_data_config,
     refuse_other_run,
+    refuse_what_is_no_number,
     sentence_for_out_of_memory,
     stop_signals,
 )
 from training.step import LossStep
-from training.validation import make_validation_gif
+from training.throughput import Throughput
 
-VALIDATION_MOTIONS = [2.0, 4.0, 6.0, 8.0, 11.0, 14.0, 17.0, 19.0]
-"""The paper's list for 8 frames (Pix2Gif, section 4)."""
-VALIDATION_STEPS = 20
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "no": torch.float32}
 
 
@@ -58,23 +59,17 @@ class Trainer:
         """Build everything. Raises TrainingError, DataError or ModelError, what costs least first."""
         self.config, self.location, self.out = config, location, out
         # Without cpu=True accelerate does not see that torchrun started several processes on a machine without GPUs.
-        self.accelerator = Accelerator(mixed_precision=config.precision, cpu=not torch.cuda.is_available())
+        self.accelerator = Accelerator(
+            mixed_precision=config.precision,
+            cpu=not torch.cuda.is_available(),
+            # Else gradients are there twice, and copied.
+            kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
+        )
+        choose_kernels(config)
         checkpoint = self._find_checkpoint(resume)
         self.state = checkpoint.state if checkpoint else TrainingState(step=0, position=0)
         self.stream = BatchStream(
-            DataConfig(
-                location=location,
-                seed=config.seed,
-                global_batch=config.global_batch,
-                micro_batch=config.micro_batch,
-                num_workers=config.num_workers,
-                resolution=config.resolution,
-                flip=config.flip,
-                cache=Path(config.cache) if config.cache else None,
-                window_shards=config.window_shards,
-                on_damage=config.on_damage,
-                pin_memory=torch.cuda.is_available(),
-            ),
+            make_data_config(config, location),
             rank=self.accelerator.process_index,
             world_size=self.accelerator.num_processes,
             start_position=self.state.position,
@@ -93,12 +88,13 @@ class Trainer:
         self.model.to(device)
         self.loss_step = LossStep(config, self.parts, perceptual, device, _DTYPES[config.precision])
         parameters = self.model.trained_parameters()
-        self.ema = EMAModel(parameters, decay=config.ema_decay)
+        self.ema = EMAModel(parameters, decay=config.ema_decay, foreach=True)
         optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
         # Not prepared by accelerate, which would step it once for each process.
         self.schedule = LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / max(1, config.warmup_steps)))
         if config.compile:
             self.model.unet.compile()  # In place, so that the names in checkpoints stay what they are.
+            self.parts.vae.encoder.compile()
         self.wrapped, self.optimizer = self.accelerator.prepare(self.model, optimizer)
         if checkpoint:
             self._restore(checkpoint)
@@ -136,10 +132,13 @@ class Trainer:
             ) as metrics,
         ):
             batches = self._tell_flops(iter(self.stream), throughput)
-            while self.state.step < last and not self._any_rank(stop.asked):
-                figures = self._optimizer_step(batches, throughput)
+            feed = Feed(batches, self.loss_step, throughput)
+            stopping = False
+            while self.state.step < last and not stopping:
                 step = self.state.step + 1
+                figures, stopping = self.take_step(feed, stop, is_last=step == last)
                 self.state = TrainingState(step=step, position=self.state.position + config.global_batch)
+                throughput.count(config.global_batch)
                 metrics.progress(step, figures["loss"])
                 if step % config.log_every == 0 or step == last:
                     metrics.log(step, **figures, **throughput.read())
@@ -160,47 +159,43 @@ class Trainer:
         if throughput.peak_flops is None:
             return batches
         first = next(batches)
-
-        def once() -> None:
-            self.loss_step(self.model, first).total.sum().backward()  # type: ignore[no-untyped-call]
-
-        throughput.flops_per_sample = measure_flops(once) // len(first)
-        self.model.zero_grad(set_to_none=True)
+        throughput.flops_per_sample = count_sample_flops(self.model, self.loss_step, first)
         return itertools.chain([first], batches)
 
-    def _optimizer_step(self, batches: Iterator[Batch | LatentBatch], throughput: Throughput) -> dict[str, float]:
-        """Take one optimizer step over this rank's share of the global batch; returns what it cost, over all ranks."""
+    def take_step(self, feed: Feed, stop: Stop, *, is_last: bool) -> tuple[dict[str, float], bool]:
+        """Take one optimizer step over this rank's share of the global batch.
+
+        Returns what it cost, over all ranks, and whether any of them was asked to stop. Waits for the device once.
+        """
         share = self.config.global_batch // self.accelerator.num_processes
         sums: dict[str, Tensor] = {}
-        done = 0
         positions: list[int] = []
-        while done < share:
-            with throughput.waiting():
-                batch = next(batches)
-            done += len(batch)
-            positions += batch.positions.tolist()
+        while len(positions) < share:
+            inputs = feed.take()
+            positions += inputs.positions
+            ends = len(positions) >= share
             # Gradients cross between ranks once, with the last micro-batch.
-            with contextlib.nullcontext() if done == share else self.accelerator.no_sync(self.wrapped):
-                losses = self.loss_step(self.wrapped, batch)
+            with contextlib.nullcontext() if ends else self.accelerator.no_sync(self.wrapped):
+                losses = self.loss_step(self.wrapped, inputs)
                 self.accelerator.backward(losses.total.sum() / share)
-            for name, value in (
-                ("loss", losses.total),
-                ("noise_loss", losses.noise),
-                ("perceptual_loss", losses.perceptual),
-            ):
-                if value is not None:
-                    sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach().sum()
-        figures = self._mean_over_ranks(sums, share)
-        if not math.isfinite(figures["loss"]):
-            raise self._not_a_number(positions)
+            for name, value in losses.by_name().items():
+                total = value.detach().sum()
+                sums[name] = sums[name] + total if name in sums else total
+            if not (ends and is_last):
+                feed.look_ahead()
         norm = self.accelerator.clip_grad_norm_(self.model.trained_parameters(), self.config.max_grad_norm or math.inf)
-        figures |= {"grad_norm": float(norm), "learning_rate": float(self.schedule.get_last_lr()[0])}
+        figures = self._mean_over_ranks({name: value / share for name, value in sums.items()}, norm, stop)
+        stopping = figures.pop("stop") > 0
+        note = self.out / f"not-a-number-{self.accelerator.process_index}.json"
+        # A gradient that overflows in fp16 is the scaler's to skip.
+        names = ("loss",) if self.accelerator.scaler is not None else ("loss", "grad_norm")
+        refuse_what_is_no_number({name: figures[name] for name in names}, self.state.step, positions, note)
+        figures["learning_rate"] = float(self.schedule.get_last_lr()[0])
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.schedule.step()
         self.ema.step(self.model.trained_parameters())
-        throughput.count(share * self.accelerator.num_processes)
-        return figures
+        return figures, stopping
 
     def save(self) -> None:
         """Write a checkpoint; all ranks wait for it."""
@@ -254,76 +249,26 @@ class Trainer:
             self.accelerator.scaler.load_state_dict(parts["scaler"])
         restore_generator_states(parts["random"])
 
-    def _mean_over_ranks(self, sums: dict[str, Tensor], share: int) -> dict[str, float]:
-        """Means over the global batch; a name that no variant computes is not there."""
-        stacked = torch.stack([value.float() for value in sums.values()]) / share
-        means = self.accelerator.reduce(stacked, reduction="mean")
-        return dict(zip(sums, means.tolist(), strict=True))
+    def _mean_over_ranks(self, losses: dict[str, Tensor], norm: Tensor, stop: Stop) -> dict[str, float]:
+        """Bring all that the host must know of a step over in one piece: means over the ranks, by name.
 
-    def _any_rank(self, asked: bool) -> bool:
-        """Whether any rank was asked: a signal may reach one alone, and all must stop at the same step."""
-        if self.accelerator.num_processes == 1:
-            return asked
-        flag = torch.tensor(float(asked), device=self.accelerator.device)
-        return bool(self.accelerator.reduce(flag, reduction="sum").item() > 0)
-
-    def _not_a_number(self, positions: list[int]) -> TrainingError:
-        """Note which samples did it; the last checkpoint stays as it is."""
-        path = self.out / f"not-a-number-{self.accelerator.process_index}.json"
-        note = {"step": self.state.step, "positions": positions, "rank": self.accelerator.process_index}
-        with write_atomically(path) as temporary:
-            temporary.write_text(json.dumps(note))
-        return TrainingError(
-            f"the loss is not a number at step {self.state.step + 1}; the last checkpoint is kept, {path} names the "
-            "samples: resume with a lower learning rate, --max-grad-norm 1 or --precision bf16"
-        )
+        `stop` is more than 0 where any rank was asked: a signal may reach one alone, and all must stop at one step.
+        """
+        values = {**losses, "grad_norm": norm, "stop": torch.full_like(norm, float(stop.asked))}
+        means = self.accelerator.reduce(torch.stack([value.float() for value in values.values()]), reduction="mean")
+        return dict(zip(values, means.tolist(), strict=True))
 
     def _validate(self, step: int) -> None:
         """Draw validation GIFs with the averaged weights, on the main process; the others wait."""
         if self.is_main and self.config.validation_clips:
-            with self._averaged_weights():
-                pipeline = make_pipeline(self.parts)
-                pipeline.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
-                sources, captions = self._validation_clips()
-                path = self.out / "validation" / f"step-{step:08d}.gif"
-                make_validation_gif(
-                    pipeline,
-                    sources,
-                    captions,
-                    VALIDATION_MOTIONS,
-                    path,
-                    seed=self.config.seed,
-                    num_inference_steps=VALIDATION_STEPS,
-                )
+            with averaged_weights(self.model, self.ema):
+                draw_preview(self.parts, self.location, self.config, self.out / "validation" / f"step-{step:08d}.gif")
         self.accelerator.wait_for_everyone()
-
-    def _validation_clips(self) -> tuple[list[Image.Image], list[str]]:
-        """Read the same few samples at every call: their sources and captions; none of a latent cache."""
-        num = self.config.validation_clips
-        fixed = DataConfig(
-            location=self.location, split="val", seed=0, global_batch=num, micro_batch=num, num_workers=0, flip=False
-        )
-        batch = next(iter(BatchStream(fixed, rank=0, world_size=1, start_position=0)))
-        if not isinstance(batch, Batch):
-            return [], []
-        return [Image.fromarray(picture.permute(1, 2, 0).numpy()) for picture in batch.source], batch.captions
-
-    @contextlib.contextmanager
-    def _averaged_weights(self) -> Iterator[None]:
-        parameters = self.model.trained_parameters()
-        self.ema.store(parameters)
-        self.ema.copy_to(parameters)
-        self.model.eval()
-        try:
-            yield
-        finally:
-            self.ema.restore(parameters)
-            self.model.train()
 
     def _write_model(self) -> None:
         """Write the averaged weights as a pipeline's folder, which others can load."""
         if self.is_main:
-            with self._averaged_weights():
+            with averaged_weights(self.model, self.ema):
                 make_pipeline(self.parts).save_pretrained(self.out / "model")
         self.accelerator.wait_for_everyone()
 

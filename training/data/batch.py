@@ -44,6 +44,11 @@ class _Rows:
         """Copy to a device."""
         return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
+    def head(self, num_samples: int) -> Self:
+        """Return the first samples alone, as views."""
+        rows = self._map(lambda tensor: tensor[:num_samples])
+        return dataclasses.replace(rows, keys=self.keys[:num_samples], captions=self.captions[:num_samples])
+
     def pin_memory(self) -> Self:
         """Copy to page-locked memory, from which copies to a GPU overlap with its work."""
         return self._map(Tensor.pin_memory)
