@@ -4,7 +4,7 @@ import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,21 +58,24 @@ def quick() -> Callable[..., TrainingConfig]:
     return make
 
 
-def start(*words: object, processes: int = 1, **options: Any) -> "subprocess.Popen[str]":
-    """Start `pix2gif` alone, or under torchrun with several processes, each on one thread."""
-    command = [str(BIN / "pix2gif")]
+def torchrun(*options: str) -> list[str]:
+    """Give the words that start a command under torchrun."""
+    return [str(BIN / "torchrun"), *options, "--no-python"]
+
+
+def start(*words: object, processes: int = 1, launcher: Sequence[str] = (), **options: Any) -> "subprocess.Popen[str]":
+    """Start `pix2gif` alone, under torchrun with several processes, or under a launcher; each on one thread."""
     if processes > 1:
-        torchrun = [str(BIN / "torchrun"), "--standalone", "--nproc-per-node", str(processes), "--no-python"]
-        command = [*torchrun, *command]
+        launcher = torchrun("--standalone", "--nproc-per-node", str(processes))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": f"{BIN}:{os.environ['PATH']}"}
     return subprocess.Popen(
-        [*command, *map(str, words)],
+        [*launcher, str(BIN / "pix2gif"), *map(str, words)],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
     )  # fmt: skip
 
 
-def run(*words: object, processes: int = 1) -> "subprocess.CompletedProcess[str]":
+def run(*words: object, processes: int = 1, launcher: Sequence[str] = ()) -> "subprocess.CompletedProcess[str]":
     """Run `pix2gif` to its end."""
-    process = start(*words, processes=processes)
+    process = start(*words, processes=processes, launcher=launcher)
     out, errors = process.communicate(timeout=300)
     return subprocess.CompletedProcess(words, process.returncode, out, errors)
