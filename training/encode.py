@@ -1,6 +1,7 @@
 """A data set -> its latent cache: what the frozen autoencoder and the tokenizer make of every sample, once.
 
-A task is a shard, so the work spreads over whatever runs tasks; each worker builds the frozen parts once.
+A task is a shard, so the work spreads over whatever runs tasks; each worker builds the frozen parts once, and encodes
+on the GPU that it sees, which is the one that it was given.
 """
 
 import dataclasses
@@ -8,6 +9,7 @@ import functools
 import hashlib
 import io
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -66,6 +68,28 @@ class EncodedShard:
 
     split: str
     entry: ShardEntry
+
+
+def local_folder(location: str) -> Path:
+    """Return the folder of a data set that is to be encoded. Raises TrainingError where it is a URL."""
+    if "://" in location:
+        raise TrainingError(
+            f"{location} is no folder: a data set is encoded once, from this machine's disks; copy it here first and "
+            "name the folder, or train on the URL itself"
+        )
+    return Path(location).absolute()
+
+
+def choose_workers(asked: int | None, num_gpus: int) -> tuple[int, float]:
+    """Return how many workers encode, 0 for this process alone, and how much of a GPU each is given.
+
+    Where none are `asked` for, each GPU has one, and a single GPU, or none, is this process's. Where more are asked
+    for than there are GPUs, they share them, as many on each.
+    """
+    num_workers = asked if asked is not None else num_gpus if num_gpus > 1 else 0
+    if not num_workers or not num_gpus:
+        return num_workers, 0.0
+    return num_workers, 1 / math.ceil(num_workers / num_gpus)
 
 
 def encode_dataset(
@@ -131,6 +155,7 @@ def encode_shard(task: EncodeTask) -> EncodedShard:
     entry = _finished(task)
     if entry is None:
         vae, tokenizer = _frozen_parts(task.config)
+        _bring_to_device(vae)
         samples = list(read_shard(task.shard))
         rows: list[LatentRow] = []
         for first in range(0, len(samples), task.batch):
@@ -182,7 +207,8 @@ def _decode(picture: bytes) -> Tensor:
 
 def _encode_pairs(vae: AutoencoderKL, sources: Tensor, targets: Tensor) -> list[PairLatents]:
     """Encode uint8 pictures [B, 3, H, W]; sources to their mode, targets to mean and log-variance."""
-    source, target = (encode_moments(vae, pictures.float() / 127.5 - 1) for pictures in (sources, targets))
+    # As bytes to the device, a quarter of what the floats would be.
+    source, target = (encode_moments(vae, part.to(vae.device).float() / 127.5 - 1) for part in (sources, targets))
     halves = [part.to(torch.float16).cpu().numpy() for part in (source.mean, *Moments(*target))]
     return [
         PairLatents(source_mode=mode, target_mean=mean, target_logvar=logvar)
@@ -192,12 +218,16 @@ def _encode_pairs(vae: AutoencoderKL, sources: Tensor, targets: Tensor) -> list[
 
 @functools.lru_cache(maxsize=1)
 def _frozen_parts(config: TrainingConfig) -> tuple[AutoencoderKL, CLIPTokenizer]:
-    """Build what encodes, once a process; on a GPU where there is one."""
+    """Build what encodes, once a process, on the CPU."""
     parts = build_parts(config)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    vae: torch.nn.Module = parts.vae
-    vae.to(device).requires_grad_(False).eval()
+    parts.vae.requires_grad_(False).eval()
     return parts.vae, parts.tokenizer
+
+
+def _bring_to_device(vae: torch.nn.Module) -> None:
+    """Bring what encodes to a GPU where there is one: the first that is seen, as a worker is shown its own alone."""
+    if torch.cuda.is_available():
+        vae.to("cuda", memory_format=torch.channels_last)  # type: ignore[call-overload]  # Stubs know no keyword alone.
 
 
 def _hash_weights(vae: AutoencoderKL) -> str:

@@ -6,7 +6,7 @@ import pytest
 from tests.training.test_trainer import losses
 from training.config import tiny
 from training.data.latents import read_latent_manifest
-from training.encode import encode_dataset
+from training.encode import choose_workers, encode_dataset, local_folder
 from training.errors import TrainingError
 from training.trainer import Trainer
 
@@ -47,3 +47,31 @@ def test_an_interrupted_cache_goes_on_and_is_the_same(small_shards, latents, tmp
     encode_dataset(small_shards, tmp_path, tiny(), map, done=lambda n: None)
     assert read_latent_manifest(tmp_path) == read_latent_manifest(latents)
     assert json.loads((tmp_path / "latents.json").read_text())["has_flips"] is True
+
+
+@pytest.mark.parametrize(
+    ("asked", "num_gpus", "chosen"),
+    [
+        (None, 0, (0, 0.0)),
+        (None, 1, (0, 0.0)),
+        (None, 8, (8, 1.0)),
+        (0, 8, (0, 0.0)),
+        (4, 0, (4, 0.0)),
+        (4, 8, (4, 1.0)),
+        (4, 1, (4, 0.25)),
+        (4, 3, (4, 0.5)),
+    ],
+)
+def test_each_gpu_has_a_worker_unless_others_are_asked_for(asked, num_gpus, chosen):
+    assert choose_workers(asked, num_gpus) == chosen
+
+
+@pytest.mark.parametrize("location", ["s3://bucket/sets/one", "https://example.org/sets/one"])
+def test_a_data_set_elsewhere_is_told_to_be_copied(location):
+    with pytest.raises(TrainingError, match=f"{location} is no folder: .* copy it here first"):
+        local_folder(location)
+
+
+def test_a_folder_is_named_wholly(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert local_folder("shards") == tmp_path / "shards"
