@@ -16,6 +16,7 @@ import typer
 
 from curation.commands.curate import curate
 from curation.commands.flow import flow
+from curation.commands.replay import replay
 from curation.commands.retry import retry
 from curation.commands.verify import verify
 from curation.commands.view import view
@@ -73,6 +74,7 @@ app.command("curate")(curate)
 curate_app.command()(curate)
 app.command("flow")(flow)
 app.command("retry")(retry)
+app.command("replay")(replay)
 app.command("verify")(verify)
 app.command("view")(view)
 app.command("train")(train)
