@@ -1,27 +1,32 @@
-"""Where the work runs: in this process, or on Ray. The only file that imports ray.
+"""Where the work runs: in this process, on a Ray of our own, or on a cluster that runs. The only file that imports ray.
 
 A stage is a function from a task to a small result. Tasks are handed out in the order given, a bounded number at a
-time, and results come back in the order in which they are done.
+time, and results come back in the order in which they are done. A task whose worker, or whose node, is lost is run
+again; what kills the decoder never gets so far (`curation.sandbox`).
 """
 
 import contextlib
+import itertools
 import os
 import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
-from curation.errors import WorkerLostError
+from curation.errors import ClusterError, WorkerLostError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _TASKS_AHEAD_PER_WORKER = 2
+_COUNT_CORES_EVERY_S = 5.0
 _OBJECT_STORE_BYTES = 80 * 2**20
 """Ray's least. Only paths and counts pass through it."""
-_RETRIES_OF_A_LOST_WORKER = 3
+_RETRIES_OF_A_LOST_WORKER = 10
+"""Clips cannot kill a worker, so it was something from outside, which may well come again."""
 
 
 class Workers(Protocol):
@@ -43,20 +48,28 @@ class InProcess:
 class RayWorkers:
     """Run tasks on Ray, each on one core."""
 
-    def __init__(self, ray: Any, num_workers: int) -> None:
+    def __init__(self, ray: Any, gpus_per_task: float) -> None:
         self._ray = ray
-        self._window = num_workers * (1 + _TASKS_AHEAD_PER_WORKER)
-        self._call = ray.remote(num_cpus=1, max_retries=_RETRIES_OF_A_LOST_WORKER)(_call)
+        options = {"num_cpus": 1, "num_gpus": gpus_per_task, "max_retries": _RETRIES_OF_A_LOST_WORKER}
+        self._call = ray.remote(**options)(_call)
+        self._window = 0
+        self._ask_again_s = 0.0
+
+    def _count_window(self) -> int:
+        """Tasks in flight at most. Asked now and then, as a cluster may grow and shrink."""
+        if time.monotonic() >= self._ask_again_s:
+            num_cores = int(self._ray.cluster_resources().get("CPU", 1))
+            self._window = num_cores * (1 + _TASKS_AHEAD_PER_WORKER)
+            self._ask_again_s = time.monotonic() + _COUNT_CORES_EVERY_S
+        return self._window
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """Yield `function(task)` for each task, in order of completion, a bounded number in flight."""
         waiting = iter(tasks)
         running: list[Any] = []
         while True:
-            for task in waiting:
-                running.append(self._call.remote(function, task))
-                if len(running) >= self._window:
-                    break
+            room = self._count_window() - len(running)
+            running += [self._call.remote(function, task) for task in itertools.islice(waiting, max(0, room))]
             if not running:
                 return
             done, running = self._ray.wait(running, num_returns=1)
@@ -70,8 +83,8 @@ class RayWorkers:
             raise error.cause from error
         except self._ray.exceptions.RayError as error:
             raise WorkerLostError(
-                f"a worker died again and again in {name} ({type(error).__name__}): out of memory, or a GIF that kills "
-                "the decoder; what was finished is kept, and --workers 0 shows where it happens"
+                f"a worker died again and again in {name} ({type(error).__name__}): something on the machine kills it, "
+                "most likely for want of memory; what was finished is kept, and the same command goes on"
             ) from error
 
 
@@ -95,12 +108,14 @@ def _import_webdataset_without_torch() -> None:
 
 
 @contextlib.contextmanager
-def start_workers(num_workers: int) -> Iterator[Workers]:
-    """Start a Ray of our own on this machine for as long as the block lasts; none for 0 workers.
+def start_workers(num_workers: int, *, gpus_per_task: float = 0, address: str | None = None) -> Iterator[Workers]:
+    """Give workers for as long as the block lasts: none but this process for 0, else those of a Ray.
 
-    Never joins a cluster that happens to run here.
+    With an address, that of a Ray cluster that runs, all its cores; without, a Ray of our own on this machine, and
+    never one that happens to run here. A task that wants GPUs gets so many, or a share of one.
+    Raises ClusterError where the cluster cannot be joined.
     """
-    if num_workers == 0:
+    if num_workers == 0 and address is None:
         yield InProcess()
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -109,23 +124,34 @@ def start_workers(num_workers: int) -> Iterator[Workers]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
+    own: dict[str, Any] = {
+        "num_cpus": num_workers,
+        "include_dashboard": False,
+        "object_store_memory": _OBJECT_STORE_BYTES,
+        **({} if gpus_per_task else {"num_gpus": 0}),
+    }
     # Ray puts the driver's current folder first on the workers' import path, where a user's own shards/ or
     # training/ would be imported in our place; so it starts in a folder that is empty.
     with tempfile.TemporaryDirectory(prefix="pix2gif-") as empty:
         handler = signal.getsignal(signal.SIGTERM)
         try:
             with contextlib.chdir(empty):
-                ray.init(
-                    address="local",
-                    num_cpus=num_workers,
-                    num_gpus=0,
-                    include_dashboard=False,
-                    object_store_memory=_OBJECT_STORE_BYTES,
-                    log_to_driver=False,
-                    logging_level="ERROR",
-                )
+                _connect(ray, address, {} if address else own)
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, handler)  # Ray's own handler would abort the process.
-            yield RayWorkers(ray, num_workers)
+            yield RayWorkers(ray, gpus_per_task)
         finally:
             ray.shutdown()
+
+
+def _connect(ray: Any, address: str | None, own: dict[str, Any]) -> None:
+    try:
+        ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **own)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        if address is None:
+            raise
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ClusterError(
+            f"no Ray cluster can be joined at {address}: {reason}; `ray status --address {address}` must answer from "
+            "this machine, with the same versions of Ray and Python"
+        ) from error

@@ -1,6 +1,7 @@
 """What a curation run raises where the user must act.
 
 CurationError
+    ClusterError            a Ray cluster that cannot be joined, or whose nodes cannot do the work
     ConfigError             a parameter that cannot be
     ListingError            a listing or split list that cannot be read
     OutputError             an OUT that cannot be written, or must not be
@@ -15,6 +16,10 @@ sentence for a person: what, where, what to do.
 
 class CurationError(Exception):
     """The user must act."""
+
+
+class ClusterError(CurationError):
+    """A Ray cluster that cannot be joined, or a node of it that cannot do the work."""
 
 
 class ConfigError(CurationError):
