@@ -2,7 +2,8 @@
 
 import torch
 
-from training.operations import measure_flops
+from training.operations import count_sample_flops, measure_flops
+from training.trainer import Trainer
 
 
 def test_flops_are_those_of_forward_and_backward() -> None:
@@ -23,3 +24,14 @@ def test_attention_counts_on_a_cpu_as_its_products() -> None:
         torch.nn.functional.scaled_dot_product_attention(query, query, query).sum().backward()  # type: ignore[no-untyped-call]
 
     assert measure_flops(attend) == 2 * product + 4 * product
+
+
+def test_what_checkpointing_computes_again_is_no_operation_of_the_models(small_shards, tmp_path, quick):
+    counted = []
+    for checkpointing in (False, True):
+        trainer = Trainer(quick(gradient_checkpointing=checkpointing), str(small_shards), tmp_path)
+        with trainer.stream:
+            counted.append(count_sample_flops(trainer.model, trainer.loss_step, next(iter(trainer.stream))))
+        assert trainer.model.unet.is_gradient_checkpointing == checkpointing
+        assert all(parameter.grad is None for parameter in trainer.model.parameters())
+    assert counted[0] == counted[1] > 0
