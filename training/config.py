@@ -56,7 +56,7 @@ class TrainingConfig:
     gradient_checkpointing: bool = False
     """Compute activations twice instead of keeping them: about half the memory, a third more time."""
     compile: bool = False
-    """Compile the U-Net with torch.compile."""
+    """Compile the U-Net and the autoencoder's encoder with torch.compile."""
     channels_last: bool = True
     """Lay images out channels last, which GPUs convolve faster."""
     num_workers: int = 4
