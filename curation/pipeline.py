@@ -18,6 +18,7 @@ from curation.measure import method_digest
 from curation.probe import ProbedClip, ProbeTask, probe_clips
 from curation.progress import Progress
 from curation.quarantine import keep_incidents
+from curation.run_record import note_run, settle_run
 from curation.selection import Selection, select_pairs
 from curation.software import software_versions
 from curation.summary import Summary
@@ -28,8 +29,8 @@ from shards.manifest import Manifest, digest
 _CLIPS_PER_PROBE = 64
 
 
-def curate(options: RunOptions, config: CurationConfig, progress: Progress) -> Summary | None:
-    """Make the data set; None where OUT already holds exactly it.
+def curate(options: RunOptions, config: CurationConfig, progress: Progress, *, again: bool = False) -> Summary | None:
+    """Make the data set; None where OUT already holds exactly it. `again`: even then, and try lost clips once more.
 
     Raises CurationError where the user must act. Whatever was finished before stays, and the same call goes on.
     """
@@ -38,10 +39,13 @@ def curate(options: RunOptions, config: CurationConfig, progress: Progress) -> S
         catalog = read_catalog(options, config)
     parameters = {**dataclasses.asdict(config), "split_lists": catalog.split_lists}
     with workspace.claim(overwrite=options.overwrite):
-        if is_finished(workspace, catalog, parameters, options):
+        if is_finished(workspace, catalog, parameters, options) and not again:
             return None
         refuse_useless_flow(options, config)
         workspace.reopen()
+        note_run(workspace.work, options, config)
+        if again:
+            keep_incidents(workspace.quarantine, set())
         arrivals = fetch(catalog, workspace, options, config, progress)
         with contextlib.ExitStack() as running:
             with progress.stage("start"):
@@ -118,6 +122,7 @@ def _run_stages(
     with progress.stage("finish"):
         manifest = finish_dataset(curated, progress.seconds)
         keep_incidents(workspace.quarantine, {key for key, one in by_key.items() if one.verdict in LOST})
+        settle_run(workspace.work, manifest.verdicts)
         workspace.clear()
     return Summary(
         curated=curated,

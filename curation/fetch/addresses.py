@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+"""Stands for IPv4 where a network has none (RFC 6052); it counts as reserved, but leads to what is wrapped in it."""
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -28,7 +29,7 @@ def is_public(address: str) -> bool:
         outer = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    return all(_is_public(one) for one in (outer, *_wrapped(outer)))
+    return all(map(_is_public, _reached(outer)))
 
 
 def _is_public(address: Address) -> bool:
@@ -36,15 +37,17 @@ def _is_public(address: Address) -> bool:
     return address.is_global and not (address.is_multicast or address.is_reserved or site_local)
 
 
-def _wrapped(address: Address) -> Iterator[Address]:
-    """IPv4 addresses that a packet to an IPv6 address may end up at."""
+def _reached(address: Address) -> Iterator[Address]:
+    """Yield the addresses that a packet to this one may end up at."""
+    if address in _NAT64:
+        yield ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        return
+    yield address
     if isinstance(address, ipaddress.IPv6Address):
         if address.sixtofour:
             yield address.sixtofour
         if address.teredo:
             yield address.teredo[1]
-        if address in _NAT64:
-            yield ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
 
 
 def make_public_socket(address_info: tuple[Any, ...]) -> socket.socket:
@@ -71,7 +74,7 @@ def parse_host(text: str) -> tuple[str, int | None]:
     if text.startswith("["):
         host, closed, rest = text[1:].partition("]")
         if not closed or (rest and not rest.startswith(":")):
-            raise ValueError(text)
+            raise ValueError(f"{text!r} is not a host")
         colon, port = rest[:1], rest[1:]
     elif text.count(":") > 1:
         host, colon, port = text, "", ""
@@ -83,5 +86,5 @@ def parse_host(text: str) -> tuple[str, int | None]:
         or (colon and not port.isdecimal())
         or int(port or 1) not in range(1, 65536)
     ):
-        raise ValueError(text)
+        raise ValueError(f"{text!r} is not a host")
     return host.lower(), int(port) if port else None

@@ -121,7 +121,7 @@ class ObjectStore:
         """Read a small object."""
         filesystem, path = open_store(self.locate(name))
         try:
-            with filesystem.open_input_stream(path) as stream:
+            with filesystem.open_input_stream(path, compression=None) as stream:
                 return bytes(stream.read())
         except FileNotFoundError:
             return None
@@ -133,7 +133,7 @@ class ObjectStore:
         filesystem, path = open_store(self.locate(name))
         digest = hashlib.sha256()
         try:
-            with filesystem.open_input_stream(path) as stream:
+            with filesystem.open_input_stream(path, compression=None) as stream:
                 while chunk := stream.read(_CHUNK):
                     digest.update(chunk)
         except FileNotFoundError:
@@ -147,7 +147,7 @@ class ObjectStore:
         filesystem, target = open_store(self.locate(name))
         try:
             # In one piece, as what a fault cuts off would appear under its name when the stream is closed.
-            with filesystem.open_output_stream(target) as stream:
+            with filesystem.open_output_stream(target, compression=None) as stream:
                 stream.write(path.read_bytes())
         except OSError as error:
             raise self._unusable(error) from error

@@ -1,0 +1,28 @@
+"""`pix2gif retry`: what failed to be fetched, timed out or crashed -> another try, and a data set with what it gave."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def retry(
+    out: Annotated[Path, typer.Argument(help="A folder that `pix2gif curate` made or was making.")],
+    workers: Annotated[
+        int | None, typer.Option(help="Ray workers; 0 works in this process.", show_default="as in the run")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+) -> None:
+    """Try again what failed to be fetched, timed out or crashed, and bring every file of OUT up to date.
+
+    Everything else is kept and not done again. The listing, the options and the cache are those of the run.
+
+    Example: pix2gif retry shards/
+    """
+    from curation.progress import Progress
+    from curation.retry import retry as run
+
+    summary = run(out, workers=workers, progress=Progress(quiet=quiet))
+    if quiet:
+        return
+    typer.echo(f"{out}: nothing failed that could be tried again." if summary is None else str(summary))

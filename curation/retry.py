@@ -1,0 +1,31 @@
+"""A data set some of whose clips failed for reasons that may pass -> the same one, with these clips tried again."""
+
+import dataclasses
+from pathlib import Path
+
+from curation.errors import OutputError
+from curation.pipeline import curate
+from curation.progress import Progress
+from curation.run_record import recall_run
+from curation.summary import Summary
+from curation.workspace import Workspace
+
+
+def retry(out: Path, *, workers: int | None, progress: Progress) -> Summary | None:
+    """Run again as before, but try what failed; None where nothing did.
+
+    What was fetched, measured and written is kept where it still holds; every file of OUT is brought up to date.
+    Raises OutputError where OUT is no data set of ours, or its listing has changed since.
+    """
+    workspace = Workspace(out.absolute())
+    asked = recall_run(workspace.work)
+    if asked is None:
+        if workspace.finished() is None:
+            raise OutputError(f"{out} holds no run to try again; make it by pix2gif curate")
+        return None
+    options, config = asked
+    # The folder may have been moved since, and what it holds is to be replaced only by what was asked for.
+    options = dataclasses.replace(options, out=workspace.out, overwrite=False)
+    if workers is not None:
+        options = dataclasses.replace(options, workers=workers)
+    return curate(options, config, progress, again=True)

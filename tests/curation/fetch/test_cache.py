@@ -1,0 +1,81 @@
+"""What was fetched is found by its URL, proved by its hash, and dropped where it is damaged or in excess."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from curation.fetch.cache import Cache
+from curation.fetch.stores import FolderStore
+
+
+def keep(cache: Cache, folder: Path, url: str, data: bytes) -> Path:
+    """Keep some bytes as if they had been fetched."""
+    arrived = folder / "arrived"
+    arrived.write_bytes(data)
+    location = cache.keep(url, arrived, hashlib.sha256(data).hexdigest())
+    assert not arrived.exists()
+    return Path(location)
+
+
+def open_folder(folder: Path) -> Cache:
+    return Cache(FolderStore(folder / "cache"))
+
+
+def test_what_was_kept_is_found_by_another_run(tmp_path: Path) -> None:
+    path = keep(open_folder(tmp_path), tmp_path, "http://a/1.gif", b"GIF89a 1")
+    assert path.read_bytes() == b"GIF89a 1"
+    assert path.name == hashlib.sha256(b"GIF89a 1").hexdigest()
+    assert open_folder(tmp_path).find("http://a/1.gif") == str(path)
+    assert open_folder(tmp_path).find("http://a/2.gif") is None
+
+
+def test_two_urls_of_the_same_bytes_keep_them_once(tmp_path: Path) -> None:
+    cache = open_folder(tmp_path)
+    paths = {keep(cache, tmp_path, f"http://{host}/1.gif", b"GIF89a 1") for host in "ab"}
+    assert len(paths) == 1
+
+
+@pytest.mark.parametrize("damage", [b"GIF89a 2", b"GIF", b""], ids=["flipped", "cut", "empty"])
+def test_damaged_bytes_are_forgotten_and_can_be_kept_again(tmp_path: Path, damage: bytes) -> None:
+    path = keep(open_folder(tmp_path), tmp_path, "http://a/1.gif", b"GIF89a 1")
+    path.write_bytes(damage)
+    assert open_folder(tmp_path).find("http://a/1.gif") is None
+    assert not path.exists()
+    keep(open_folder(tmp_path), tmp_path, "http://a/1.gif", b"GIF89a 1")
+    assert open_folder(tmp_path).find("http://a/1.gif") == str(path)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["", "{", "[]", "null", "{}", '{"sha256": 3}', json.dumps({"sha256": "../" * 21 + "x"}), '{"sha256": "ab"}'],
+)
+def test_an_entry_that_is_none_finds_nothing(tmp_path: Path, entry: str) -> None:
+    keep(open_folder(tmp_path), tmp_path, "http://a/1.gif", b"GIF89a 1")
+    (path,) = (tmp_path / "cache" / "urls").rglob("*.json")
+    path.write_text(entry)
+    assert open_folder(tmp_path).find("http://a/1.gif") is None
+
+
+def test_what_was_used_longest_ago_leaves_first_and_what_the_run_used_stays(tmp_path: Path) -> None:
+    earlier = open_folder(tmp_path)
+    paths = [keep(earlier, tmp_path, f"http://a/{n}.gif", bytes([n]) * 100) for n in range(5)]
+    for age, path in enumerate(paths):
+        os.utime(path, (1000 - age, 1000 - age))
+    now = open_folder(tmp_path)
+    assert now.find("http://a/4.gif")
+    now.trim(250)
+    assert [path.exists() for path in paths] == [True, False, False, False, True]
+    assert len(list((tmp_path / "cache" / "urls").rglob("*.json"))) == 2
+    now.trim(0)
+    assert [path.exists() for path in paths] == [False, False, False, False, True]
+    open_folder(tmp_path).trim(0)
+    assert not any(path.exists() for path in paths)
+
+
+def test_a_cache_within_its_bound_is_left_alone(tmp_path: Path) -> None:
+    path = keep(open_folder(tmp_path), tmp_path, "http://a/1.gif", b"GIF89a 1")
+    open_folder(tmp_path).trim(8)
+    assert path.exists()
