@@ -7,6 +7,8 @@ import pyarrow as pa
 
 from curation.catalog import Catalog
 from curation.config import CurationConfig
+from curation.copies import Copy
+from curation.duplicates import describe_copy
 from curation.flow_table import Measurement
 from curation.probe import ProbedClip
 from curation.selection import Selection
@@ -26,6 +28,8 @@ class ClipResult:
     num_pairs: int
     num_in_range: int
     num_kept: int
+    duplicate_of: str | None = None
+    """Key of the clip that stands for it."""
 
 
 def judge(
@@ -33,6 +37,7 @@ def judge(
     probed: dict[str, ProbedClip],
     measured: dict[str, Measurement],
     selections: dict[str, Selection],
+    copies: dict[str, Copy],
     config: CurationConfig,
 ) -> dict[str, ClipResult]:
     """Give every clip its verdict."""
@@ -40,10 +45,19 @@ def judge(
     num_kept: collections.Counter[str] = collections.Counter()
     for selection in selections.values():
         num_kept.update(selection.pairs["clip_key"].to_pylist())
-    return {
+    results = {
         key: _judge_clip(probed[key], measured.get(key), num_in_range.get(key, 0), num_kept[key], config)
         for key in catalog.clips
     }
+    for key, copy in copies.items():
+        clip, original = catalog.clips[key], catalog.clips[copy.original]
+        results[key] = dataclasses.replace(
+            results[key],
+            verdict=Verdict.DUPLICATE,
+            detail=describe_copy(copy, clip.split, original.split, original.row),
+            duplicate_of=original.key,
+        )
+    return results
 
 
 def _judge_clip(

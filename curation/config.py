@@ -35,6 +35,10 @@ class CurationConfig:
     """A GIF with fewer pairs in range than this is left out."""
     balance: str = "flat"
     """What the motion histogram shall look like: flat, none (a plain draw), or a target (`balance.py`)."""
+    drop_cuts: bool = False
+    """Keep no pair whose frames stand on both sides of a cut."""
+    near_distance: int = 10
+    """Near copies differ by so many bits of 64 at most, the median frame; they never stand in two splits. 0: off."""
     val_fraction: float = 0.1
     """Share of the clips that go to the val split, where no official lists are given."""
     seed: int = 0
@@ -78,6 +82,7 @@ class CurationConfig:
         _check(self, "max_frames", 2 <= self.max_frames <= 10_000, "from 2 to 10000")
         _check(self, "clip_timeout", 0 < self.clip_timeout <= 10**6, "more than 0 seconds, and at most a million")
         _check(self, "clip_memory", 0 < self.clip_memory <= 2**20, "more than 0 GiB")
+        _check(self, "near_distance", 0 <= self.near_distance <= 16, "from 0 to 16 bits")
         _check(self, "val_fraction", 0 <= self.val_fraction <= 1, "from 0 to 1")
         _check(self, "seed", 0 <= self.seed < 2**63, "a whole number from 0 to 2^63 - 1")
         _check(self, "image_format", self.image_format in typing.get_args(ImageFormat), "jpg, png or webp")
@@ -189,7 +194,7 @@ def _check(config: object, name: str, holds: bool, allowed: str) -> None:
 
 
 def _check_type(name: str, value: object, kind: Any) -> None:
-    expected: Any = {int: int, float: (int, float)}.get(kind, str)
-    if isinstance(value, bool) or not isinstance(value, expected):
-        words = {int: "a whole number", float: "a number"}.get(kind, "a word")
+    expected: Any = {bool: bool, int: int, float: (int, float)}.get(kind, str)
+    if isinstance(value, bool) != (kind is bool) or not isinstance(value, expected):
+        words = {bool: "true or false", int: "a whole number", float: "a number"}.get(kind, "a word")
         raise ConfigError(f"{name} is {value!r}; it must be {words}")

@@ -15,7 +15,7 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 
 from shards.atomic import write_atomically
-from shards.schema import FLOW_SCHEMA, Verdict
+from shards.schema import FLOW_SCHEMA, PART_DIGITS, Verdict
 
 _METHOD = b"pix2gif.method"
 _CLIPS = b"pix2gif.clips"
@@ -86,7 +86,7 @@ def read_part(path: Path, method: str) -> FlowPart | None:
 
 
 def _part_name(data: bytes) -> str:
-    return f"part-{hashlib.sha256(data).hexdigest()[:32]}.parquet"
+    return f"part-{hashlib.sha256(data).hexdigest()[:PART_DIGITS]}.parquet"
 
 
 def read_parts(folder: Path, method: str) -> Iterator[FlowPart]:

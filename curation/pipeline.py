@@ -2,12 +2,15 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from curation.accounts import judge
 from curation.catalog import Catalog, read_catalog
 from curation.cluster import Workers, start_workers
 from curation.config import CurationConfig, RunOptions
+from curation.copies import Copy
+from curation.duplicates import find_duplicates
 from curation.errors import OutputError
 from curation.fetch.stage import Arrivals, fetch_all, is_elsewhere
 from curation.finish import Curated, finish_dataset
@@ -100,7 +103,8 @@ def _run_stages(
     table = measure(probed, workspace, options, config, progress, workers)
     while True:
         with progress.stage("select"):
-            selections = select(catalog, table, config)
+            copies = find_duplicates(catalog, table.measurements, config)
+            selections = select(catalog, table, copies, config)
         try:
             shards = write_shards(catalog, probed, selections, workspace, config, progress, workers)
             break
@@ -114,7 +118,7 @@ def _run_stages(
         catalog=catalog,
         config=config,
         parameters=parameters,
-        results=judge(catalog, probed, by_key, selections, config),
+        results=judge(catalog, probed, by_key, selections, copies, config),
         selections=selections,
         shards=shards,
         parts=table.parts,
@@ -189,7 +193,13 @@ def refuse_useless_flow(options: RunOptions, config: CurationConfig) -> None:
         )
 
 
-def select(catalog: Catalog, table: FlowTable, config: CurationConfig) -> dict[str, Selection]:
+def select(
+    catalog: Catalog, table: FlowTable, copies: Mapping[str, Copy], config: CurationConfig
+) -> dict[str, Selection]:
     """Select each split's pairs from its usable clips."""
-    usable = {key: catalog.clips[key].split for key, one in table.measurements.items() if one.verdict is None}
+    usable = {
+        key: catalog.clips[key].split
+        for key, one in table.measurements.items()
+        if one.verdict is None and key not in copies
+    }
     return select_pairs([part.path for part in table.parts], usable, config)

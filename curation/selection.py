@@ -17,6 +17,7 @@ from curation.config import CurationConfig
 from curation.flatten import flatten_histogram
 from curation.ranking import hash64
 from curation.tally import (
+    COLUMNS,
     Tally,
     bin_edges,
     count_pairs,
@@ -134,10 +135,9 @@ def _choose(
     config: CurationConfig,
 ) -> pa.Table:
     """Take of each clip and bin of a part the pairs of lowest rank, as many as the clip's quota there."""
-    keys, (codes, motion, sources, targets, gaps) = read_part_columns(
-        path, "motion_px", "source_index", "target_index", "gap_ms"
-    )
-    found = rows_in_range(keys, [codes, motion, sources, targets], numbers, config)
+    keys, (codes, *columns, gaps) = read_part_columns(path, *COLUMNS, "gap_ms")
+    motion, sources, targets, _ = columns
+    found = rows_in_range(keys, [codes, *columns], numbers, config)
     num_columns = quotas.shape[1]
     num_wanted = np.zeros((len(keys), num_columns), dtype=np.int64)
     wanted = np.array(found.clips, dtype=np.int64)

@@ -20,6 +20,8 @@ from curation.config import CurationConfig
 from curation.ranking import clip_state, mix_ranks
 
 Result = TypeVar("Result")
+COLUMNS = ("motion_px", "source_index", "target_index", "across_cut")
+"""Of the flow table, what decides whether a pair may be kept."""
 _MAX_THREADS = 8
 _CANDIDATES_PER_WANTED = 3
 _MORE_CANDIDATES = 16
@@ -100,12 +102,14 @@ def read_part_columns(path: Path, *names: str) -> tuple[list[str], list[NDArray[
 def rows_in_range(
     keys: list[str], columns: list[NDArray[Any]], numbers: Mapping[str, int], config: CurationConfig
 ) -> RowsInRange:
-    """Find a part's rows that may be kept: `columns` are codes, motion, source and target; `numbers`, of the clips."""
-    codes, motion, sources, targets = columns
+    """Find a part's rows that may be kept; `columns` are the codes and COLUMNS, `numbers` those of the clips."""
+    codes, motion, sources, targets, across_cut = columns
     clips = tuple(numbers.get(key, -1) for key in keys)
     # As what is stored: comparing in float32 is then exact, and twice as fast.
     low, high = _as_stored(config.min_motion, up=True), _as_stored(config.max_motion, up=False)
     fits = (motion >= low) & (motion <= high)
+    if config.drop_cuts:
+        fits &= ~across_cut
     if -1 in clips:
         fits &= (np.array(clips) >= 0)[codes]
     rows = np.flatnonzero(fits)
@@ -146,7 +150,7 @@ def _count_part(
     path: Path, numbers: Mapping[str, int], config: CurationConfig
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Count one part: cells (clip x bins + bin) that are not empty, the pairs in range of each, and those drawn."""
-    keys, columns = read_part_columns(path, "motion_px", "source_index", "target_index")
+    keys, columns = read_part_columns(path, *COLUMNS)
     found = rows_in_range(keys, columns, numbers, config)
     drawn = lowest_ranked(found.ranks, found.codes, np.full(len(keys), config.pairs_per_gif))
     num_bins = len(bin_edges(config)) - 1

@@ -14,7 +14,17 @@ import pyarrow.parquet as pq
 from shards.errors import DatasetError
 from shards.manifest import Manifest, SplitEntry, read_manifest
 from shards.reader import read_shard
-from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, FLOW_SCHEMA, MANIFEST, REPORT, SampleRecord, Verdict
+from shards.schema import (
+    CLIPS,
+    CLIPS_SCHEMA,
+    FLOW,
+    FLOW_SCHEMA,
+    MANIFEST,
+    PART_DIGITS,
+    REPORT,
+    SampleRecord,
+    Verdict,
+)
 from shards.writer import file_sha256, shard_name
 
 _MOTION_TOLERANCE_PX = 1e-3
@@ -89,7 +99,7 @@ def _verify_clips(out: Path, manifest: Manifest) -> dict[str, _Clip]:
     for row in table.to_pylist():
         if row["verdict"] not in (Verdict.KEPT, Verdict.MERGED) and not row["detail"]:
             raise DatasetError(f"{path}, row {row['row']}: {row['verdict']} without a detail")
-        if row["verdict"] in (Verdict.MERGED, Verdict.DUPLICATE):
+        if row["verdict"] == Verdict.MERGED:
             continue
         if row["clip_key"] in clips:
             raise DatasetError(f"{path}, row {row['row']}: a second row stands for {row['clip_key']}")
@@ -162,25 +172,18 @@ def _verify_flow(out: Path, clips: dict[str, _Clip], taken: dict[str, dict[Pair,
     """Check that every measured clip has all its pairs once, and that samples and counts agree with them."""
     num_pairs: collections.Counter[str] = collections.Counter()
     num_in_range: collections.Counter[str] = collections.Counter()
-    low, high = _motion_range(manifest)
     for path in sorted((out / FLOW).glob("part-*.parquet")):
         for key, rows in _rows_by_clip(path):
             clip = clips.get(key)
             if clip is None or num_pairs[key]:
                 raise DatasetError(f"{path}: {key} is no clip of {CLIPS}, or stands in two parts")
-            sources, targets, motion = (rows[name].to_numpy() for name in ("source_index", "target_index", "motion_px"))
-            sound = (sources >= 0) & (sources < targets) & (targets < clip.num_frames) & (motion >= 0)
-            pair_codes = sources.astype(np.int64) << 32 | targets
-            if not sound.all() or not np.isfinite(motion).all() or len(np.unique(pair_codes)) != len(rows):
-                raise DatasetError(f"{path}: {key} has a pair that cannot be, or one twice")
-            wide = motion.astype(np.float64)
+            _verify_rows(path, key, clip, rows, taken.get(key, {}))
             num_pairs[key] = len(rows)
-            num_in_range[key] = int(((low <= wide) & (wide <= high)).sum())
-            at = {code: number for number, code in enumerate(pair_codes.tolist())} if key in taken else {}
-            for (source, target), told in taken.get(key, {}).items():
-                row = at.get(source << 32 | target)
-                if row is None or abs(told - float(motion[row])) > _MOTION_TOLERANCE_PX:
-                    raise DatasetError(f"{path}: motion of {key} {source} to {target} is not its sample's {told:g}")
+            # A copy is measured like any other clip, but nothing of it is for keeping.
+            num_in_range[key] = 0 if clip.verdict == Verdict.DUPLICATE else _count_in_range(rows, manifest)
+        # Of all that stands there, the footer alone is covered by no checksum of the format's own.
+        if path.stem.removeprefix("part-") != file_sha256(path)[:PART_DIGITS]:
+            raise DatasetError(f"{path}: its bytes are not those that it is named by")
     for key, clip in clips.items():
         expected = clip.num_frames * (clip.num_frames - 1) // 2 if clip.verdict in _MEASURED else clip.num_pairs
         if not expected == clip.num_pairs == num_pairs[key]:
@@ -190,6 +193,29 @@ def _verify_flow(out: Path, clips: dict[str, _Clip], taken: dict[str, dict[Pair,
         if clip.num_in_range != num_in_range[key] or clip.num_kept != len(taken.get(key, {})):
             raise DatasetError(f"{out / CLIPS}: {key} tells other counts in range or kept than its pairs and samples")
     return num_pairs.total()
+
+
+def _verify_rows(path: Path, key: str, clip: _Clip, rows: pa.Table, taken: dict[Pair, float]) -> None:
+    """Check the pairs of one clip: each can be, none stands twice, and its samples tell the same motion."""
+    sources, targets, motion = (rows[name].to_numpy() for name in ("source_index", "target_index", "motion_px"))
+    sound = (sources >= 0) & (sources < targets) & (targets < clip.num_frames) & (motion >= 0)
+    pair_codes = sources.astype(np.int64) << 32 | targets
+    if not sound.all() or not np.isfinite(motion).all() or len(np.unique(pair_codes)) != len(rows):
+        raise DatasetError(f"{path}: {key} has a pair that cannot be, or one twice")
+    at = {code: number for number, code in enumerate(pair_codes.tolist())} if taken else {}
+    for (source, target), told in taken.items():
+        row = at.get(source << 32 | target)
+        if row is None or abs(told - float(motion[row])) > _MOTION_TOLERANCE_PX:
+            raise DatasetError(f"{path}: motion of {key} {source} to {target} is not its sample's {told:g}")
+
+
+def _count_in_range(rows: pa.Table, manifest: Manifest) -> int:
+    low, high = _motion_range(manifest)
+    motion = rows["motion_px"].to_numpy().astype(np.float64)
+    fits = (low <= motion) & (motion <= high)
+    if manifest.config.get("drop_cuts"):
+        fits &= ~rows["across_cut"].to_numpy()
+    return int(fits.sum())
 
 
 def _motion_range(manifest: Manifest) -> tuple[float, float]:

@@ -147,7 +147,7 @@ def test_verify_proves_and_refuses(dataset, tmp_path):
 def test_flow_prints_numbers_or_draws_them(listing, tmp_path):
     gif = listing.parent / "gifs" / "texture_000.gif"
     printed = command("pix2gif", "flow", gif).stdout
-    assert printed.splitlines()[0] == "source_index,target_index,gap_ms,motion_px,tracked_fraction"
+    assert printed.splitlines()[0] == "source_index,target_index,gap_ms,motion_px,tracked_fraction,across_cut"
     for name in ("map.png", "map.csv"):
         assert "pairs of" in command("pix2gif", "flow", gif, "--out", name, cwd=tmp_path).stdout
     assert (tmp_path / "map.csv").read_text() == printed

@@ -49,6 +49,17 @@ def curate(
     min_pairs: Annotated[
         int | None, field_option("min_pairs", "Leave out a GIF with fewer pairs in range.", panel="Selection")
     ] = None,
+    drop_cuts: Annotated[
+        bool | None, field_option("drop_cuts", "Keep no pair across a scene cut.", "--drop-cuts", panel="Selection")
+    ] = None,
+    near_distance: Annotated[
+        int | None,
+        field_option(
+            "near_distance",
+            "Bits of 64 up to which GIFs are near copies, which never stand in two splits; 0: off.",
+            panel="Selection",
+        ),
+    ] = None,
     val_fraction: Annotated[
         float | None,
         field_option("val_fraction", "Share of the clips for val, where there is no --splits.", panel="Selection"),

@@ -44,7 +44,7 @@ def account(catalog: Catalog, num_in_range: int = 0, **config: Any) -> dict[str,
     pairs = selection_table([(keys["kept"], 0, k) for k in (1, 2, 3)])
     counts = {keys["kept"]: 5, keys["slow"]: num_in_range}
     selection = Selection(pairs=pairs, num_in_range=counts, in_range_histogram=(5,), kept_histogram=(3,))
-    return judge(catalog, probed, measured, {"train": selection}, CurationConfig(**config))
+    return judge(catalog, probed, measured, {"train": selection}, {}, CurationConfig(**config))
 
 
 def test_every_row_has_one_verdict_in_the_listings_order(catalog: Catalog) -> None:
@@ -97,4 +97,4 @@ def test_too_few_pairs_in_range_are_told_with_how_many_were_wanted(catalog: Cata
 
 def test_a_clip_that_nobody_looked_at_is_a_fault_of_ours(catalog: Catalog) -> None:
     with pytest.raises(KeyError):
-        judge(catalog, {}, {}, {}, CurationConfig())
+        judge(catalog, {}, {}, {}, {}, CurationConfig())

@@ -40,6 +40,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("image_format", 3, "a word"),
     ("quality", 0, "from 1 to 100"),
     ("quality", 101, "from 1 to 100"),
+    ("drop_cuts", 1, "true or false"),
+    ("near_distance", 17, "from 0 to 16 bits"),
 ]
 
 

@@ -1,0 +1,79 @@
+import shutil
+
+import pyarrow as pa
+import pytest
+
+from curation.viewer.index import Filters, find_samples, load_index, read_picture
+from shards.errors import DatasetError
+from shards.manifest import read_manifest
+from shards.reader import read_shard
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def load(out, done=lambda n: None):
+    return load_index(out, read_manifest(out), done)
+
+
+def samples_of(out):
+    paths = sorted(out.glob("*/*.tar"), key=lambda path: (path.parent.name != "train", path))
+    return [sample for path in paths for sample in read_shard(path)]
+
+
+def test_every_sample_is_there_with_its_own_pictures(dataset):
+    index, samples = load(dataset), samples_of(dataset)
+    assert index.num_rows == len(samples) > 20
+    for row in range(0, len(samples), 7):
+        record = samples[row].record
+        assert (index["clip_key"][row].as_py(), index["motion_px"][row].as_py()) == (
+            record.clip_key,
+            pytest.approx(record.motion_px),
+        )
+        assert read_picture(dataset, index, row, "source") == (samples[row].source, "image/jpeg")
+        assert read_picture(dataset, index, row, "target") == (samples[row].target, "image/jpeg")
+
+
+def test_filters_say_what_they_mean(dataset):
+    index, records = load(dataset), [sample.record for sample in samples_of(dataset)]
+
+    def found(**filters):
+        return find_samples(index, Filters(**filters)).to_pylist()
+
+    assert found() == list(range(len(records)))
+    wanted = [row for row, record in enumerate(records) if 5 <= record.motion_px <= 9 and record.split == "train"]
+    assert found(split="train", min_motion=5, max_motion=9) == wanted != []
+    wanted = [row for row, record in enumerate(records) if "left" in record.caption and "glides" in record.caption]
+    assert found(text="LEFT glides") == wanted != []
+    assert found(text="(no such [words") == []
+
+
+def test_the_second_look_reads_no_shard(dataset, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(dataset, out)
+    first = load(out)
+    for path in out.glob("*/*.tar"):
+        path.unlink()
+    told = []
+    assert load(out, told.append).equals(first)
+    assert told == [first.num_rows]
+
+
+def test_a_torn_cache_is_made_again(dataset, cache):
+    first = load(dataset)
+    (path,) = cache.glob("pix2gif/views/*.parquet")
+    path.write_bytes(path.read_bytes()[:-100])
+    assert load(dataset).equals(first)
+    assert isinstance(first, pa.Table)
+
+
+def test_a_shard_that_is_cut_short_is_named(dataset, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(dataset, out)
+    shard = next((out / "train").glob("*.tar"))
+    shard.write_bytes(shard.read_bytes()[:50_000])
+    with pytest.raises(DatasetError, match=shard.name):
+        load(out)
