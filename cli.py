@@ -16,6 +16,8 @@ import typer
 
 from curation.commands.curate import curate
 from curation.commands.flow import flow
+from curation.commands.plan import plan
+from curation.commands.resplit import resplit
 from curation.commands.replay import replay
 from curation.commands.retry import retry
 from curation.commands.verify import verify
@@ -75,6 +77,8 @@ curate_app.command()(curate)
 app.command("flow")(flow)
 app.command("retry")(retry)
 app.command("replay")(replay)
+app.command("plan")(plan)
+app.command("resplit")(resplit)
 app.command("verify")(verify)
 app.command("view")(view)
 app.command("train")(train)

@@ -57,7 +57,11 @@ class Catalog:
 def read_catalog(options: RunOptions, config: CurationConfig) -> Catalog:
     """Read the listing and, where given, the official split lists. Raises ListingError."""
     data = _read_listing(options)
-    rows = _parse_rows(options.listing, data)
+    return make_catalog(_parse_rows(options.listing, data), hashlib.sha256(data).hexdigest(), options, config)
+
+
+def make_catalog(rows: list[Row], sha256: str, options: RunOptions, config: CurationConfig) -> Catalog:
+    """Merge a listing's rows into clips, and give each its split and its place. Raises ListingError."""
     official, split_lists = _read_split_lists(options.splits) if options.splits else ({}, {})
     if options.gifs and not options.gifs.is_dir():
         raise ListingError(f"--gifs {options.gifs} is not a folder")
@@ -82,7 +86,7 @@ def read_catalog(options: RunOptions, config: CurationConfig) -> Catalog:
             row=number,
         )
     return Catalog(
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=sha256,
         rows=tuple(rows),
         clips=clips,
         split_lists=split_lists,

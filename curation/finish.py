@@ -1,6 +1,9 @@
-"""Results of all stages -> clips.parquet, report.html and, last, dataset.json."""
+"""Results of all stages -> clips.parquet, report.html, README.md and, last, dataset.json."""
 
 import dataclasses
+import os
+import re
+import urllib.parse
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.accounts import ClipResult, clips_table, count_verdicts
+from curation.card import write_card
 from curation.catalog import Catalog
-from curation.config import CurationConfig
+from curation.config import CurationConfig, RunOptions
+from curation.flatten import flatness_of
 from curation.flow_table import FlowPart, read_rows
 from curation.report import Report, ShownPair, SplitSummary, render_report
 from curation.selection import Selection
@@ -31,7 +36,7 @@ class Curated:
     """All that the stages made, before the books are closed."""
 
     out: Path
-    listing_name: str
+    listing: ListingEntry
     catalog: Catalog
     config: CurationConfig
     parameters: dict[str, Any]
@@ -59,15 +64,29 @@ class Curated:
     @property
     def flatness(self) -> float | None:
         """Entropy of the kept motion histogram of all splits over its greatest possible value."""
-        counts = np.array([selection.kept_histogram for selection in self.selections.values()]).sum(axis=0)
-        if counts.sum() == 0 or counts.size == 1:
-            return None
-        share = counts[counts > 0] / counts.sum()
-        return max(0.0, float(-(share * np.log(share)).sum() / np.log(len(counts))))
+        return flatness_of(np.array([selection.kept_histogram for selection in self.selections.values()]).sum(axis=0))
+
+
+def describe_listing(options: RunOptions, catalog: Catalog) -> ListingEntry:
+    """Note what the listing was and where things lay, as seen from OUT, so that another data set can be made of it."""
+    folder = str(options.listing).rpartition("/")[0]
+    if "://" in folder:
+        # A URL may name who reads, and what opens the door.
+        folder = urllib.parse.urlsplit(folder)._replace(query="", fragment="").geturl()
+        folder = re.sub(r"://[^/@]*@", "://", folder)
+    else:
+        folder = os.path.relpath(folder or "/", options.out)
+    return ListingEntry(
+        uri=options.listing_name,
+        sha256=catalog.sha256,
+        num_rows=len(catalog.rows),
+        folder=folder,
+        gifs=os.path.relpath(options.gifs, options.out) if options.gifs else None,
+    )
 
 
 def finish_dataset(curated: Curated, seconds: dict[str, float]) -> Manifest:
-    """Close the accounts, write the tables and the report, then the manifest.
+    """Close the accounts, write the tables, the report and the card, then the manifest.
 
     Raises RuntimeError where a row or a sample cannot be accounted for: that is never the data's fault.
     """
@@ -76,9 +95,7 @@ def finish_dataset(curated: Curated, seconds: dict[str, float]) -> Manifest:
     if sum(verdicts.values()) != len(curated.catalog.rows):
         raise RuntimeError(f"{len(curated.catalog.rows)} rows went in, {verdicts} came out")
     manifest = Manifest(
-        listing=ListingEntry(
-            uri=curated.listing_name, sha256=curated.catalog.sha256, num_rows=len(curated.catalog.rows)
-        ),
+        listing=curated.listing,
         config=curated.parameters,
         software=software_versions(),
         verdicts=verdicts,
@@ -89,6 +106,7 @@ def finish_dataset(curated: Curated, seconds: dict[str, float]) -> Manifest:
     report = render_report(make_report(curated, manifest, seconds))
     with write_atomically(curated.out / REPORT) as temporary:
         temporary.write_text(report, encoding="utf-8")
+    write_card(curated.out, manifest)
     write_manifest(curated.out, manifest)
     return manifest
 
@@ -110,7 +128,7 @@ def make_report(curated: Curated, manifest: Manifest, seconds: dict[str, float])
     """Gather what report.html says."""
     return Report(
         title=curated.out.name,
-        listing=curated.listing_name,
+        listing=curated.listing.uri,
         num_rows=len(curated.catalog.rows),
         num_clips=len(curated.catalog.clips),
         verdicts=manifest.verdicts,

@@ -45,6 +45,14 @@ def flatten_histogram(quotas: Counts, available: Counts, weights: Sequence[float
             movable += _count_movable(quotas[clips], available[clips])
 
 
+def flatness_of(counts: NDArray[np.integer]) -> float | None:
+    """Tell a histogram's entropy over the greatest that it could have, in [0, 1]; None where that says nothing."""
+    if counts.sum() == 0 or counts.size == 1:
+        return None
+    share = counts[counts > 0] / counts.sum()
+    return max(0.0, float(-(share * np.log(share)).sum() / np.log(len(counts))))
+
+
 def _count_movable(quotas: Counts, available: Counts) -> NDArray[np.float32]:
     """Count the clips that can move a pick from one bin to another, [bins, bins]; whole below 2^24 clips."""
     return (quotas > 0).T.astype(np.float32) @ (quotas < available).astype(np.float32)

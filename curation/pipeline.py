@@ -13,7 +13,7 @@ from curation.copies import Copy
 from curation.duplicates import find_duplicates
 from curation.errors import OutputError
 from curation.fetch.stage import Arrivals, fetch_all, is_elsewhere
-from curation.finish import Curated, finish_dataset
+from curation.finish import Curated, describe_listing, finish_dataset
 from curation.flow_stage import FlowTable, give_up_clips, make_flow, plan_flow
 from curation.flow_table import read_parts
 from curation.flow_tasks import LOST
@@ -27,7 +27,7 @@ from curation.software import software_versions
 from curation.summary import Summary
 from curation.workspace import Workspace
 from curation.write_shards import ClipsLostError, write_shards
-from shards.manifest import Manifest, digest
+from shards.manifest import ListingEntry, Manifest, digest
 
 _CLIPS_PER_PROBE = 64
 
@@ -101,6 +101,22 @@ def _run_stages(
 ) -> Summary:
     probed = probe(arrivals, config, progress, workers)
     table = measure(probed, workspace, options, config, progress, workers)
+    listing = describe_listing(options, catalog)
+    return select_and_export(workspace, catalog, probed, table, listing, parameters, config, progress, workers)
+
+
+def select_and_export(
+    workspace: Workspace,
+    catalog: Catalog,
+    probed: dict[str, ProbedClip],
+    table: FlowTable,
+    listing: ListingEntry,
+    parameters: dict[str, Any],
+    config: CurationConfig,
+    progress: Progress,
+    workers: Workers,
+) -> Summary:
+    """Make a data set of what was measured: select, write the shards, close the accounts."""
     while True:
         with progress.stage("select"):
             copies = find_duplicates(catalog, table.measurements, config)
@@ -114,7 +130,7 @@ def _run_stages(
     by_key = table.measurements
     curated = Curated(
         out=workspace.out,
-        listing_name=options.listing_name,
+        listing=listing,
         catalog=catalog,
         config=config,
         parameters=parameters,

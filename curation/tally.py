@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curation.config import CurationConfig
 from curation.ranking import clip_state, mix_ranks
+from shards.errors import DatasetError
 
 Result = TypeVar("Result")
 COLUMNS = ("motion_px", "source_index", "target_index", "across_cut")
@@ -90,9 +92,15 @@ def read_parts_abreast(paths: Iterable[Path], read: Callable[[Path], Result]) ->
 
 
 def read_part_columns(path: Path, *names: str) -> tuple[list[str], list[NDArray[Any]]]:
-    """Read a part's clip keys, and as arrays [rows] the code of each row's key and the columns that are named."""
-    file = pq.ParquetFile(path, read_dictionary=["clip_key"], page_checksum_verification=True)
-    table = file.read(["clip_key", *names], use_threads=False).unify_dictionaries().combine_chunks()
+    """Read a part's clip keys, and as arrays [rows] the code of each row's key and the columns that are named.
+
+    Raises DatasetError where the part is damaged.
+    """
+    try:
+        file = pq.ParquetFile(path, read_dictionary=["clip_key"], page_checksum_verification=True)
+        table = file.read(["clip_key", *names], use_threads=False).unify_dictionaries().combine_chunks()
+    except (pa.ArrowException, OSError) as error:
+        raise DatasetError(f"{path}: cannot be read as a part of the flow table: {error}") from error
     if not table.num_rows:
         return [], [np.zeros(0, np.int32)] * (1 + len(names))
     keys = table["clip_key"].chunk(0)

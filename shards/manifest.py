@@ -49,6 +49,10 @@ class ListingEntry:
     uri: str
     sha256: str
     num_rows: int
+    folder: str | None = None
+    """Where its relative uris start: a path from the data set's own folder, or a URL."""
+    gifs: str | None = None
+    """The folder where all GIFs were looked for by file name, if they were: a path from the data set's own folder."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,8 +115,10 @@ def read_manifest(out: Path) -> Manifest:
 
 
 def _known(kind: type[Entry], fields: dict[str, Any]) -> Entry:
-    """Make an entry of the fields that this version knows; a later one may have added some."""
-    return kind(**{field.name: fields[field.name] for field in dataclasses.fields(kind)})
+    """Make an entry of the fields that this version knows; a later one may have added some, an earlier lack some."""
+    known = dataclasses.fields(kind)
+    needed = {field.name: fields[field.name] for field in known if field.default is dataclasses.MISSING}
+    return kind(**needed, **{field.name: fields[field.name] for field in known if field.name in fields.keys() - needed})
 
 
 def _read_split(entry: dict[str, Any]) -> SplitEntry:

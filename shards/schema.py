@@ -13,6 +13,7 @@ MANIFEST = "dataset.json"
 CLIPS = "clips.parquet"
 FLOW = "flow"
 REPORT = "report.html"
+CARD = "README.md"
 PART_DIGITS = 32
 """A part of the flow table is named by so many digits of its own SHA-256: flow/part-DIGITS.parquet."""
 SPLITS = ("train", "val", "test")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from curation.balance import read_balance
 from curation.commands.options import fetch_option, field_option
 from curation.config import CurationConfig, FetchOptions, RunOptions, read_config_file
 from curation.errors import CurationError
@@ -58,6 +59,12 @@ def curate(
             "near_distance",
             "Bits of 64 up to which GIFs are near copies, which never stand in two splits; 0: off.",
             panel="Selection",
+        ),
+    ] = None,
+    balance: Annotated[
+        str | None,
+        field_option(
+            "balance", "Motion histogram: flat, none (a plain draw), or a JSON file with a target.", panel="Selection"
         ),
     ] = None,
     val_fraction: Annotated[
@@ -160,6 +167,8 @@ def _resolve(given: dict[str, Any], config_file: Path | None) -> tuple[CurationC
     if config_file:
         values |= read_config_file(config_file, config_names | fetch_names | option_names - {"listing"})
     values |= given
+    if isinstance(values.get("balance"), str):
+        values["balance"] = read_balance(values["balance"])
     if "out" not in values:
         raise CurationError("--out is missing: name the folder that becomes the data set")
     return (

@@ -1,0 +1,85 @@
+"""The data set's card: README.md in the form that the Hugging Face hub reads, so that OUT can be uploaded as it is."""
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from curation.balance import describe_balance
+from curation.config import SOURCE_SIZE, CurationConfig
+from shards.atomic import write_atomically
+from shards.manifest import Manifest
+from shards.schema import CARD
+
+MARKER = "<!-- Written by pix2gif-curate, which writes it anew; take this line out to keep what you write here. -->"
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_MORE = "1M<n<10M"
+
+
+def write_card(out: Path, manifest: Manifest) -> None:
+    """Write OUT/README.md, but for one that somebody else wrote or made their own."""
+    path = out / CARD
+    if path.exists() and MARKER not in path.read_text(encoding="utf-8", errors="replace"):
+        return
+    with write_atomically(path) as temporary:
+        temporary.write_text(render_card(out.name, manifest), encoding="utf-8")
+
+
+def render_card(name: str, manifest: Manifest) -> str:
+    """Render the card; the same manifest gives the same text."""
+    known = CurationConfig.__dataclass_fields__.keys() & manifest.config.keys()
+    config = CurationConfig(**{field: manifest.config[field] for field in known})
+    num_samples = sum(entry.num_samples for entry in manifest.splits.values())
+    return _load_template().render(
+        name=name,
+        marker=MARKER,
+        manifest=manifest,
+        config=config,
+        configs=[split for split, entry in manifest.splits.items() if entry.shards],
+        size=next((size for below, size in _SIZES if num_samples < below), _MORE),
+        resolution="the GIF's own"
+        if config.resolution == SOURCE_SIZE
+        else f"{config.resolution} x {config.resolution}",
+        balance=describe_balance(config.balance),
+        bins=_bins(manifest),
+    )
+
+
+def _bins(manifest: Manifest) -> list[tuple[int, int, list[int]]]:
+    """Each bin of the motion histograms with its count by split; none where no split holds anything."""
+    histograms = [entry.motion_histogram for entry in manifest.splits.values()]
+    if not histograms:
+        return []
+    edges = histograms[0].bin_edges
+    rows = zip(edges[:-1], edges[1:], zip(*(one.counts for one in histograms), strict=True), strict=True)
+    return [(low, high, list(counts)) for low, high, counts in rows if any(counts)]
+
+
+@functools.cache
+def _load_template() -> jinja2.Template:
+    """Compile the card's template, which lies beside this module; an unknown name in it raises."""
+    environment = jinja2.Environment(  # noqa: S701  # Markdown, of which cells are escaped by hand.
+        loader=jinja2.PackageLoader("curation", ""),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "thousands": "{:,}".format,
+        "as_yaml": json.dumps,  # Every JSON string is a YAML one.
+        "as_json": _as_json,
+        "cell": _cell,
+    }
+    return environment.get_template("card.md.jinja")
+
+
+def _as_json(value: Any) -> str:
+    return _cell(json.dumps(value, ensure_ascii=False))
+
+
+def _cell(text: str) -> str:
+    """Keep text from ending the cell of a table it stands in."""
+    return text.replace("|", "\\|").replace("\n", " ")

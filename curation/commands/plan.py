@@ -1,0 +1,65 @@
+"""`pix2gif plan`: a finished data set and other thresholds -> what they would keep, and nothing written."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from curation.commands.selection_options import (
+    Balance,
+    Dataset,
+    MaxMotion,
+    MinMotion,
+    MinPairs,
+    PairsPerGif,
+    SamplesPerShard,
+    Seed,
+    Splits,
+    ValFraction,
+    given_fields,
+)
+from curation.config import RunOptions
+
+
+def plan(
+    dataset: Dataset,
+    min_motion: MinMotion = None,
+    max_motion: MaxMotion = None,
+    pairs_per_gif: PairsPerGif = None,
+    min_pairs: MinPairs = None,
+    balance: Balance = None,
+    splits: Splits = None,
+    val_fraction: ValFraction = None,
+    seed: Seed = None,
+    samples_per_shard: SamplesPerShard = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Workers that the time is told for.", show_default="one a core")
+    ] = None,
+) -> None:
+    """Tell what other thresholds would keep of a finished data set: in seconds, and without writing anything.
+
+    Counts and histograms are those that a run with the same options makes, as its flow table holds every pair. What is
+    not named stays as the data set has it. `pix2gif resplit` with the same options makes it.
+
+    Example: pix2gif plan shards/ --min-motion 3 --max-motion 15 --pairs-per-gif 20
+    """
+    given = given_fields(
+        min_motion=min_motion,
+        max_motion=max_motion,
+        pairs_per_gif=pairs_per_gif,
+        min_pairs=min_pairs,
+        balance=balance,
+        val_fraction=val_fraction,
+        seed=seed,
+        samples_per_shard=samples_per_shard,
+    )
+    from curation.finished import catalog_of, places_of, read_finished
+    from curation.plan import make_plan
+    from curation.plan_text import format_plan
+
+    present = read_finished(dataset)
+    config = present.config(given)
+    # What the GIFs are is known; where they are is of no matter here.
+    options = RunOptions(**{**places_of(present, None), "gifs": None}, out=dataset, splits=splits)
+    num_workers = len(os.sched_getaffinity(0)) if workers is None else workers
+    typer.echo(format_plan(make_plan(present, catalog_of(present, options, config), config, num_workers)))

@@ -1,0 +1,153 @@
+"""A finished data set -> another one with other thresholds, from its own tables: nothing is measured.
+
+What became of each clip and every pair's motion stand in the data set; only the GIFs lie elsewhere. So the clips that
+will be kept are found first, and the bytes of these alone are read, from where they were or from the cache.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Mapping
+
+from curation.catalog import Catalog
+from curation.cluster import Workers, start_workers
+from curation.config import CurationConfig, RunOptions
+from curation.duplicates import find_duplicates
+from curation.errors import OutputError, SourceChangedError
+from curation.finish import describe_listing
+from curation.finished import MEASURED, FinishedDataset, catalog_of
+from curation.flow_stage import FlowTable
+from curation.flow_table import read_parts
+from curation.measure import method_digest
+from curation.pipeline import fetch, is_finished, measure, probe, select_and_export
+from curation.probe import ProbedClip
+from curation.progress import Progress
+from curation.selection import set_quotas
+from curation.summary import Summary
+from curation.workspace import Workspace
+from shards.errors import DatasetError
+from shards.schema import FLOW, Verdict
+
+
+def resplit(
+    dataset: FinishedDataset, options: RunOptions, config: CurationConfig, progress: Progress
+) -> Summary | None:
+    """Make `options.out` of a finished data set; None where it holds exactly that already.
+
+    `options` tell where the listing and the GIFs lay. A kept clip whose bytes cannot be had any more, or are others
+    now, gets the verdict fetch_failed, and the rest is selected without it. Raises CurationError where the user must
+    act, and DatasetError where the data set's tables do not fit together.
+    """
+    if options.out == dataset.out:
+        raise OutputError(f"--out {options.out} is the data set itself; name another folder")
+    workspace = Workspace(options.out)
+    with progress.stage("listing"):
+        catalog = catalog_of(dataset, options, config)
+        probed = recall_clips(dataset, catalog)
+    refuse_other_table(dataset, probed, config)
+    parameters = {**dataclasses.asdict(config), "split_lists": catalog.split_lists}
+    with workspace.claim(overwrite=options.overwrite):
+        if is_finished(workspace, catalog, parameters, options):
+            return None
+        workspace.reopen()
+        with contextlib.ExitStack() as running:
+            with progress.stage("start"):
+                workers = running.enter_context(start_workers(options.workers))
+            table = _gather(workspace, catalog, probed, options, config, progress, workers)
+            listing = dataclasses.replace(describe_listing(options, catalog), uri=dataset.manifest.listing.uri)
+            summary = select_and_export(
+                workspace, catalog, probed, table, listing, parameters, config, progress, workers
+            )
+            with progress.stage("stop"):
+                running.close()
+            return summary
+
+
+def recall_clips(dataset: FinishedDataset, catalog: Catalog) -> dict[str, ProbedClip]:
+    """Take from clips.parquet what looking at each clip found out; those that came to nothing keep their verdict."""
+    columns = ["clip_key", "verdict", "detail", "sha256", "width", "height", "num_frames", "num_pairs"]
+    probed = {}
+    for row in dataset.own_clips.select(columns).to_pylist():
+        usable = row["verdict"] in (*MEASURED, Verdict.DUPLICATE) and row["num_pairs"]
+        probed[row["clip_key"]] = ProbedClip(
+            clip_key=row["clip_key"],
+            path=catalog.clips[row["clip_key"]].location,
+            sha256=row["sha256"],
+            width=row["width"],
+            height=row["height"],
+            num_frames=row["num_frames"],
+            verdict=None if usable else Verdict(row["verdict"]),
+            detail=None if usable else row["detail"],
+        )
+    return probed
+
+
+def refuse_other_table(dataset: FinishedDataset, probed: Mapping[str, ProbedClip], config: CurationConfig) -> None:
+    """Raise DatasetError where the flow table was measured in another way, or lacks a clip that was measured."""
+    parts = read_parts(dataset.out / FLOW, method_digest(config))
+    held = {one.clip_key: one.sha256 for part in parts for one in part.measurements}
+    usable = [one for one in probed.values() if one.verdict is None]
+    missing = [one.clip_key for one in usable if held.get(one.clip_key) != one.sha256]
+    if missing and len(missing) == len(usable):
+        raise DatasetError(
+            f"{dataset.out / 'flow'}: nothing in it was measured by this version; make the data set anew by "
+            "pix2gif curate, which measures"
+        )
+    if missing:
+        raise DatasetError(
+            f"{dataset.out / 'flow'}: the pairs of {missing[0]} are not there; pix2gif verify tells more"
+        )
+
+
+def _gather(
+    workspace: Workspace,
+    catalog: Catalog,
+    probed: dict[str, ProbedClip],
+    options: RunOptions,
+    config: CurationConfig,
+    progress: Progress,
+    workers: Workers,
+) -> FlowTable:
+    """Bring the bytes of every clip that will be kept; returns the flow table of those that can be had.
+
+    Enters in `probed` where they lie, or why they do not. Where one is lost another may come in its place, a copy of
+    it, so this goes on until nothing new is wanted.
+    """
+    here: set[str] = set()
+    while True:
+        table = measure(probed, workspace, options, config, progress, workers)
+        with progress.stage("select"):
+            wanted = _kept_clips(catalog, table, config) - here
+        if not wanted:
+            return table
+        clips = {key: clip for key, clip in catalog.clips.items() if key in wanted}
+        arrivals = fetch(dataclasses.replace(catalog, clips=clips), workspace, options, config, progress)
+        found = probe(arrivals, config, progress, workers)
+        probed.update({key: _hold_against(probed[key], one) for key, one in found.items()})
+        here |= wanted
+        lost = [one for key in wanted if (one := probed[key]).verdict is not None]
+        if len(lost) == len(wanted) == len(here):
+            raise SourceChangedError(
+                f"none of the {len(lost):,} GIFs to be kept can be had, the first because: {lost[0].detail}; name the "
+                "folder where they are by --gifs"
+            )
+        if not lost:
+            return table
+
+
+def _kept_clips(catalog: Catalog, table: FlowTable, config: CurationConfig) -> set[str]:
+    copies = find_duplicates(catalog, table.measurements, config)
+    usable = {
+        key: catalog.clips[key].split
+        for key, one in table.measurements.items()
+        if one.verdict is None and key not in copies
+    }
+    quotas = set_quotas([part.path for part in table.parts], usable, config)
+    return {key for one in quotas.values() for key in one.num_kept}
+
+
+def _hold_against(known: ProbedClip, found: ProbedClip) -> ProbedClip:
+    """Take the place of a clip's bytes, if they are those that were measured."""
+    if found.sha256 == known.sha256:
+        return dataclasses.replace(known, path=found.path)
+    reason = found.detail if found.sha256 is None else f"{found.path} holds other bytes than those that were measured"
+    return dataclasses.replace(known, verdict=Verdict.FETCH_FAILED, detail=reason)
