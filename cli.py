@@ -17,8 +17,8 @@ import typer
 from curation.commands.curate import curate
 from curation.commands.flow import flow
 from curation.commands.plan import plan
-from curation.commands.resplit import resplit
 from curation.commands.replay import replay
+from curation.commands.resplit import resplit
 from curation.commands.retry import retry
 from curation.commands.verify import verify
 from curation.commands.view import view
@@ -76,9 +76,9 @@ app.command("curate")(curate)
 curate_app.command()(curate)
 app.command("flow")(flow)
 app.command("retry")(retry)
-app.command("replay")(replay)
 app.command("plan")(plan)
 app.command("resplit")(resplit)
+app.command("replay")(replay)
 app.command("verify")(verify)
 app.command("view")(view)
 app.command("train")(train)
