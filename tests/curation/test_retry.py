@@ -1,0 +1,137 @@
+"""What failed for a reason that may pass is tried again, nothing else is done twice, and OUT is brought up to date."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from curation.config import CurationConfig, FetchOptions, RunOptions
+from curation.errors import OutputError
+from curation.pipeline import curate
+from curation.progress import Progress
+from curation.retry import retry
+from curation.run_record import note_run, recall_run
+from curation.summary import Summary
+from examples.draw_gifs import DrawnGif, draw_frames, save_gif
+from shards.manifest import read_manifest
+from shards.verify import verify_dataset
+from tests.curation.fetch.conftest import brisk, host  # noqa: F401 # Fixtures.
+from tests.curation.fetch.hosts import Host
+
+CONFIG = CurationConfig(resolution=64, min_motion=0.1, max_motion=60)
+
+
+@pytest.fixture
+def pages(host: Host, tmp_path: Path) -> dict[str, bytes]:  # noqa: F811
+    """Three small GIFs on a host."""
+    for seed in range(3):
+        drawn = DrawnGif(name="", caption="", width=40, height=40, num_frames=4, dx=2.0, seed=seed)
+        save_gif(tmp_path / "drawn.gif", draw_frames(drawn))
+        host.pages[f"/{seed}.gif"] = (tmp_path / "drawn.gif").read_bytes()
+    return host.pages
+
+
+def run(host: Host, folder: Path, name: str = "out") -> Path:  # noqa: F811
+    """Curate the host's three GIFs and a page."""
+    listing = folder / "listing.tsv"
+    listing.write_text("".join(f"{host.url}/{seed}.gif\ta caption\n" for seed in range(4)))
+    fetch = FetchOptions(allow_host=("127.0.0.1",), rate_per_host=0)
+    options = RunOptions(listing=listing, out=folder / name, workers=0, fetch=fetch)
+    curate(options, CONFIG, Progress(quiet=True))
+    return folder / name
+
+
+def again(out: Path) -> Summary | None:
+    return retry(out, workers=None, progress=Progress(quiet=True))
+
+
+def verdicts(out: Path) -> list[str]:
+    return pq.read_table(out / "clips.parquet")["verdict"].to_pylist()
+
+
+def hashes(out: Path) -> dict[str, str]:
+    return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in out.glob("*/*.tar")}
+
+
+def test_what_could_not_be_fetched_is_asked_for_again_and_nothing_else(
+    host: Host,  # noqa: F811
+    pages: dict[str, bytes],
+    tmp_path: Path,
+    brisk: None,  # noqa: F811
+) -> None:
+    pages["/3.gif"] = b"<html>gone</html>"
+    undisturbed = run(host, tmp_path, "undisturbed")
+    lost = pages.pop("/1.gif")
+    out = run(host, tmp_path)
+    assert verdicts(out) == ["kept", "fetch_failed", "kept", "not_a_gif"]
+    host.log.clear()
+    pages["/1.gif"] = lost
+    summary = again(out)
+    assert host.paths() == ["/1.gif"]
+    assert summary
+    assert (summary.num_reused, summary.num_pairs_measured) == (2, 6)
+    assert verdicts(out) == ["kept", "kept", "kept", "not_a_gif"]
+    assert hashes(out) == hashes(undisturbed)
+    assert read_manifest(out).verdicts["fetch_failed"] == 0
+    verify_dataset(out)
+    assert again(out) is None
+    assert host.paths() == ["/1.gif"]
+
+
+def test_what_fails_again_keeps_its_verdict_and_can_be_tried_once_more(
+    host: Host,  # noqa: F811
+    pages: dict[str, bytes],
+    tmp_path: Path,
+    brisk: None,  # noqa: F811
+) -> None:
+    out = run(host, tmp_path)
+    before = hashes(out)
+    assert verdicts(out)[3] == "fetch_failed"
+    for _ in range(2):
+        assert again(out)
+        assert verdicts(out)[3] == "fetch_failed"
+        assert hashes(out) == before
+    verify_dataset(out)
+
+
+def test_a_clip_that_timed_out_is_measured_again(pages: dict[str, bytes], tmp_path: Path) -> None:
+    (tmp_path / "a.gif").write_bytes(pages["/0.gif"])
+    (tmp_path / "listing.tsv").write_text("a.gif\ta caption\n")
+    out = tmp_path / "out"
+    hurried = CurationConfig(resolution=64, clip_timeout=1e-6)
+    curate(RunOptions(listing=tmp_path / "listing.tsv", out=out, workers=0), hurried, Progress(quiet=True))
+    assert verdicts(out) == ["timed_out"]
+    summary = again(out)
+    assert summary
+    assert (summary.num_reused, verdicts(out)) == (0, ["timed_out"])
+
+
+def test_a_listing_that_has_changed_is_refused(host: Host, pages: dict[str, bytes], tmp_path: Path) -> None:  # noqa: F811
+    out = run(host, tmp_path)
+    (tmp_path / "listing.tsv").write_text(f"{host.url}/0.gif\tanother caption\n")
+    with pytest.raises(OutputError, match="another listing"):
+        again(out)
+    verify_dataset(out)
+
+
+def test_a_folder_without_a_run_is_told(tmp_path: Path, dataset: Path) -> None:
+    with pytest.raises(OutputError, match="holds no run to try again"):
+        again(tmp_path / "nowhere")
+    command = [str(Path(sys.executable).parent / "pix2gif"), "retry"]
+    ended = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    ended = subprocess.run([*command, str(dataset)], capture_output=True, text=True, check=True)
+    assert "nothing failed that could be tried again" in ended.stdout
+
+
+def test_a_run_is_recalled_as_it_was_asked_for(tmp_path: Path) -> None:
+    fetch = FetchOptions(cache="s3://bucket/cache", allow_host=("a", "b:80"), rate_per_host=1.5)
+    for listing in ("s3://bucket/listing.tsv", tmp_path / "listing.tsv"):
+        options = RunOptions(listing=listing, out=tmp_path, gifs=tmp_path, workers=3, fetch=fetch)
+        note_run(tmp_path, options, CONFIG)
+        assert recall_run(tmp_path) == (options, CONFIG)
+    (tmp_path / "run.json").write_text("{}")
+    assert recall_run(tmp_path) is None
