@@ -108,7 +108,7 @@ def _import_webdataset_without_torch() -> None:
 
 
 @contextlib.contextmanager
-def start_workers(num_workers: int, *, gpus_per_task: float = 0, address: str | None = None) -> Iterator[Workers]:
+def start_workers(num_workers: int, gpus_per_task: float = 0, address: str | None = None) -> Iterator[Workers]:
     """Give workers for as long as the block lasts: none but this process for 0, else those of a Ray.
 
     With an address, that of a Ray cluster that runs, all its cores; without, a Ray of our own on this machine, and

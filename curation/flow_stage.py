@@ -11,8 +11,9 @@ from pathlib import Path
 from curation.cluster import Workers
 from curation.config import CurationConfig
 from curation.flow_table import FlowPart, Measurement, read_clips, read_part, read_parts, write_part
-from curation.flow_tasks import JoinTask, PartTask, Places, SliceTask, limits_of, make_part, slice_method
+from curation.flow_tasks import JoinTask, PartTask, SliceTask, limits_of, make_part, slice_method
 from curation.measure import method_digest
+from curation.places import Places
 from curation.probe import ProbedClip
 from curation.progress import Bar
 from curation.quarantine import find_incident

@@ -85,6 +85,14 @@ def read_part(path: Path, method: str) -> FlowPart | None:
     return FlowPart(path=path, measurements=measurements)
 
 
+def count_rows(path: Path) -> int:
+    """Count a part's rows. Raises OSError where its bytes are not those of its name."""
+    data = path.read_bytes()
+    if _part_name(data) != path.name:
+        raise OSError(f"{path} is damaged")
+    return int(pq.read_metadata(pa.BufferReader(data)).num_rows)
+
+
 def _part_name(data: bytes) -> str:
     return f"part-{hashlib.sha256(data).hexdigest()[:PART_DIGITS]}.parquet"
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from curation.config import CurationConfig
 from curation.flow_table import FlowPart, Measurement, read_clips, read_rows, write_part
 from curation.measure import measure_clip, method_digest, read_clip
+from curation.places import Places
 from curation.probe import ProbedClip
 from curation.quarantine import Incident, find_incident, quarantine
 from curation.sandbox import Failure, Limits, isolate
@@ -19,17 +20,6 @@ from shards.schema import Verdict
 
 LOST = (Verdict.CRASHED, Verdict.TIMED_OUT)
 """Verdicts that the sandbox gives."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Places:
-    """Where the workers of a run write what they find."""
-
-    flow: Path
-    """Parts of the flow table."""
-    slices: Path
-    """Slices of giants, until they are joined."""
-    quarantine: Path
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

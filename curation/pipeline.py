@@ -43,6 +43,7 @@ def curate(options: RunOptions, config: CurationConfig, progress: Progress, *, a
     parameters = {**dataclasses.asdict(config), "split_lists": catalog.split_lists}
     with workspace.claim(overwrite=options.overwrite):
         if is_finished(workspace, catalog, parameters, options) and not again:
+            workspace.clear()
             return None
         refuse_useless_flow(options, config)
         workspace.reopen()

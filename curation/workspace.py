@@ -7,15 +7,21 @@ finished shards. Its presence without a manifest means: begun by us, not finishe
 import contextlib
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import filelock
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from curation.errors import OutputError
-from curation.flow_tasks import Places
+from curation.flow_table import count_rows
+from curation.places import Places
 from shards.errors import DatasetError
 from shards.manifest import Manifest, read_manifest
 from shards.schema import CLIPS, FLOW, MANIFEST, REPORT, SPLITS
+from shards.writer import file_sha256
 
 
 class Workspace:
@@ -54,23 +60,41 @@ class Workspace:
             shutil.rmtree(self.work, ignore_errors=True)
 
     def finished(self) -> Manifest | None:
-        """Read the manifest of a data set that is finished and has its files, at their sizes; None otherwise."""
+        """Read the manifest of a data set that is finished and whose files are whole, to the bit; None otherwise.
+
+        Reads every shard and part, at the speed of the disk.
+        """
         if not (self.out / MANIFEST).exists():
             return None
         try:
             manifest = read_manifest(self.out)
-            whole = all((self.out / name).is_file() for name in (CLIPS, REPORT)) and all(
-                (self.out / split / shard.name).stat().st_size == shard.num_bytes
+            num_pairs = pc.sum(pq.read_table(self.out / CLIPS, columns=["num_pairs"])["num_pairs"]).as_py()
+            hashes = {
+                self.out / split / shard.name: shard.sha256
                 for split, entry in manifest.splits.items()
                 for shard in entry.shards
-            )
-        except (DatasetError, OSError):
+            }
+            with ThreadPoolExecutor() as threads:
+                whole = (
+                    (self.out / REPORT).is_file()
+                    and all(threads.map(lambda path: file_sha256(path) == hashes[path], hashes))
+                    and sum(threads.map(count_rows, self.flow.glob("part-*"))) == num_pairs
+                )
+        except (DatasetError, OSError, pa.ArrowException):
             return None
         return manifest if whole else None
 
     def reopen(self) -> None:
-        """Take the manifest away: from here on OUT is unfinished, until a new one is written."""
+        """Take the manifest away: from here on OUT is unfinished, until a new one is written.
+
+        What a killed run was writing goes too.
+        """
         (self.out / MANIFEST).unlink(missing_ok=True)
+        folders = [self.out, *(self.out / split for split in SPLITS)]
+        folders += [self.flow, self.quarantine, self.slices, self.fragments, self.receipts]
+        for folder in folders:
+            for path in folder.glob(".*.tmp"):
+                path.unlink(missing_ok=True)
 
     def drop_stray_shards(self, planned: set[Path]) -> None:
         """Remove shards, of a run with other parameters, that the present plan does not hold."""
