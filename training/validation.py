@@ -4,17 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from shards.atomic import write_atomically
+from training.generation.gif import write_gif
+from training.generation.pictures import draw_sheet
 
 if TYPE_CHECKING:
     from training.model.pipeline import Pix2GifPipeline
 
 _FRAME_DURATION_MS = 200
-_MARGIN = 4
-_TEXT_SIZE = 12
-_LINE_HEIGHT = 16
 
 
 def make_validation_gif(
@@ -46,31 +45,12 @@ def make_validation_gif(
     if not rows:
         return path
     for index, row in enumerate(rows):
-        _write_gif(row, path.with_name(f"{path.stem}-clip-{index:02d}.gif"))
+        _write(row, path.with_name(f"{path.stem}-clip-{index:02d}.gif"))
     labels = ["source", *(f"motion {motion:g}" for motion in motions)]
     with write_atomically(path.with_suffix(".png")) as temporary:
         draw_sheet(rows, captions, labels).save(temporary, format="PNG")
-    _write_gif([_side_by_side(moment) for moment in zip(*rows, strict=True)], path)
+    _write([_side_by_side(moment) for moment in zip(*rows, strict=True)], path)
     return path
-
-
-def draw_sheet(rows: Sequence[Sequence[Image.Image]], captions: Sequence[str], labels: Sequence[str]) -> Image.Image:
-    """Draw rows of pictures on white, a caption over each row and a label over each picture."""
-    widths = [max(row[column].width for row in rows) for column in range(len(labels))]
-    heights = [2 * _LINE_HEIGHT + max(picture.height for picture in row) + _MARGIN for row in rows]
-    sheet = Image.new("RGB", (_MARGIN + sum(width + _MARGIN for width in widths), _MARGIN + sum(heights)), "white")
-    draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(_TEXT_SIZE)
-    top = _MARGIN
-    for row, caption, height in zip(rows, captions, heights, strict=True):
-        draw.text((_MARGIN, top), caption, "black", font)
-        left = _MARGIN
-        for picture, label, width in zip(row, labels, widths, strict=True):
-            draw.text((left, top + _LINE_HEIGHT), label, "gray", font)
-            sheet.paste(picture, (left, top + 2 * _LINE_HEIGHT))
-            left += width + _MARGIN
-        top += height
-    return sheet
 
 
 def _side_by_side(pictures: Sequence[Image.Image]) -> Image.Image:
@@ -82,7 +62,5 @@ def _side_by_side(pictures: Sequence[Image.Image]) -> Image.Image:
     return joined
 
 
-def _write_gif(frames: Sequence[Image.Image], path: Path) -> None:
-    first, *others = (frame.quantize(256) for frame in frames)
-    with write_atomically(path) as temporary:
-        first.save(temporary, format="GIF", save_all=True, append_images=others, duration=_FRAME_DURATION_MS, loop=0)
+def _write(frames: Sequence[Image.Image], path: Path) -> None:
+    write_gif(frames, path, [_FRAME_DURATION_MS] * len(frames))

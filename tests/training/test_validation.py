@@ -11,7 +11,7 @@ from PIL import Image, ImageSequence
 from training.model.config import ModelConfig
 from training.model.factory import build_random, make_pipeline
 from training.model.pipeline import Pix2GifPipeline
-from training.validation import draw_sheet, make_validation_gif
+from training.validation import make_validation_gif
 
 SIZE = 64
 MOTIONS = [2.0, 11.0]
@@ -96,9 +96,3 @@ def test_nothing_half_drawn_is_left_where_drawing_fails(
     with pytest.raises(ValueError, match="zip"):
         make_validation_gif(pipeline, sources, CAPTIONS[:1], MOTIONS, tmp_path / "step.gif", 0, 1)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_sheet_takes_pictures_of_unlike_sizes() -> None:
-    rows = [[Image.new("RGB", (width, height), "red")] for width, height in ((30, 20), (10, 50))]
-    sheet = np.asarray(draw_sheet(rows, ["wide", "high"], ["source"]))
-    assert (sheet == [255, 0, 0]).all(axis=-1).sum() == 30 * 20 + 10 * 50

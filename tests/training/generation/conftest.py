@@ -1,0 +1,50 @@
+"""Fixtures: a small pipeline of random weights in the midst of training, saved; and a picture."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.training.model.conftest import set_at_random
+from training.generation.generate import Generator, load_generator
+from training.model.config import ModelConfig
+from training.model.factory import build_random, make_pipeline
+
+
+def save_model(folder: Path, variant: str) -> Path:
+    parts = build_random(ModelConfig(variant=variant, motion_init="normal"), "tiny")
+    set_at_random(parts.model.unet.conv_in)
+    if parts.model.warping is not None:
+        set_at_random(parts.model.warping)
+    make_pipeline(parts).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("full") / "model", "full")
+
+
+@pytest.fixture(scope="session")
+def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("base") / "model", "base")
+
+
+@pytest.fixture
+def generator(model: Path) -> Generator:
+    loaded = load_generator(str(model), "cpu")
+    loaded.pipeline.set_progress_bar_config(disable=True)
+    return loaded
+
+
+@pytest.fixture
+def picture() -> Image.Image:
+    y, x = np.mgrid[:150, :200]
+    return Image.fromarray(np.stack([x, y, (x + y) % 256], -1).astype(np.uint8))
+
+
+@pytest.fixture
+def cat(picture: Image.Image, tmp_path: Path) -> Path:
+    picture.save(tmp_path / "cat.png")
+    return tmp_path / "cat.png"

@@ -1,0 +1,70 @@
+import dataclasses
+import json
+
+import pytest
+
+from training.generation.config import GenerationConfig
+from training.generation.errors import GenerationError
+from training.generation.requests import Request
+from training.generation.run import Places, make_many, make_one
+
+CONFIG = GenerationConfig(motion_px=(2.0, 19.0), num_inference_steps=1, size=(64,))
+
+
+@pytest.fixture
+def make(generator, cat, tmp_path):
+    def run(config=CONFIG, prompt="a cat", out="cat.gif"):
+        places = Places(out=tmp_path / "out" / out, sheet=tmp_path / "out" / "sheet.png")
+        return make_one(generator, Request(image=cat, prompt=prompt, name="cat"), places, config, print)
+
+    return run
+
+
+def test_the_same_seed_makes_the_same_bytes_and_another_does_not(make, tmp_path):
+    seen = []
+    for seed in (1, 1, 2):
+        for path in (tmp_path / "out").glob("*"):
+            path.unlink()
+        assert make(dataclasses.replace(CONFIG, seed=seed))
+        seen.append([(tmp_path / "out" / name).read_bytes() for name in ("cat.gif", "sheet.png")])
+    assert seen[0] == seen[1]
+    assert seen[0][0] != seen[2][0]
+
+
+def test_what_is_whole_and_the_same_is_kept_and_nothing_else_is_trusted(make, tmp_path):
+    out = tmp_path / "out"
+    assert make()
+    record = json.loads((out / "cat.json").read_text())
+    assert record["recipe"]["settings"]["seed"] == 0
+    assert not make()
+    assert make(prompt="another cat")
+    assert make()
+    whole = (out / "cat.gif").read_bytes()
+    (out / "cat.gif").write_bytes(whole[:-20])
+    assert make()
+    assert (out / "cat.gif").read_bytes() == whole
+    (out / "sheet.png").unlink()
+    assert make()
+    (out / "cat.json").unlink()
+    assert make()
+
+
+def test_another_files_record_is_not_written_over(make, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "cat.json").write_text('{"mine": 1}')
+    with pytest.raises(GenerationError, match=r"cat\.json is no record of pix2gif"):
+        make()
+    assert (tmp_path / "out" / "cat.json").read_text() == '{"mine": 1}'
+
+
+def test_a_row_that_cannot_be_made_does_not_stop_the_others(generator, cat, tmp_path):
+    told = []
+    names = [cat, tmp_path / "none.png", cat]
+    work = [
+        (Request(image=image, prompt="a cat", name=f"{row}"), Places(out=tmp_path / "out" / f"{row}.gif"))
+        for row, image in enumerate(names)
+    ]
+    with pytest.raises(GenerationError, match="1 of 3 rows could not be made: 1"):
+        make_many(generator, work, CONFIG, told.append)
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.gif")) == ["0.gif", "2.gif"]
+    assert "1 is passed over: There is no image" in told[0]

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+
+from training.generation.errors import GenerationError
+from training.generation.writers import check_output, spread_durations, write_frames
+
+
+@pytest.fixture
+def frames(picture):
+    """A red square that moves over a still picture; the third frame equals the second."""
+    made = []
+    for left in (10, 40, 40, 90):
+        frame = picture.resize((160, 128))
+        frame.paste((220, 30, 30), (left, 20, left + 30, 50))
+        made.append(frame)
+    return made
+
+
+def read(path):
+    with Image.open(path) as image:
+        pictures = [(np.asarray(one.convert("RGB")), one.info["duration"]) for one in ImageSequence.Iterator(image)]
+    return np.stack([pixels for pixels, _ in pictures]).astype(int), [duration for _, duration in pictures]
+
+
+@pytest.mark.parametrize("dither", ["floyd-steinberg", "ordered", "none"])
+def test_a_gif_has_every_frame_whole_one_palette_and_no_trails(frames, tmp_path, dither):
+    path = tmp_path / "x.gif"
+    write_frames(frames, path, 8, dither)
+    pixels, durations = read(path)
+    wanted = np.stack([np.asarray(frame) for frame in frames]).astype(int)
+    assert pixels.shape == wanted.shape
+    assert sum(durations) == 500
+    assert np.abs(pixels - wanted).mean() < 8
+    assert np.abs(pixels[3, 20:50, 10:40] - wanted[3, 20:50, 10:40]).mean() < 16  # The red of frame 0 is gone.
+    assert np.array_equal(pixels[1], pixels[2])
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) <= 256
+    if dither != "floyd-steinberg":  # What stands still keeps its colours to the bit.
+        assert np.array_equal(pixels[0, 60:], pixels[3, 60:])
+    with Image.open(path) as gif:
+        assert gif.info["loop"] == 0
+        for index in range(gif.n_frames):
+            gif.seek(index)
+            assert gif.tile[0][1] == (0, 0, 160, 128)
+            assert "transparency" not in gif.info
+
+
+def test_a_gif_of_one_frame(frames, tmp_path):
+    write_frames(frames[:1], tmp_path / "x.gif", 8, "none")
+    assert len(read(tmp_path / "x.gif")[0]) == 1
+
+
+def test_the_same_frames_make_the_same_bytes(frames, tmp_path):
+    for suffix in (".gif", ".webp", ".mp4"):
+        one, other = tmp_path / f"one{suffix}", tmp_path / f"other{suffix}"
+        write_frames(frames, one, 8, "floyd-steinberg")
+        write_frames(frames, other, 8, "floyd-steinberg")
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_mp4_is_h264_as_browsers_play_it(frames, tmp_path):
+    import av
+
+    write_frames(frames, tmp_path / "x.mp4", 8, "none")
+    with av.open(str(tmp_path / "x.mp4")) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert stream.average_rate == 8
+        pixels = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(stream)])
+    assert np.abs(pixels.astype(int) - np.stack([np.asarray(frame) for frame in frames])).mean() < 6
+
+
+def test_png_frames_are_exact_and_a_folder_of_others_is_left_alone(frames, tmp_path):
+    out = tmp_path / "x"
+    write_frames(frames, out, 8, "none")
+    write_frames(frames[:3], out, 8, "none")
+    assert [path.name for path in sorted(out.glob("*.png"))] == ["0001.png", "0002.png", "0003.png"]
+    for index in range(3):
+        with Image.open(out / f"{index + 1:04d}.png") as picture:
+            assert np.array_equal(picture, frames[index])
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(GenerationError, match="holds no frames of pix2gif"):
+        check_output(tmp_path / "mine")
+    with pytest.raises(GenerationError, match=r"end it with \.gif"):
+        check_output(tmp_path / "x.avi")
+
+
+def test_durations_do_not_drift():
+    durations = spread_durations(80, 12)
+    assert set(durations) == {80, 90}
+    assert abs(sum(durations) - 80 * 1000 / 12) <= 5

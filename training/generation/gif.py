@@ -1,0 +1,62 @@
+"""Frames -> a GIF: one palette for all of them, the dithering chosen, every frame whole. Same frames, same bytes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import GifImagePlugin, Image
+
+from shards.atomic import write_atomically
+from training.generation.config import Dither
+
+_PALETTE_PIXELS = 1_000_000
+_ORDERED_SPREAD = 24
+"""Levels that ordered dithering moves a channel by, from the least to the most; about the gap between 256 colours."""
+
+
+def write_gif(
+    frames: Sequence[Image.Image], path: Path, durations_ms: Sequence[int], dither: Dither = "floyd-steinberg"
+) -> None:
+    """Write RGB frames of one size as a GIF that loops for ever; whole or not at all.
+
+    Every frame covers the picture and holds no transparent pixel, so nothing of an earlier one shines through. Frames
+    that equal the one before stay frames of their own: Pillow's own writer would join them. Durations are cut to
+    hundredths of a second, as the format has them.
+    """
+    indexed = index_frames(frames, dither)
+    header, _ = GifImagePlugin.getheader(indexed[0].copy(), info={"loop": 0, "duration": 0})
+    with write_atomically(path) as temporary, temporary.open("wb") as file:
+        file.writelines(header)
+        for frame, duration_ms in zip(indexed, durations_ms, strict=True):
+            # Disposal 1 leaves the frame until the next covers it: no viewer flickers.
+            file.writelines(GifImagePlugin.getdata(frame, duration=duration_ms, disposal=1))
+        file.write(b";")
+
+
+def index_frames(frames: Sequence[Image.Image], dither: Dither) -> list[Image.Image]:
+    """Reduce RGB frames to the 256 colours that serve all of them best; a pixel that stays keeps its colour."""
+    palette = _find_palette(frames)
+    if dither == "ordered":
+        frames = [_add_pattern(frame) for frame in frames]
+    method = Image.Dither.FLOYDSTEINBERG if dither == "floyd-steinberg" else Image.Dither.NONE
+    return [frame.quantize(palette=palette, dither=method) for frame in frames]
+
+
+def _find_palette(frames: Sequence[Image.Image]) -> Image.Image:
+    """Find 256 colours by median cut and k-means over the pixels of all frames, or over every n-th row and column."""
+    pixels = np.stack([np.asarray(frame) for frame in frames])  # [F, H, W, 3]
+    every = int(np.ceil(np.sqrt(pixels[..., 0].size / _PALETTE_PIXELS)))
+    pixels = pixels[:, ::every, ::every]
+    stacked = Image.fromarray(np.ascontiguousarray(pixels.reshape(-1, *pixels.shape[2:])))
+    return stacked.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=1)
+
+
+def _add_pattern(frame: Image.Image) -> Image.Image:
+    """Add Bayer's 8 x 8 pattern, which stands still from frame to frame (Bayer, 1973)."""
+    bayer = np.zeros((1, 1))
+    for _ in range(3):
+        bayer = np.block([[4 * bayer, 4 * bayer + 2], [4 * bayer + 3, 4 * bayer + 1]])
+    offsets = ((bayer + 0.5) / bayer.size - 0.5) * _ORDERED_SPREAD
+    height, width = frame.height, frame.width
+    tiled = np.tile(offsets, (-(-height // 8), -(-width // 8)))[:height, :width, None]
+    return Image.fromarray(np.clip(np.asarray(frame) + tiled, 0, 255).round().astype(np.uint8))
