@@ -100,34 +100,40 @@ app.add_typer(make_giftune_app(_read_frames), name="giftune")
 
 @app.command()
 def encode(
-    shards: Annotated[Path, typer.Argument(help="A finished data set.")],
+    shards: Annotated[str, typer.Argument(help="A finished data set, in a folder.")],
     out: Annotated[Path, typer.Option(help="The folder that becomes the latent cache.")],
     preset: Annotated[str, typer.Option(help="The training preset whose autoencoder encodes.")] = "paper",
     config: Annotated[Path | None, typer.Option(help="A TOML file, as of `pix2gif train`.")] = None,
     pretrained: Annotated[str | None, typer.Option(help="As of `pix2gif train`.")] = None,
     autoencoder: Annotated[str | None, typer.Option(help="As of `pix2gif train`.")] = None,
     batch: Annotated[int, typer.Option(help="Samples that are encoded at once.")] = 16,
-    workers: Annotated[int, typer.Option(help="Ray workers; 0 works in this process.")] = 0,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Ray workers; 0 works in this process.", show_default="one a GPU, where there are several"),
+    ] = None,
 ) -> None:
     """Encode a data set's pictures once, so that training reads latents: `pix2gif train LATENTS` takes either.
 
     Example: pix2gif encode shards/ --preset tiny --out latents/
     """
+    import torch
+
     from curation.cluster import start_workers
     from curation.progress import Progress
     from shards.manifest import read_manifest
     from training.config import resolve_config
+    from training.encode import choose_workers, encode_dataset, local_folder
 
     named = {"pretrained": pretrained, "autoencoder": autoencoder}
     resolved = resolve_config(preset, config, {name: value for name, value in named.items() if value is not None})
-    total = sum(entry.num_samples for entry in read_manifest(shards).splits.values())
+    folder = local_folder(shards)
+    total = sum(entry.num_samples for entry in read_manifest(folder).splits.values())
+    num_workers, gpus_per_task = choose_workers(workers, torch.cuda.device_count())
     with (
-        start_workers(workers) as pool,
+        start_workers(num_workers, gpus_per_task=gpus_per_task) as pool,
         Progress().stage("encode", total, "pairs") as bar,
     ):
-        from training.encode import encode_dataset
-
-        latents = encode_dataset(shards.absolute(), out.absolute(), resolved, pool.map, batch=batch, done=bar.update)
+        latents = encode_dataset(folder, out.absolute(), resolved, pool.map, batch=batch, done=bar.update)
     typer.echo(f"The latents of {total:,} pairs are in {out}{'' if latents else ' already, finished'}.")
 
 
