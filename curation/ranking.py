@@ -23,16 +23,12 @@ def clip_state(seed: int, clip_key: str) -> int:
     return hash64(seed, "pair", clip_key)
 
 
-def pair_ranks(seed: int, clip_key: str, sources: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.uint64]:
-    """Give every pair of one clip a rank, uint64 [P], drawn by seed, key and the pair's own indices alone."""
-    return mix_ranks(np.uint64(clip_state(seed, clip_key)), sources, targets)
-
-
 def mix_ranks(
     states: NDArray[np.uint64] | np.uint64, sources: NDArray[Any], targets: NDArray[Any]
 ) -> NDArray[np.uint64]:
-    """Give pairs of any clips their ranks, uint64 [P]; `states` are their clips', [P] or one for all.
+    """Give pairs of any clips their ranks, uint64 [P]; `states` are their clips', [P], or one for all.
 
+    Drawn by seed, clip and the pair's own indices alone.
     The finaliser of SplitMix64 (Steele, Lea and Flood, 2014) over a counter made of the two indices: as good as
     hashing each pair's name, at the speed of an array operation. Ranks within a clip are distinct.
     """

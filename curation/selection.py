@@ -17,10 +17,10 @@ from curation.config import CurationConfig
 from curation.flatten import flatten_histogram
 from curation.ranking import hash64
 from curation.tally import (
-    COLUMNS,
     Tally,
     bin_edges,
     count_pairs,
+    deciding_columns,
     lowest_ranked,
     read_part_columns,
     read_parts_abreast,
@@ -135,8 +135,8 @@ def _choose(
     config: CurationConfig,
 ) -> pa.Table:
     """Take of each clip and bin of a part the pairs of lowest rank, as many as the clip's quota there."""
-    keys, (codes, *columns, gaps) = read_part_columns(path, *COLUMNS, "gap_ms")
-    motion, sources, targets, _ = columns
+    keys, (codes, *columns, gaps) = read_part_columns(path, *deciding_columns(config), "gap_ms")
+    motion, sources, targets = columns[:3]
     found = rows_in_range(keys, [codes, *columns], numbers, config)
     num_columns = quotas.shape[1]
     num_wanted = np.zeros((len(keys), num_columns), dtype=np.int64)

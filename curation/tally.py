@@ -22,8 +22,6 @@ from curation.ranking import clip_state, mix_ranks
 from shards.errors import DatasetError
 
 Result = TypeVar("Result")
-COLUMNS = ("motion_px", "source_index", "target_index", "across_cut")
-"""Of the flow table, what decides whether a pair may be kept."""
 _MAX_THREADS = 8
 _CANDIDATES_PER_WANTED = 3
 _MORE_CANDIDATES = 16
@@ -32,6 +30,12 @@ _MORE_CANDIDATES = 16
 def bin_edges(config: CurationConfig) -> tuple[int, ...]:
     """Edges of the unit-wide bins, at whole pixels, as the model's motion embedding reads whole pixels."""
     return tuple(range(math.floor(config.min_motion), math.ceil(config.max_motion) + 1))
+
+
+def deciding_columns(config: CurationConfig) -> tuple[str, ...]:
+    """Name the columns of the flow table that decide whether a pair may be kept."""
+    cuts = ("across_cut",) if config.drop_cuts else ()
+    return ("motion_px", "source_index", "target_index", *cuts)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,13 +114,16 @@ def read_part_columns(path: Path, *names: str) -> tuple[list[str], list[NDArray[
 def rows_in_range(
     keys: list[str], columns: list[NDArray[Any]], numbers: Mapping[str, int], config: CurationConfig
 ) -> RowsInRange:
-    """Find a part's rows that may be kept; `columns` are the codes and COLUMNS, `numbers` those of the clips."""
-    codes, motion, sources, targets, across_cut = columns
+    """Find a part's rows that may be kept.
+
+    `columns` are the codes and those that `deciding_columns` names; `numbers` are those of the clips asked for.
+    """
+    codes, motion, sources, targets, *across_cuts = columns
     clips = tuple(numbers.get(key, -1) for key in keys)
     # As what is stored: comparing in float32 is then exact, and twice as fast.
     low, high = _as_stored(config.min_motion, up=True), _as_stored(config.max_motion, up=False)
     fits = (motion >= low) & (motion <= high)
-    if config.drop_cuts:
+    for across_cut in across_cuts:
         fits &= ~across_cut
     if -1 in clips:
         fits &= (np.array(clips) >= 0)[codes]
@@ -158,7 +165,7 @@ def _count_part(
     path: Path, numbers: Mapping[str, int], config: CurationConfig
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Count one part: cells (clip x bins + bin) that are not empty, the pairs in range of each, and those drawn."""
-    keys, columns = read_part_columns(path, *COLUMNS)
+    keys, columns = read_part_columns(path, *deciding_columns(config))
     found = rows_in_range(keys, columns, numbers, config)
     drawn = lowest_ranked(found.ranks, found.codes, np.full(len(keys), config.pairs_per_gif))
     num_bins = len(bin_edges(config)) - 1

@@ -90,6 +90,7 @@ def test_options_win_over_the_config_file_and_the_manifest_keeps_both(listing, t
         (["latin.tsv"], r"latin\.tsv, line 1: not UTF-8"),
         (["good.tsv", "--min-motion", "9", "--max-motion", "3"], r"upside down: min_motion 9 .* max_motion 3"),
         (["good.tsv", "--pairs-per-gif", "0"], r"pairs_per_gif is 0; it must be 1 or more"),
+        (["good.tsv", "--balance", "flatt"], r"balance is 'flatt'; it must be flat, none, or a JSON file"),
         (["good.tsv", "--image-format", "bmp"], r"image_format is 'bmp'; it must be jpg, png or webp"),
         (["good.tsv", "--gifs", "nowhere"], r"--gifs .*nowhere is not a folder"),
         (["good.tsv", "--splits", "folder"], r"--splits .*folder holds none of train\.txt"),
@@ -142,6 +143,21 @@ def test_verify_proves_and_refuses(dataset, tmp_path):
     assert ended.returncode == 0
     assert "holds: 15 rows, 1,920 measured pairs, 120 samples in 2 shards" in ended.stdout
     assert re.search("no dataset.json", refused(command("pix2gif", "verify", tmp_path)))
+
+
+def test_plan_tells_and_resplit_makes(dataset, tmp_path):
+    narrower = ("--min-motion", "3", "--max-motion", "15", "--pairs-per-gif", "4")
+    told = command("pix2gif", "plan", dataset, *narrower)
+    assert told.returncode == 0, told.stderr
+    assert "with 48 pairs" in told.stdout
+    made = command("pix2gif", "resplit", dataset, "--out", tmp_path / "made", *narrower, "--workers", "0")
+    assert made.returncode == 0, made.stderr
+    assert "48 kept" in made.stdout
+    again = command("pix2gif", "resplit", dataset, "--out", tmp_path / "made", *narrower, "--workers", "0")
+    assert "nothing to do" in again.stdout
+    assert "no dataset.json" in refused(command("pix2gif", "plan", tmp_path))
+    assert "upside down" in refused(command("pix2gif", "plan", dataset, "--min-motion", "30"))
+    assert "the data set itself" in refused(command("pix2gif", "resplit", dataset, "--out", dataset))
 
 
 def test_flow_prints_numbers_or_draws_them(listing, tmp_path):

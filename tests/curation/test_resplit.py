@@ -1,0 +1,96 @@
+"""Another data set of a finished one: as a run with these options makes it, without a pair measured."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from curation.config import CurationConfig, RunOptions
+from curation.errors import OutputError, SourceChangedError
+from curation.finished import places_of, read_finished
+from curation.pipeline import curate
+from curation.progress import Progress
+from curation.resplit import resplit
+from shards.errors import DatasetError
+from shards.manifest import read_manifest
+from shards.verify import verify_dataset
+
+
+def remake(dataset: Path, out: Path, gifs: Path | None = None, splits: Path | None = None, **given):
+    present = read_finished(dataset)
+    options = RunOptions(**places_of(present, gifs), out=out, splits=splits, flow=dataset / "flow", workers=0)
+    return resplit(present, options, present.config(given), Progress(quiet=True))
+
+
+def shard_hashes(out: Path) -> dict[str, str]:
+    return {f"{path.parent.name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(out.glob("*/*.tar"))}  # fmt: skip
+
+
+@pytest.mark.parametrize("given", [{"min_motion": 3.0, "max_motion": 15.0}, {"seed": 5, "balance": "none"}])
+def test_it_is_what_a_run_with_these_options_makes(listing, dataset, tmp_path, given):
+    summary = remake(dataset, tmp_path / "remade", **given)
+    assert summary.num_pairs_measured == 0
+    verify_dataset(tmp_path / "remade")
+    options = RunOptions(listing=listing, out=tmp_path / "run", flow=dataset / "flow", workers=0)
+    curate(options, CurationConfig(**given), Progress(quiet=True))
+    assert shard_hashes(tmp_path / "remade") == shard_hashes(tmp_path / "run")
+    ours, theirs = (read_manifest(tmp_path / name) for name in ("remade", "run"))
+    assert ours == theirs
+    assert pq.read_table(tmp_path / "remade" / "clips.parquet").equals(
+        pq.read_table(tmp_path / "run" / "clips.parquet")
+    )
+    assert remake(dataset, tmp_path / "remade", **given) is None
+
+
+def test_only_the_gifs_that_are_kept_are_read(listing, dataset, tmp_path):
+    gifs = shutil.copytree(listing.parent / "gifs", tmp_path / "gifs")
+    remake(dataset, tmp_path / "all", gifs=gifs, min_motion=17.0)
+    clips = pq.read_table(tmp_path / "all" / "clips.parquet").to_pylist()
+    unkept = [clip for clip in clips if clip["verdict"] not in ("kept", "merged")]
+    assert any(clip["verdict"] == "no_pair_in_range" for clip in unkept)
+    for clip in unkept:
+        (gifs / Path(clip["uri"]).name).unlink(missing_ok=True)
+    remake(dataset, tmp_path / "some", gifs=gifs, min_motion=17.0)
+    assert shard_hashes(tmp_path / "some") == shard_hashes(tmp_path / "all")
+
+
+def test_gifs_that_are_gone_or_changed_cost_themselves(listing, dataset, tmp_path):
+    gifs = shutil.copytree(listing.parent / "gifs", tmp_path / "gifs")
+    (gifs / "texture_000.gif").unlink()
+    (gifs / "texture_001.gif").write_bytes((gifs / "texture_002.gif").read_bytes())
+    summary = remake(dataset, tmp_path / "out", gifs=gifs)
+    assert summary.manifest.verdicts["fetch_failed"] == 2
+    assert summary.num_pairs_measured == 0
+    clips = {clip["uri"]: clip for clip in pq.read_table(tmp_path / "out" / "clips.parquet").to_pylist()}
+    assert "there is no file" in clips["gifs/texture_000.gif"]["detail"]
+    assert "other bytes" in clips["gifs/texture_001.gif"]["detail"]
+    verify_dataset(tmp_path / "out")
+
+
+def test_official_lists_split_anew_and_stay_where_nothing_else_is_named(listing, dataset, tmp_path):
+    rows = list(dict.fromkeys(line.split("\t")[0] for line in listing.read_text().splitlines()))
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "test.txt").write_text("\n".join(rows[:4]))
+    (tmp_path / "lists" / "train.txt").write_text("\n".join(rows[4:]))
+    remake(dataset, tmp_path / "listed", splits=tmp_path / "lists")
+    assert set(read_manifest(tmp_path / "listed").splits) == {"train", "test"}
+    remake(tmp_path / "listed", tmp_path / "again", pairs_per_gif=3, seed=9)
+    splits = [pq.read_table(tmp_path / name / "clips.parquet")["split"] for name in ("listed", "again")]
+    assert splits[0].equals(splits[1])
+
+
+def test_what_cannot_be_is_one_sentence(dataset, tmp_path):
+    with pytest.raises(OutputError, match="the data set itself"):
+        remake(dataset, dataset)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceChangedError, match=r"none of the 12 GIFs .* there is no file .* by --gifs"):
+        remake(dataset, tmp_path / "out", gifs=tmp_path / "empty")
+    copied = shutil.copytree(dataset, tmp_path / "copied")
+    next((copied / "flow").glob("part-*.parquet")).unlink()
+    with pytest.raises(DatasetError, match="flow: "):
+        remake(copied, tmp_path / "out")
+    with pytest.raises(DatasetError, match="nothing in it was measured by this version"):
+        remake(dataset, tmp_path / "out", resolution=128)
