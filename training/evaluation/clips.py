@@ -156,6 +156,21 @@ def read_picture(folder: Path, key: str) -> NDArray[np.uint8]:
     raise EvaluationError(f"{folder} has no picture and no clip {key}.")
 
 
+def iterate_with_source(generated: Path, sources: Path | None) -> Iterator[tuple[Clip, NDArray[np.uint8], Frames]]:
+    """Yield each clip with its source and its frames.
+
+    The source is the picture KEY.png, or the first frame of the clip KEY, of the folder `sources`; without one, it is
+    the clip's own first frame, which is then not measured. Raises EvaluationError where there is none.
+    """
+    for clip, frames in iterate_alike(generated):
+        if sources is not None:
+            yield clip, read_picture(sources, clip.key), frames
+        elif len(frames) > 1:
+            yield clip, frames[0], frames[1:]
+        else:
+            raise EvaluationError(f"{clip.path} has one frame alone: name the folder of its source by --sources.")
+
+
 def _first_frame(path: Path) -> NDArray[np.uint8]:
     frame: NDArray[np.uint8] = read_frames(path, num_frames=1)[0]
     return frame

@@ -6,6 +6,7 @@ extractor, resizing and the number of videos all move them, so a result tells th
 
 import dataclasses
 import hashlib
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -83,13 +84,16 @@ def find_i3d(name_or_path: str | Path) -> Path:
     path = path / I3D_FILE if path.is_dir() else path
     if path.is_file():
         return path
-    try:
-        return Path(hf_hub_download(str(name_or_path), I3D_FILE))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise EvaluationError(
-            f"No weights of I3D at {name_or_path}: name a TorchScript file, a folder with {I3D_FILE} in it, or a "
-            "repository of the hub that can be reached."
-        ) from error
+    cause: Exception | None = None
+    if re.fullmatch(r"[\w.-]+/[\w.-]+(?<!\.pt)", str(name_or_path)):
+        try:
+            return Path(hf_hub_download(str(name_or_path), I3D_FILE))
+        except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+            cause = error
+    raise EvaluationError(
+        f"No weights of I3D at {name_or_path}: name a TorchScript file, a folder with {I3D_FILE} in it, or a "
+        "repository of the hub that can be reached."
+    ) from cause
 
 
 def measure_fvd(real: Features, generated: Features, warn: Callable[[str], None] | None = None) -> FrechetVideoDistance:

@@ -8,11 +8,13 @@ N clips, F frames of a clip, one for each requested motion; H, W the frames' siz
 import dataclasses
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curation.flow import find_corners, to_grey, track
+from training.evaluation.clips import iterate_with_source
 from training.evaluation.errors import EvaluationError
 
 Pixels = NDArray[np.uint8]
@@ -76,11 +78,7 @@ def summarise_motion(requested_px: Sequence[float], measured_px: NDArray[np.floa
     """
     if measured_px.ndim != 2 or not measured_px.size:
         raise EvaluationError("There are no frames to measure motion in.")
-    if measured_px.shape[1] != len(requested_px):
-        raise EvaluationError(
-            f"The clips have {measured_px.shape[1]} frames and {len(requested_px)} motions were requested: "
-            "name one motion for each frame."
-        )
+    _check_count("Each clip", measured_px.shape[1], len(requested_px))
     requested = np.array(requested_px, dtype=np.float64)
     mean = measured_px.mean(axis=0)
     return MotionCoherency(
@@ -110,13 +108,26 @@ def measure_motion_coherency(
     """
     rows = []
     for index, (source, frames) in enumerate(clips):
-        if len(frames) != len(requested_px):
-            raise EvaluationError(
-                f"Clip {index} has {len(frames)} frames and {len(requested_px)} motions were requested: "
-                "name one motion for each frame."
-            )
+        _check_count(f"Clip {index}", len(frames), len(requested_px))
         rows.append(measure_frames(source, frames))
     return summarise_motion(requested_px, np.array(rows, dtype=np.float64))
+
+
+def measure_motion_of_folder(generated: Path, sources: Path | None, requested_px: Sequence[float]) -> MotionCoherency:
+    """Measure motion coherency of a folder of clips; `sources` as of `clips.iterate_with_source`."""
+    rows = []
+    for clip, source, frames in iterate_with_source(generated, sources):
+        _check_count(str(clip.path), len(frames), len(requested_px))
+        rows.append(measure_frames(source, frames))
+    return summarise_motion(requested_px, np.array(rows, dtype=np.float64))
+
+
+def _check_count(what: str, num_frames: int, num_requested: int) -> None:
+    if num_frames != num_requested:
+        raise EvaluationError(
+            f"{what} has {num_frames} frames to measure and {num_requested} motions were requested: name one motion "
+            "for each frame."
+        )
 
 
 def _agree(requested: NDArray[np.float64], measured: NDArray[np.float64]) -> Agreement:
