@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 import tomllib
 import typing
 from pathlib import Path
@@ -161,7 +162,9 @@ class RunOptions:
     @property
     def listing_name(self) -> str:
         """File name of the listing."""
-        return str(self.listing).rpartition("/")[2]
+        if isinstance(self.listing, Path):
+            return self.listing.name
+        return re.split(r"[?#]", self.listing)[0].rpartition("/")[2]
 
     def __post_init__(self) -> None:
         """Make every path absolute: workers stand elsewhere."""

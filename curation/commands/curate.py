@@ -117,7 +117,9 @@ def curate(
     ] = None,
     max_cache_bytes: Annotated[
         int | None,
-        fetch_option("max_cache_bytes", "Let the cache keep no more, once the run ends.", default="no limit"),
+        fetch_option(
+            "max_cache_bytes", "Drop what was used longest ago, where the cache holds more.", default="no limit"
+        ),
     ] = None,
     allow_host: Annotated[
         list[str] | None,
