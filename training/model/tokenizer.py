@@ -19,9 +19,12 @@ _WORDS = (
 """Words of one token each: those of every prompt, else it would not fit into 77 tokens, and some of captions."""
 
 
-def make_tokenizer() -> CLIPTokenizer:
-    """Make a CLIP tokenizer that knows every byte and some words; other words fall into letters."""
-    merges = _find_merges(_WORDS)
+def make_tokenizer(words: Iterable[str] = ()) -> CLIPTokenizer:
+    """Make a CLIP tokenizer that knows every byte, some words, and `words`; other words fall into letters.
+
+    A word of `words` is one token, unless it is capitalised or has a sign other than letters in it.
+    """
+    merges = _find_merges((*_WORDS, *words))
     symbols = _list_byte_symbols()
     tokens = [*symbols, *(symbol + _WORD_END for symbol in symbols), *("".join(merge) for merge in merges)]
     tokens = [*dict.fromkeys(tokens), _START, _END]

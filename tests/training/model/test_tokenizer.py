@@ -9,6 +9,14 @@ def test_words_of_the_prompt_are_one_token_each():
         assert len(tokenizer.tokenize(words)) == len(words.replace("-", " - ").split()) + 1
 
 
+def test_words_that_are_asked_for_are_one_token_each_and_the_others_stay_what_they_are():
+    tokenizer = make_tokenizer(["checkered", "stone"])
+    assert tokenizer.tokenize("a checkered stone") == ["a</w>", "checkered</w>", "stone</w>"]
+    assert len(make_tokenizer().tokenize("checkered")) > 1
+    text = "the optical flow is twenty-one"
+    assert tokenizer.tokenize(text) == make_tokenizer().tokenize(text)
+
+
 def test_any_text_comes_back(tmp_path):
     text = "ein käfer läuft 7 m, 走る"
     tokenizer = make_tokenizer()
