@@ -1,7 +1,8 @@
 """What a run with other thresholds would keep of a finished data set: counted from its flow table, nothing written.
 
-The counts are those of selection itself (`selection.py`), so what is announced is what is kept. Bytes and time are
-estimates: bytes by what the samples of the data set weigh now, time by what this machine does with a few of its frames.
+The counts are those of selection itself (`selection.py`), so what is announced is what is kept, but that near copies
+are not looked for anew where splits are other ones. Bytes and time are estimates: bytes by what the samples of the
+data set weigh now, time by what this machine does with a few of its frames.
 """
 
 import collections

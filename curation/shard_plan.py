@@ -14,6 +14,7 @@ from curation.ranking import hash64, uniform
 
 SAMPLES_PER_FRAGMENT = 100
 """Samples that are encoded together, about: small enough that one shard's work is shared by several workers."""
+_ROWS_AT_A_TIME = 10_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,8 +74,9 @@ class PlannedShard:
 def plan_shards(split: str, pairs: pa.Table, config: CurationConfig) -> Iterator[PlannedShard]:
     """Deal a split's selection (SELECTION_SCHEMA) into shards, clips in an order drawn by seed and key."""
     by_clip: dict[str, list[PlannedPair]] = {}
-    for row in pairs.to_pylist():
-        by_clip.setdefault(row.pop("clip_key"), []).append(PlannedPair(**row))
+    for batch in pairs.to_batches(max_chunksize=_ROWS_AT_A_TIME):  # A million rows as objects are a gigabyte.
+        for row in batch.to_pylist():
+            by_clip.setdefault(row.pop("clip_key"), []).append(PlannedPair(**row))
     shard: list[PlannedClip] = []
     room, number = config.samples_per_shard, 0
     for key in sorted(by_clip, key=lambda key: (hash64(config.seed, "shard", key), key)):

@@ -39,7 +39,8 @@ def plan(
     """Tell what other thresholds would keep of a finished data set: in seconds, and without writing anything.
 
     Counts and histograms are those that a run with the same options makes, as its flow table holds every pair. What is
-    not named stays as the data set has it. `pix2gif resplit` with the same options makes it.
+    not named stays as the data set has it. `pix2gif resplit` with the same options makes it; where splits are other
+    ones, it also leaves out near copies that stand in two of them, which are not looked for here.
 
     Example: pix2gif plan shards/ --min-motion 3 --max-motion 15 --pairs-per-gif 20
     """
