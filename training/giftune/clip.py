@@ -89,7 +89,8 @@ def encode_clip(vae: AutoencoderKL, clip: Clip, frames_at_once: int) -> Tensor:
     """
     scale = float(vae.config["scaling_factor"])
     parts = [encode_moments(vae, images).mean * scale for images in torch.split(clip.images(), frames_at_once)]
-    return torch.cat(parts).float()
+    # Laid out as it is read again from a file, so that what follows is summed in the same order.
+    return torch.cat(parts).float().contiguous()
 
 
 def decode_clip(vae: AutoencoderKL, latents: Tensor, frames_at_once: int) -> NDArray[np.uint8]:

@@ -40,9 +40,7 @@ class Run:
             return path, True
         noise = self.tuned.invert(num_steps)
         with write_atomically(path) as temporary:
-            temporary.write_bytes(
-                safetensors.torch.save({"noise": noise.cpu().contiguous()}, metadata={"weights": weights})
-            )
+            temporary.write_bytes(safetensors.torch.save({"noise": noise.cpu()}, metadata={"weights": weights}))
         return path, False
 
     def sample(self, prompt: str, *, guidance: float | None = None, num_steps: int | None = None) -> NDArray[np.uint8]:

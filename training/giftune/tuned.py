@@ -58,7 +58,7 @@ class TunedModel:
 
     def invert(self, num_steps: int) -> Tensor:
         """Find the noise behind the clip, float32 [F, c, h, w]: DDIM, empty prompt, no guidance (Wu et al., 2023)."""
-        return invert(self.denoiser(""), self.clip_latents(), self.parts.scheduler, num_steps)
+        return invert(self.denoiser(""), self.clip_latents(), self.parts.scheduler, num_steps).contiguous()
 
     def sample(self, noise: Tensor, prompt: str, *, guidance: float, num_steps: int) -> NDArray[np.uint8]:
         """Draw a clip from the noise behind this one: frames, uint8 [F, H, W, 3]."""
@@ -83,7 +83,9 @@ def make_tuned_model(config: GifTuneConfig, clip: Clip, device: torch.device) ->
     frozen: tuple[nn.Module, ...] = (parts.vae, parts.text_encoder)
     for part in frozen:
         part.to(device, _DTYPES[config.precision])
-    model = InflatedUNet(parts.unet, len(clip.frames))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)  # Of the new attention's matrices.
+        model = InflatedUNet(parts.unet, len(clip.frames))
     if config.gradient_checkpointing:
         parts.unet.enable_gradient_checkpointing()
     return TunedModel(

@@ -24,7 +24,7 @@ from training.checkpoint import (
 from training.errors import TrainingError
 from training.giftune.clip import CLIP_FILE, Clip, read_clip, write_clip
 from training.giftune.config import GifTuneConfig
-from training.giftune.depth import load_depth_model
+from training.giftune.depth import Disparity, load_depth_model
 from training.giftune.gif import write_gif
 from training.giftune.step import TuneStep
 from training.giftune.tuned import make_tuned_model
@@ -40,8 +40,19 @@ _FIXED = ("model", "random_size", "resolution", "num_frames", "first_frame", "fr
 class Tuner:
     """One run in the folder `out`: its model, its loop, its checkpoints."""
 
-    def __init__(self, config: GifTuneConfig, clip: Clip, out: Path, *, resume: str = "latest") -> None:
-        """Build everything. Raises TrainingError or ModelError, what costs least first."""
+    def __init__(
+        self,
+        config: GifTuneConfig,
+        clip: Clip,
+        out: Path,
+        *,
+        resume: str = "latest",
+        disparity: Disparity | None = None,
+    ) -> None:
+        """Build everything; `disparity` stands in for the config's depth model, where a world has a simpler one.
+
+        Raises TrainingError or ModelError, what costs least first.
+        """
         self.config, self.clip, self.out = config, clip, out
         if resume == "latest" and (out / CLIP_FILE).exists() and not read_clip(out).shows_the_same(clip):
             raise TrainingError(
@@ -54,14 +65,15 @@ class Tuner:
         self.accelerator = Accelerator(mixed_precision=config.precision, cpu=not has_gpu)
         if self.accelerator.num_processes > 1:
             raise TrainingError("a clip is tuned on by one process; start the command without torchrun")
-        depth = None
-        if config.background_weight and config.depth_model is not None:
-            depth = load_depth_model(config.depth_model).to(self.accelerator.device)
+        if not config.background_weight:
+            disparity = None
+        elif disparity is None and config.depth_model is not None:
+            disparity = load_depth_model(config.depth_model).to(self.accelerator.device)
         self.state = checkpoint.state if checkpoint else TrainingState(step=0, position=0)
         self.trained = self.tuned.model.trained()
         if checkpoint:
             restore_weights(self.tuned.image_model_sha256, self.trained, checkpoint)
-        self.step = TuneStep(self.tuned, depth)
+        self.step = TuneStep(self.tuned, disparity)
         optimizer = torch.optim.AdamW(
             self.trained.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )

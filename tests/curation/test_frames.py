@@ -1,0 +1,47 @@
+import pytest
+
+from curation.config import CurationConfig
+from curation.errors import CurationError
+from curation.frames import read_frames
+from examples.draw_gifs import DrawnGif, draw_frames, save_gif
+
+CONFIG = CurationConfig(resolution=32)
+
+
+@pytest.fixture
+def gif(tmp_path):
+    path = tmp_path / "drawn.gif"
+    save_gif(path, draw_frames(DrawnGif(name="", caption="", width=64, height=48, num_frames=6)), duration_ms=80)
+    return path
+
+
+def test_the_first_frames_are_decoded_at_the_resolution_asked_for(gif):
+    frames = read_frames(str(gif), CONFIG, 4)
+    assert frames.rgb.shape == (4, 32, 32, 3)
+    assert frames.durations_ms.tolist() == [80] * 4
+    assert frames.damage is None
+    assert read_frames(str(gif), CONFIG, 100).rgb.shape[0] == 6
+
+
+def test_a_damaged_gif_gives_its_sound_frames_and_says_why_no_more(gif):
+    data = gif.read_bytes()
+    gif.write_bytes(data[: len(data) * 2 // 3])
+    frames = read_frames(str(gif), CONFIG, 100)
+    assert 2 <= len(frames.rgb) < 6
+    assert "sound frames" in frames.damage
+
+
+@pytest.mark.parametrize(
+    ("data", "fields", "sentence"),
+    [
+        (b"<html>gone</html>", {}, "is no GIF but an HTML page"),
+        (b"GIF89a", {}, "the file ends inside the header"),
+        (None, {"max_frames": 5}, "6 frames, more than the limit of 5"),
+        (None, {"max_bytes": 100}, "more than the limit of 100"),
+    ],
+)
+def test_what_a_run_would_give_a_verdict_gets_a_sentence(gif, data, fields, sentence):
+    if data is not None:
+        gif.write_bytes(data)
+    with pytest.raises(CurationError, match=sentence):
+        read_frames(str(gif), CurationConfig(**fields), 10)
