@@ -2,9 +2,11 @@
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -12,7 +14,6 @@ from typing import Protocol
 from curation.errors import OutputError
 from curation.fetch.errors import FetchError
 from curation.fetch.objects import one_line, open_store
-from shards.atomic import write_atomically
 
 _CHUNK = 2**20
 
@@ -83,14 +84,21 @@ class FolderStore:
         return digest
 
     def put(self, name: str, path: Path) -> None:
-        """Rename a file into its place, or copy it from another disk."""
+        """Rename a file into its place; from another disk, copy it beside that place first."""
         target = self.root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             path.replace(target)
-        except OSError:
-            with write_atomically(target) as temporary:
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            # Others may be putting the same bytes there: a temporary name must be of this call alone.
+            temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")
+            try:
                 shutil.copyfile(path, temporary)
+                temporary.replace(target)
+            finally:
+                temporary.unlink(missing_ok=True)
             path.unlink()
 
     def remove(self, name: str) -> None:

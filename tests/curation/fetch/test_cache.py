@@ -3,6 +3,9 @@
 import hashlib
 import json
 import os
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -79,3 +82,27 @@ def test_a_cache_within_its_bound_is_left_alone(tmp_path: Path) -> None:
     path = keep(open_folder(tmp_path), tmp_path, "http://a/1.gif", b"GIF89a 1")
     open_folder(tmp_path).trim(8)
     assert path.exists()
+
+
+@pytest.fixture
+def other_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on another disk than `tmp_path`."""
+    memory = Path("/dev/shm")  # noqa: S108 # A folder below it is made.
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second disk here")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
+
+
+def test_a_cache_on_another_disk_takes_the_same_bytes_from_many_at_once(tmp_path: Path, other_disk: Path) -> None:
+    cache = open_folder(other_disk)
+    data = b"GIF89a" * 100_000
+
+    def keep_one(number: int) -> Path:
+        (tmp_path / str(number)).mkdir()
+        return keep(cache, tmp_path / str(number), f"http://a/{number}.gif", data)
+
+    with ThreadPoolExecutor(8) as threads:
+        (path,) = set(threads.map(keep_one, range(40)))
+    assert path.read_bytes() == data
+    assert len([kept for kept in other_disk.rglob("*") if kept.is_file()]) == 41
