@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.training.model.conftest import set_at_random
 from training.model.config import ModelConfig
 from training.model.factory import build_random, make_pipeline
 
@@ -22,9 +23,12 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny random pipeline."""
+    """A tiny pipeline as in the midst of training: nothing is zero, so that the source counts."""
     folder = tmp_path_factory.mktemp("pipeline") / "model"
-    make_pipeline(build_random(ModelConfig(), "tiny")).save_pretrained(folder)
+    parts = build_random(ModelConfig(), "tiny")
+    set_at_random(parts.model.unet.conv_in)
+    set_at_random(parts.model.warping)
+    make_pipeline(parts).save_pretrained(folder)
     return folder
 
 
