@@ -2,6 +2,8 @@
 
     python benchmarks/regenerate.py LISTING [--workers 2]
 
+With `--workers 0` all is done in one process and its sandbox, and processor time is whole: use it on a busy machine.
+
 Curates LISTING, then again with motion of 3 to 15 px from its flow table, by `pix2gif-curate --flow` and by
 `pix2gif resplit`. The floor is what no way can do without: a pool of as many processes, its start not counted, that
 decodes the kept clips and encodes the frames of kept pairs, and writes nothing.
@@ -13,6 +15,7 @@ import multiprocessing
 import os
 import platform
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -32,21 +35,24 @@ _BIN = Path(sys.executable).parent
 _NARROWER = ["--min-motion", "3", "--max-motion", "15"]
 
 
-def timed(*words: object) -> tuple[float, float]:
-    """Run a command; returns its wall time, and of that the time without the start and the stop of the workers."""
-    start = time.perf_counter()
-    ended = subprocess.run([str(word) for word in words], check=True, capture_output=True, text=True)  # noqa: S603
-    seconds = time.perf_counter() - start
+def timed(*words: object) -> tuple[float, float, float]:
+    """Run a command; returns its wall time, that without the start and stop of the workers, and processor time."""
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    ended = subprocess.run([str(word) for word in words], check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     around = sum(float(found) for found in re.findall(r"(?:: |, )(?:start|stop) ([0-9.]+)", ended.stdout))
-    return seconds, seconds - around
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return seconds, seconds - around, processor
 
 
-def encode(job: Job) -> int:
-    """Decode a GIF and encode some of its frames, as an export does."""
+def encode(job: Job) -> float:
+    """Decode a GIF and encode some of its frames, as an export does; returns the processor time it took."""
     path, wanted = job
-    config = CurationConfig()
-    frames = FrameDecoder(path.read_bytes(), config.resolution, wanted)
-    return sum(len(encode_picture(frame.rgb, config)) for frame in frames if frame.rgb is not None)
+    config, start = CurationConfig(), time.process_time()
+    for frame in FrameDecoder(path.read_bytes(), config.resolution, wanted):
+        if frame.rgb is not None:
+            encode_picture(frame.rgb, config)
+    return time.process_time() - start
 
 
 def kept_frames(out: Path, folder: Path) -> list[Job]:
@@ -61,14 +67,13 @@ def kept_frames(out: Path, folder: Path) -> list[Job]:
     return [(folder / uris[key], frozenset(frames)) for key, frames in wanted.items()]
 
 
-def time_floor(jobs: list[Job], workers: int) -> float:
-    """Time the pool, once its processes have loaded what they need."""
+def time_floor(jobs: list[Job], workers: int) -> tuple[float, float]:
+    """Time the pool, once its processes have loaded what they need; returns wall time and processor time."""
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         pool.map(encode, jobs[:1] * (4 * workers), chunksize=1)
         start = time.perf_counter()
-        for _ in pool.imap_unordered(encode, jobs):
-            pass
-        return time.perf_counter() - start
+        processor = sum(pool.imap_unordered(encode, jobs))
+        return time.perf_counter() - start, processor
 
 
 def main() -> None:
@@ -87,14 +92,18 @@ def main() -> None:
             "pix2gif-curate --flow": timed(*curate, "--out", again, "--flow", first / "flow", *_NARROWER),
             "pix2gif resplit": timed(_BIN / "pix2gif", "resplit", first, "--out", remade, *fixed, *_NARROWER),
         }
-        floor = time_floor(kept_frames(again, args.listing.parent), args.workers)
+        floor = time_floor(kept_frames(again, args.listing.parent), max(args.workers, 1))
     print(f"{platform.processor() or platform.machine()}, {args.workers} workers, load {load:.1f} before the start\n")
-    print("| | seconds | without start and stop of workers | first run over it | over the floor |")
-    print("|---|---|---|---|---|")
-    for name, (whole, within) in times.items():
-        ratio, over = times["first run"][0] / whole, within / floor
-        print(f"| {name} | {whole:.1f} | {within:.1f} | {ratio:.2f} | {over:.2f} |")
-    print(f"| decoding and encoding alone | {floor:.1f} | {floor:.1f} | | 1.00 |")
+    print("| | seconds | without start and stop of workers | processor seconds |\n|---|---|---|---|")
+    for name, seconds in times.items():
+        print(f"| {name} | " + " | ".join(f"{one:.1f}" for one in seconds) + " |")
+    print(f"| decoding and encoding alone | {floor[0]:.1f} | {floor[0]:.1f} | {floor[1]:.1f} |\n")
+    first_run = times.pop("first run")
+    for name, seconds in times.items():
+        faster = first_run[0] / seconds[0], first_run[2] / seconds[2]
+        over = seconds[1] / floor[0], seconds[2] / floor[1]
+        print(f"{name}: the first run takes {faster[0]:.2f} times as long ({faster[1]:.2f} in processor time)")
+        print(f"{name}: over the floor {over[0]:.2f} ({over[1]:.2f} in processor time)")
 
 
 if __name__ == "__main__":
