@@ -41,7 +41,7 @@ def test_a_finished_data_set_holds_and_accounts_for_every_row(dataset):
     verdicts = {name: count for name, count in read_manifest(dataset).verdicts.items() if count}
     assert verdicts == {"kept": 12, "merged": 1, "still": 1, "not_a_gif": 1}
     assert sorted(path.name for path in dataset.iterdir()) == [
-        "clips.parquet", "dataset.json", "flow", "report.html", "train", "val",
+        "README.md", "clips.parquet", "dataset.json", "flow", "report.html", "train", "val",
     ]  # fmt: skip
 
 
