@@ -23,6 +23,8 @@ Result = TypeVar("Result")
 
 _TASKS_AHEAD_PER_WORKER = 2
 _COUNT_CORES_EVERY_S = 5.0
+_NODE_TIMEOUT_S = 120.0
+_STARTS = 4
 _OBJECT_STORE_BYTES = 80 * 2**20
 """Ray's least. Only paths and counts pass through it."""
 _RETRIES_OF_A_LOST_WORKER = 10
@@ -75,6 +77,25 @@ class RayWorkers:
             done, running = self._ray.wait(running, num_returns=1)
             yield self._get(done[0], function.__name__)
 
+    def on_every_node(self, function: Callable[[Task], Result], task: Task) -> list[tuple[str, Result]]:
+        """Call `function(task)` once on each node; returns (address of the node, result). Raises ClusterError."""
+        pin = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+        nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in self._ray.nodes() if node["Alive"]}
+        asked = {}
+        for node in nodes:
+            call = self._call.options(num_cpus=0, num_gpus=0, scheduling_strategy=pin(node, soft=False))
+            asked[node] = call.remote(function, task)
+        found = []
+        for node, name in nodes.items():
+            try:
+                found.append((name, self._ray.get(asked[node], timeout=_NODE_TIMEOUT_S)))
+            except self._ray.exceptions.RayError as error:
+                reason = str(error).strip().splitlines()[-1][:200]
+                raise ClusterError(
+                    f"node {name} cannot run pix2gif: {reason}; install the same version there as on this machine"
+                ) from error
+        return found
+
     def _get(self, reference: Any, name: str) -> Any:
         try:
             return self._ray.get(reference)
@@ -113,7 +134,7 @@ def start_workers(num_workers: int, gpus_per_task: float = 0, address: str | Non
 
     With an address, that of a Ray cluster that runs, all its cores; without, a Ray of our own on this machine, and
     never one that happens to run here. A task that wants GPUs gets so many, or a share of one.
-    Raises ClusterError where the cluster cannot be joined.
+    Raises ClusterError where Ray does not start, or the cluster cannot be joined.
     """
     if num_workers == 0 and address is None:
         yield InProcess()
@@ -123,6 +144,7 @@ def start_workers(num_workers: int, gpus_per_task: float = 0, address: str | Non
     os.environ.setdefault("RAY_task_oom_retries", str(_RETRIES_OF_A_LOST_WORKER))
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
+    import ray.util.scheduling_strategies
 
     own: dict[str, Any] = {
         "num_cpus": num_workers,
@@ -145,13 +167,26 @@ def start_workers(num_workers: int, gpus_per_task: float = 0, address: str | Non
 
 
 def _connect(ray: Any, address: str | None, own: dict[str, Any]) -> None:
-    try:
-        ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **own)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        if address is None:
-            raise
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ClusterError(
-            f"no Ray cluster can be joined at {address}: {reason}; `ray status --address {address}` must answer from "
-            "this machine, with the same versions of Ray and Python"
-        ) from error
+    """Start or join Ray; one of our own is tried again, as it gives up on a busy machine after half a minute."""
+    for starts_left in reversed(range(1 if address else _STARTS)):
+        try:
+            ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **own)
+            return
+        except Exception as error:
+            # Ray raises plain exceptions here, of several types.
+            ray.shutdown()
+            if not starts_left:
+                raise ClusterError(_why_not_connected(address, error)) from error
+
+
+def _why_not_connected(address: str | None, error: Exception) -> str:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].removesuffix(".")
+    if address is None:
+        return (
+            f"Ray does not start on this machine: {reason}; it may be too busy: try again, or work without Ray by "
+            "--workers 0"
+        )
+    return (
+        f"no Ray cluster can be joined at {address}: {reason}; `ray status --address {address}` must answer from this "
+        "machine, with the same versions of Ray and Python"
+    )

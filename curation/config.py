@@ -152,6 +152,8 @@ class RunOptions:
     """The finished flow table of another run, reused where it measured the same bytes in the same way."""
     workers: int = 1
     """Ray workers on this machine; 0 does the work in this process, without Ray."""
+    ray_address: str | None = None
+    """Of a Ray cluster that runs; all its cores work instead, and `workers` says nothing."""
     fetch: FetchOptions = dataclasses.field(default_factory=FetchOptions)
     """How GIFs are fetched that lie elsewhere."""
     overwrite: bool = False

@@ -7,7 +7,7 @@ from typing import Any
 
 from curation.accounts import judge
 from curation.catalog import Catalog, read_catalog
-from curation.cluster import Workers, start_workers
+from curation.cluster import RayWorkers, Workers, start_workers
 from curation.config import CurationConfig, RunOptions
 from curation.copies import Copy
 from curation.duplicates import find_duplicates
@@ -18,6 +18,7 @@ from curation.flow_stage import FlowTable, give_up_clips, make_flow, plan_flow
 from curation.flow_table import read_parts
 from curation.flow_tasks import LOST
 from curation.measure import method_digest
+from curation.nodes import check_nodes
 from curation.probe import ProbedClip, ProbeTask, probe_clips
 from curation.progress import Progress
 from curation.quarantine import keep_incidents
@@ -53,7 +54,9 @@ def curate(options: RunOptions, config: CurationConfig, progress: Progress, *, a
         arrivals = fetch(catalog, workspace, options, config, progress)
         with contextlib.ExitStack() as running:
             with progress.stage("start"):
-                workers = running.enter_context(start_workers(options.workers))
+                workers = running.enter_context(start_workers(options.workers, address=options.ray_address))
+                if isinstance(workers, RayWorkers) and options.ray_address:
+                    check_nodes(workers, workspace.work, [clip.location for clip in arrivals.clips])
             summary = _run_stages(workspace, catalog, arrivals, parameters, options, config, progress, workers)
             with progress.stage("stop"):
                 running.close()

@@ -141,6 +141,12 @@ def curate(
         int | None,
         typer.Option(help="Ray workers; 0 works in this process, without Ray.", show_default="one a core"),
     ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            help="Work on the Ray cluster at this address, HOST:PORT or auto, with all its cores.", show_default="none"
+        ),
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(help="A TOML file with any of these by name, e.g. min_motion = 3. Options win."),

@@ -1,0 +1,77 @@
+"""Time measuring and encoding in the sandbox against the same calls made directly, in one process, in turn.
+
+    python benchmarks/isolation.py [--gifs DIR] [--rounds 5]
+
+Without a folder it draws GIFs. Both sides are warm: kernel compiled, child started. The two are timed clip by clip in
+alternating order, each clip's least time of all rounds counts, and their sums give the ratio.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from curation.catalog import Clip
+from curation.config import CurationConfig
+from curation.export import SourceClip, encode_frames
+from curation.flow_tasks import limits_of
+from curation.measure import measure_clip
+from curation.probe import ProbeTask, probe_clips
+from curation.sandbox import isolate
+from examples.draw_gifs import draw_folder
+
+CONFIG = CurationConfig()
+
+
+def timed(call: Callable[[], object]) -> float:
+    """Wall time of a call, in seconds."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(description="Time the sandbox against direct calls.")
+    parser.add_argument("--gifs", type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        if args.gifs is None:
+            draw_folder(Path(folder), num_gifs=20, seed=0)
+        paths = sorted((args.gifs or Path(folder) / "gifs").glob("*.gif"))
+        clips = [
+            Clip(key=path.stem, uri=path.name, location=str(path), captions=("",), split="", row=1) for path in paths
+        ]
+        probed = [one for one in probe_clips(ProbeTask(clips=tuple(clips), config=CONFIG)) if one.verdict is None]
+        calls: list[tuple[str, Callable[..., object], tuple[object, ...]]] = []
+        for one in probed:
+            clip = next(clip for clip in clips if clip.key == one.clip_key)
+            source = SourceClip(clip=clip, path=one.path, sha256=one.sha256 or "")
+            calls.append(("measure", measure_clip, (one, CONFIG)))
+            frames = tuple(range(0, one.num_frames or 0, max(1, (one.num_frames or 0) // 12)))
+            calls.append(("export", encode_frames, (frames, source, CONFIG)))
+        best: dict[tuple[str, bool], float] = {}
+        for name, function, arguments in calls:
+            ways = {
+                False: lambda f=function, a=arguments: f(*a),
+                True: lambda f=function, a=arguments: isolate(limits_of(CONFIG), f, *a),
+            }
+            times = dict.fromkeys(ways, float("inf"))
+            for round_number in range(args.rounds + 1):  # The first one warms up.
+                for way, call in ways.items():
+                    seconds = timed(call)
+                    if round_number:
+                        times[way] = min(times[way], seconds)
+            for way, seconds in times.items():
+                best[name, way] = best.get((name, way), 0.0) + seconds
+    print(f"{len(probed)} GIFs, least of {args.rounds} rounds each\n")
+    print("| | directly, s | in the sandbox, s | ratio |\n|---|---|---|---|")
+    for name in ("measure", "export"):
+        direct, isolated = best[name, False], best[name, True]
+        print(f"| {name} | {direct:.2f} | {isolated:.2f} | {isolated / direct:.3f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""A cluster's nodes are looked at before work begins; three of them make the same bytes, also when one goes."""
+
+import dataclasses
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curation.errors import ClusterError
+from curation.nodes import Look, Sight, _compare, look_around
+from tests.curation.test_faults import hold_against, many, undisturbed, words  # noqa: F401 # Two are fixtures.
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Sight:
+    """What this machine sees."""
+    token = tmp_path_factory.mktemp("work") / "token"
+    token.write_text("written by the driver")
+    return look_around(Look(token=token, gifs=(__file__,)))
+
+
+def test_a_machine_agrees_with_itself(here):
+    assert (here.token, here.missing) == ("written by the driver", ())
+    _compare("10.0.0.2", here, here, Path("out"))
+
+
+def test_what_a_process_does_not_see_it_says(tmp_path):
+    seen = look_around(Look(token=tmp_path / "token", gifs=(str(tmp_path / "a.gif"), __file__)))
+    assert (seen.token, seen.missing) == (None, (str(tmp_path / "a.gif"),))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"token": None}, "node 10.0.0.2 does not see --out /data/out; put it on a filesystem that all nodes share"),
+        ({"missing": ("/gifs/a.gif",)}, "node 10.0.0.2 does not see /gifs/a.gif; put the GIFs on a filesystem"),
+        ({"code": "other"}, "node 10.0.0.2 has other sources of pix2gif than this machine"),
+        ({"software": {"pillow": "1.0"}}, "node 10.0.0.2 has libjpeg_turbo None, this machine"),
+    ],
+)  # fmt: skip
+def test_a_node_that_cannot_do_the_work_is_named_with_what_to_do(here, change, sentence):
+    with pytest.raises(ClusterError, match="^" + sentence):
+        _compare("10.0.0.2", here, dataclasses.replace(here, **change), Path("/data/out"))
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """Three nodes of one core each, on this machine."""
+    from ray.cluster_utils import Cluster
+
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    nodes.spare = [nodes.add_node(num_cpus=1) for _ in range(2)]
+    nodes.wait_for_nodes()
+    yield nodes
+    nodes.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loses_a_node", [False, True], ids=["whole", "a node removed"])
+def test_a_cluster_of_three_nodes_makes_the_same_bytes(many, undisturbed, tmp_path, cluster, loses_a_node):  # noqa: F811
+    out = tmp_path / "out"
+    removed = []
+
+    def remove_one() -> None:
+        while not list(out.glob("flow/part-*")):
+            time.sleep(0.05)
+        cluster.remove_node(cluster.spare[0], allow_graceful=False)
+        removed.append(len(list(out.glob("flow/part-*"))))
+
+    remover = threading.Thread(target=remove_one, daemon=True)
+    if loses_a_node:
+        remover.start()
+    command = [*words(many, out), "--ray-address", cluster.address]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    assert ended.returncode == 0, ended.stderr
+    hold_against(out, undisturbed)
+    if loses_a_node:
+        remover.join()
+        assert removed[0] < len(list(out.glob("flow/part-*"))), "it went while parts were missing"
+
+
+@pytest.mark.slow  # Ray asks for a minute.
+def test_a_cluster_that_does_not_answer_is_told_in_one_sentence(many, tmp_path):  # noqa: F811
+    command = [*words(many, tmp_path / "out"), "--ray-address", "127.0.0.1:1"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("Error: no Ray cluster can be joined at 127.0.0.1:1: ")
+    assert ended.stderr.count("\n") == 1
