@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from curation.commands.audit import audit
 from curation.commands.curate import curate
 from curation.commands.flow import flow
 from curation.commands.plan import plan
@@ -80,6 +81,7 @@ app.command("plan")(plan)
 app.command("resplit")(resplit)
 app.command("replay")(replay)
 app.command("verify")(verify)
+app.command("audit")(audit)
 app.command("view")(view)
 app.command("train")(train)
 

@@ -15,6 +15,7 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 
 from shards.atomic import write_atomically
+from shards.errors import DatasetError
 from shards.schema import FLOW_SCHEMA, PART_DIGITS, Verdict
 
 _METHOD = b"pix2gif.method"
@@ -76,10 +77,7 @@ def read_part(path: Path, method: str) -> FlowPart | None:
         footer = pq.read_metadata(pa.BufferReader(data)).metadata or {}
         if footer.get(_METHOD, b"").decode() != method:
             return None
-        measurements = tuple(
-            Measurement(**{**fields, "verdict": Verdict(fields["verdict"]) if fields["verdict"] else None})
-            for fields in json.loads(footer[_CLIPS])
-        )
+        measurements = _parse_measurements(footer[_CLIPS])
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
         return None
     return FlowPart(path=path, measurements=measurements)
@@ -91,6 +89,22 @@ def count_rows(path: Path) -> int:
     if _part_name(data) != path.name:
         raise OSError(f"{path} is damaged")
     return int(pq.read_metadata(pa.BufferReader(data)).num_rows)
+
+
+def read_measurements(path: Path) -> tuple[Measurement, ...]:
+    """Read what a part tells of its clips, however they were measured. Raises DatasetError where it tells nothing."""
+    try:
+        footer = pq.read_metadata(path).metadata or {}
+        return _parse_measurements(footer[_CLIPS])
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{path} tells nothing of its clips: {error!r}") from error
+
+
+def _parse_measurements(text: bytes) -> tuple[Measurement, ...]:
+    return tuple(
+        Measurement(**{**fields, "verdict": Verdict(fields["verdict"]) if fields["verdict"] else None})
+        for fields in json.loads(text)
+    )
 
 
 def _part_name(data: bytes) -> str:

@@ -1,0 +1,34 @@
+"""`pix2gif audit`: a finished data set -> what stands twice in it, and whether a split leaks into another."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_EXIT_LEAK = 3
+
+
+def audit(
+    out: Annotated[Path, typer.Argument(help="A folder that `pix2gif curate` finished.")],
+    near_distance: Annotated[
+        int, typer.Option(help="Bits of 64 by which the frames of near copies differ at most; 0: exact ones only.")
+    ] = 10,
+) -> None:
+    """Find copies within and across splits, captions that splits share, and clips whose pairs show one instant.
+
+    Decodes nothing. Ends with status 3 where a clip of one split is, exactly or nearly, one of another.
+
+    Example: pix2gif audit shards/
+    """
+    from curation.audit import audit_dataset
+    from curation.progress import Progress
+    from curation.viewer.index import load_index
+    from shards.manifest import read_manifest
+
+    manifest = read_manifest(out)
+    with Progress().stage("index", sum(entry.num_samples for entry in manifest.splits.values()), "samples") as bar:
+        samples = load_index(out.absolute(), manifest, bar.update)
+    found = audit_dataset(out, samples, near_distance)
+    typer.echo(str(found))
+    if found.num_leaks:
+        raise typer.Exit(_EXIT_LEAK)
