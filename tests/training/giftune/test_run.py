@@ -1,0 +1,66 @@
+"""What a run's folder gives again: the same clip for the same caption, from an inversion made once."""
+
+import numpy as np
+import pytest
+import torch
+
+from training.errors import TrainingError
+from training.giftune.run import read_run
+from training.giftune.tuner import Tuner
+
+
+@pytest.fixture
+def run(quick, clip, tmp_path):
+    Tuner(quick(max_steps=2), clip, tmp_path / "run").tune()
+    return read_run(tmp_path / "run")
+
+
+def test_an_inversion_is_made_once_a_checkpoint_and_number_of_steps(run):
+    path, was_there = run.invert(4)
+    assert not was_there
+    assert run.invert(4) == (path, True)
+    written = path.stat().st_mtime_ns
+    run.sample("a ball moves left", num_steps=4)
+    assert path.stat().st_mtime_ns == written
+    assert run.invert(3)[0] != path
+
+
+def test_an_inversion_of_other_weights_and_a_torn_one_are_made_anew(run):
+    path, _ = run.invert(2)
+    first = path.read_bytes()
+    path.write_bytes(first[:100])
+    assert run.invert(2) == (path, False)
+    assert path.read_bytes() == first
+    with torch.no_grad():
+        run.tuned.parts.unet.conv_in.bias.add_(0.1)
+    assert run.invert(2) == (path, False)
+    assert path.read_bytes() != first
+
+
+def test_the_same_caption_gives_the_same_clip_and_another_another(run, clip):
+    first = run.sample("a ball moves left", guidance=3.0)
+    assert first.shape == clip.frames.shape
+    assert first.dtype == np.uint8
+    assert np.array_equal(read_run(run.folder).sample("a ball moves left", guidance=3.0), first)
+    assert not np.array_equal(run.sample("two cats", guidance=3.0), first)
+
+
+def test_a_validation_gif_is_what_sample_gives(quick, clip, tmp_path):
+    tuner = Tuner(quick(max_steps=2, validate_every=2, validation_prompt="a ball", guidance=2.0), clip, tmp_path)
+    tuner.tune()
+    run = read_run(tmp_path)
+    noise = tuner.tuned.invert(4)
+    expected = tuner.tuned.sample(noise, "a ball", guidance=2.0, num_steps=4)
+    assert np.array_equal(run.sample("a ball"), expected)
+    assert (tmp_path / "validation" / "step-00000002.gif").exists()
+
+
+def test_what_is_no_run_gets_a_sentence(tmp_path, run):
+    with pytest.raises(TrainingError, match="is no run of `pix2gif giftune train`"):
+        read_run(tmp_path)
+    with pytest.raises(TrainingError, match="tokens longer than the text model hears"):
+        run.sample("word " * 100)
+    with pytest.raises(TrainingError, match="the caption is empty"):
+        run.sample("  ")
+    with pytest.raises(TrainingError, match="no checkpoint to go on from"):
+        read_run(run.folder, "step-1")
