@@ -3,6 +3,7 @@
 import dataclasses
 
 from curation.finish import Curated
+from curation.run_record import RETRIED
 from shards.manifest import Manifest
 from shards.schema import REPORT
 
@@ -25,6 +26,9 @@ class Summary:
         curated, catalog = self.curated, self.curated.catalog
         lines = [f"{len(catalog.rows):,} rows, {len(catalog.clips):,} clips"]
         lines += [f"  {name:17}{count:>10,}" for name, count in self.manifest.verdicts.items() if count]
+        if num_retried := sum(self.manifest.verdicts.get(verdict, 0) for verdict in RETRIED):
+            rows = "row" if num_retried == 1 else "rows"
+            lines.append(f"  {num_retried:,} {rows} may do better another time: pix2gif retry {curated.out}")
         if catalog.num_unlisted:
             lines.append(f"  {catalog.num_unlisted:,} clips stand in no split list and went to train")
         flat = f", histogram {curated.flatness:.1%} of flat" if curated.flatness is not None else ""

@@ -77,6 +77,7 @@ def test_what_could_not_be_fetched_is_asked_for_again_and_nothing_else(
     assert hashes(out) == hashes(undisturbed)
     assert read_manifest(out).verdicts["fetch_failed"] == 0
     verify_dataset(out)
+    assert "pix2gif retry" not in str(summary)
     assert again(out) is None
     assert host.paths() == ["/1.gif"]
 
@@ -91,7 +92,7 @@ def test_what_fails_again_keeps_its_verdict_and_can_be_tried_once_more(
     before = hashes(out)
     assert verdicts(out)[3] == "fetch_failed"
     for _ in range(2):
-        assert again(out)
+        assert f"1 row may do better another time: pix2gif retry {out}" in str(again(out))
         assert verdicts(out)[3] == "fetch_failed"
         assert hashes(out) == before
     verify_dataset(out)
