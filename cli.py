@@ -25,6 +25,8 @@ from curation.commands.verify import verify
 from curation.commands.view import view
 from curation.errors import CurationError
 from shards.errors import DatasetError
+from training.commands.evaluate import evaluate_app
+from training.commands.generate import generate
 from training.commands.giftune import make_giftune_app
 from training.commands.train import train
 from training.errors import TrainingError
@@ -84,6 +86,8 @@ app.command("verify")(verify)
 app.command("audit")(audit)
 app.command("view")(view)
 app.command("train")(train)
+app.command("generate")(generate)
+app.add_typer(evaluate_app, name="evaluate")
 
 
 def _read_frames(location: str, resolution: int, most: int) -> "tuple[NDArray[np.uint8], NDArray[np.int32]]":
