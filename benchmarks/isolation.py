@@ -1,6 +1,6 @@
 """Time measuring and encoding in the sandbox against the same calls made directly, in one process, in turn.
 
-    python benchmarks/isolation.py [--gifs DIR] [--rounds 5]
+    python -m benchmarks.isolation [--gifs DIR] [--rounds 5]
 
 Without a folder it draws GIFs. Both sides are warm: kernel compiled, child started. The two are timed clip by clip in
 alternating order, each clip's least time of all rounds counts, and their sums give the ratio.

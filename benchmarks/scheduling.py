@@ -1,0 +1,81 @@
+"""Show how evenly the work ends: one GIF of 572 frames among 200 short ones, measured by two workers.
+
+    python -m benchmarks.scheduling [--workers 2]
+
+Prints when each worker ended its last task, and the time from the first of them to the last as a share of the whole.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from curation.catalog import read_catalog
+from curation.cluster import Workers, start_workers
+from curation.config import CurationConfig, RunOptions
+from curation.flow_stage import make_flow, plan_flow
+from curation.places import Places
+from curation.probe import ProbeTask, probe_clips
+from curation.progress import Progress
+from examples.draw_gifs import DrawnGif, draw_folder, draw_frames, save_gif
+
+CONFIG = CurationConfig()
+NUM_SHORT = 200
+GIANT = DrawnGif(name="giant.gif", caption="a giant", num_frames=572, dx=0.3)
+
+
+class Timed:
+    """Workers that note who did each task, and when it was done."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+        self.ends: dict[int, float] = {}
+        """By process: when its last task was done, in seconds since 1970."""
+        self.starts: list[float] = []
+
+    def map(self, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
+        """Do as `Workers.map`."""
+
+        def do(task: Any) -> tuple[Any, int, float, float]:
+            start = time.time()
+            return function(task), os.getpid(), start, time.time()
+
+        for result, pid, start, end in self._workers.map(do, tasks):
+            self.starts.append(start)
+            self.ends[pid] = max(self.ends.get(pid, 0.0), end)
+            yield result
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(description="Show how evenly the work ends.")
+    parser.add_argument("--workers", type=int, default=2)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        listing = draw_folder(folder, num_gifs=NUM_SHORT, seed=0)
+        save_gif(folder / "gifs" / GIANT.name, draw_frames(GIANT))
+        with listing.open("a") as file:
+            file.write(f"gifs/{GIANT.name}\t{GIANT.caption}\n")
+        clips = read_catalog(RunOptions(listing=listing, out=folder / "out"), CONFIG).clips
+        places = Places(flow=folder / "flow", slices=folder / "slices", quarantine=folder / "quarantine")
+        with start_workers(args.workers) as workers, Progress(quiet=True).stage("measure") as bar:
+            # Each worker looks at some clips first, so that its child stands when the clock starts.
+            halves = [
+                ProbeTask(clips=tuple(clips.values())[k :: 4 * args.workers], config=CONFIG)
+                for k in range(4 * args.workers)
+            ]
+            probed = [one for batch in workers.map(probe_clips, halves) for one in batch if one.verdict is None]
+            timed = Timed(workers)
+            make_flow(plan_flow(probed, [], CONFIG, places), CONFIG, places, timed, bar)
+    whole = max(timed.ends.values()) - min(timed.starts)
+    idle = max(timed.ends.values()) - min(timed.ends.values())
+    print(f"{len(timed.starts)} tasks on {len(timed.ends)} workers in {whole:.1f} s")
+    print(f"last worker ends {idle:.2f} s after the first: {idle / whole:.1%} of the time")
+
+
+if __name__ == "__main__":
+    main()
