@@ -114,7 +114,7 @@ def sample(
 
     Example: pix2gif giftune sample surfing/ "a sloth is surfing"
     """
-    from training.giftune.gif import write_gif
+    from training.giftune.gif import write_clip_gif
     from training.giftune.run import read_run
     from training.setup import quieten_libraries
 
@@ -126,7 +126,7 @@ def sample(
     path = out or run / "samples" / f"{name_of(prompt)}.gif"
     tuned = read_run(run, checkpoint)
     frames = tuned.sample(prompt, guidance=guidance, num_steps=steps)
-    write_gif(path, frames, tuned.tuned.clip.durations_ms)
+    write_clip_gif(path, frames, tuned.tuned.clip.durations_ms)
     typer.echo(f"{len(frames)} frames of {prompt!r}: {path}")
 
 

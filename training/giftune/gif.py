@@ -1,4 +1,4 @@
-"""Frames -> a GIF, each shown as long as the source's."""
+"""A clip's frames -> a GIF, each shown as long as the source's, by the writer of generation."""
 
 from pathlib import Path
 
@@ -6,11 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shards.atomic import write_atomically
+from training.generation.gif import write_gif
 
 
-def write_gif(path: Path, frames: NDArray[np.uint8], durations_ms: NDArray[np.int32]) -> None:
+def write_clip_gif(path: Path, frames: NDArray[np.uint8], durations_ms: NDArray[np.int32]) -> None:
     """Write frames, uint8 [F, H, W, 3], as a GIF that loops; whole or not at all."""
-    first, *others = (Image.fromarray(frame).quantize(256) for frame in frames)
-    with write_atomically(path) as temporary:
-        first.save(temporary, format="GIF", save_all=True, append_images=others, duration=durations_ms.tolist(), loop=0)
+    write_gif([Image.fromarray(frame) for frame in frames], path, durations_ms.tolist())

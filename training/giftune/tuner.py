@@ -25,7 +25,7 @@ from training.errors import TrainingError
 from training.giftune.clip import CLIP_FILE, Clip, read_clip, write_clip
 from training.giftune.config import GifTuneConfig
 from training.giftune.depth import Disparity, load_depth_model
-from training.giftune.gif import write_gif
+from training.giftune.gif import write_clip_gif
 from training.giftune.step import TuneStep
 from training.giftune.tuned import make_tuned_model
 from training.metrics import MetricsLog
@@ -163,7 +163,7 @@ class Tuner:
         noise = self.tuned.invert(config.inversion_steps)
         prompt = config.validation_prompt or self.clip.prompt
         frames = self.tuned.sample(noise, prompt, guidance=config.guidance, num_steps=config.inversion_steps)
-        write_gif(self.out / "validation" / f"step-{step:08d}.gif", frames, self.clip.durations_ms)
+        write_clip_gif(self.out / "validation" / f"step-{step:08d}.gif", frames, self.clip.durations_ms)
         self.tuned.model.train()
 
     def _write_run(self) -> None:
