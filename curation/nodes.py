@@ -64,9 +64,11 @@ def check_nodes(workers: RayWorkers, work: Path, locations: Iterable[str]) -> No
     with write_atomically(look.token) as temporary:
         temporary.write_text(uuid.uuid4().hex)
     here = look_around(look)
-    for node, there in workers.on_every_node(look_around, look):
-        _compare(node, here, there, work.parent)
-    look.token.unlink()
+    try:
+        for node, there in workers.on_every_node(look_around, look):
+            _compare(node, here, there, work.parent)
+    finally:
+        look.token.unlink()
 
 
 def _compare(node: str, here: Sight, there: Sight, out: Path) -> None:

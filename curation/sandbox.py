@@ -96,6 +96,9 @@ class _Child:
             kind, value = self._connection.recv()
         except (EOFError, ConnectionError):
             return self._describe_death()
+        except BaseException:
+            self.kill()  # Interrupted: its answer would come to the next call.
+            raise
         if kind == sandbox_child.REFUSED:
             raise value
         if kind == sandbox_child.DONE:

@@ -105,6 +105,21 @@ def test_a_child_that_died_between_calls_is_replaced():
     assert child_pid() != pid
 
 
+def test_a_call_that_is_interrupted_leaves_no_answer_for_the_next_one():
+    def interrupt(signum: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    child_pid()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(KeyboardInterrupt):
+            isolate(LIMITS, time.sleep, 3.0)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert isolate(LIMITS, math.sqrt, 4.0) == 2.0
+
+
 def test_the_terminals_interruption_is_for_the_parent():
     pid = child_pid()
     for signum in (signal.SIGINT, signal.SIGTERM):
