@@ -126,7 +126,8 @@ def read_rows(path: Path) -> pa.Table:
 def read_clips(path: Path, clip_keys: Iterable[str]) -> pa.Table:
     """Read a part's rows of some clips. Raises OSError where a page does not match its checksum."""
     rows = read_rows(path)
-    wanted = rows.filter(pa.compute.is_in(rows["clip_key"].cast(pa.string()), value_set=pa.array(sorted(clip_keys))))
+    keys = pa.array(sorted(clip_keys), pa.string())
+    wanted = rows.filter(pa.compute.is_in(rows["clip_key"].cast(pa.string()), value_set=keys))
     # Encoded afresh, so that the dictionary forgets the other clips.
-    keys = wanted["clip_key"].cast(pa.string()).dictionary_encode()
-    return wanted.set_column(0, FLOW_SCHEMA.field("clip_key"), keys)
+    encoded = wanted["clip_key"].cast(pa.string()).dictionary_encode()
+    return wanted.set_column(0, FLOW_SCHEMA.field("clip_key"), encoded)

@@ -109,6 +109,7 @@ def test_the_rows_of_some_clips_can_be_read_alone(part: FlowPart) -> None:
     rows = read_clips(part.path, ["bb", "c", "stranger"])
     assert rows.equals(make_rows("bb", 2000))
     assert rows["clip_key"].chunk(0).dictionary.to_pylist() == ["bb"]
+    assert read_clips(part.path, []).num_rows == 0
 
 
 def test_any_flipped_bit_of_a_part_is_noticed_by_its_name(part: FlowPart) -> None:
