@@ -2,34 +2,39 @@
 
 import contextlib
 import shutil
-import tempfile
 from collections.abc import Iterator
 
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
+from playwright.sync_api import BrowserContext, Page, sync_playwright
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 _QUIET = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
+_PATIENCE_MS = 60_000
 
 
 @contextlib.contextmanager
-def open_browser(*switches: str, width: int = 1280, height: int = 900) -> Iterator[webdriver.Chrome]:
-    """Start Chromium; skips where it is not installed. Requests and console messages are in its performance log."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("no Chromium here; install the packages chromium and chromium-driver")
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        options = Options()
-        options.binary_location = chromium
-        for switch in (*_QUIET, f"--user-data-dir={profile}", f"--window-size={width},{height}", *switches):
-            options.add_argument(switch)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        browser = webdriver.Chrome(options=options, service=Service(driver))
-        try:
-            yield browser
-        finally:
-            browser.quit()
+def open_browser(address: str, **options: object) -> Iterator[Page]:
+    """Open a page in Chromium; skips where it is not installed.
+
+    At the end of the block no error may stand in the page's console, and nothing may have been asked of anybody else.
+    """
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here; install the package chromium")
+    errors: list[str] = []
+    asked: set[str] = set()
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(_QUIET))
+        context: BrowserContext = browser.new_context(**options)
+        page = context.new_page()
+        page.set_default_timeout(_PATIENCE_MS)
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: asked.add(request.url))
+        page.goto(address)
+        yield page
+        browser.close()
+    assert errors == []
+    assert {url for url in asked if not url.startswith((address, "data:", "blob:"))} == set()

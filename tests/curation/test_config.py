@@ -42,6 +42,9 @@ BAD: list[tuple[str, Any, str]] = [
     ("quality", 101, "from 1 to 100"),
     ("drop_cuts", 1, "true or false"),
     ("near_distance", 17, "from 0 to 16 bits"),
+    ("clip_timeout", 0.0, "more than 0 seconds"),
+    ("clip_memory", 0.0, "more than 0 GiB"),
+    ("balance", "round", "flat, none"),
 ]
 
 

@@ -1,7 +1,6 @@
 """The viewer, started as a person starts it and driven in a real browser with clicks and keys."""
 
 import contextlib
-import json
 import os
 import re
 import signal
@@ -11,10 +10,9 @@ from pathlib import Path
 
 import pytest
 import requests
-from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from shards.manifest import read_manifest
+from shards.reader import read_shard
 from tests.browser import open_browser
 
 BIN = Path(sys.executable).parent
@@ -39,34 +37,17 @@ def address(dataset, tmp_path_factory):
 
 @pytest.fixture
 def page(address):
-    with open_browser() as browser:
-        browser.get(address)
-        wait_for(browser, "page 1 of")
-        yield browser
-        assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
-        assert all(url.startswith((address, "data:", "chrome")) for url in requested(browser))
+    with open_browser(address, viewport={"width": 1280, "height": 900}) as page:
+        told(page, "page 1 of")
+        yield page
 
 
-def requested(browser):
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    return [
-        message["params"]["request"]["url"] for message in messages if message["method"] == "Network.requestWillBeSent"
-    ]
+def told(page, words):
+    page.locator("#told", has_text=words).wait_for()
 
 
-def wait_for(browser, words):
-    def told(browser):
-        return words in browser.find_element(By.ID, "told").text
-
-    WebDriverWait(browser, 20).until(told, f"{words!r} was not told")
-
-
-def captions(browser):
-    return [element.text for element in browser.find_elements(By.CSS_SELECTOR, ".quote")]
-
-
-def facts(browser):
-    return [element.text for element in browser.find_elements(By.CSS_SELECTOR, ".facts")]
+def facts(page):
+    return page.locator(".facts").all_inner_texts()
 
 
 def motion_of(text):
@@ -76,52 +57,68 @@ def motion_of(text):
 def test_pages_turn_by_click_and_by_key(page, dataset):
     total = sum(entry.num_samples for entry in read_manifest(dataset).splits.values())
     pages = -(-total // 24)
-    wait_for(page, f"{total} samples, page 1 of {pages}")
+    told(page, f"{total} samples, page 1 of {pages}")
     first = facts(page)
     assert len(first) == 24
-    page.find_element(By.ID, "next").click()
-    wait_for(page, f"page 2 of {pages}")
+    page.get_by_role("button", name="Next").click()
+    told(page, f"page 2 of {pages}")
     assert not set(first) & set(facts(page))
-    page.find_element(By.TAG_NAME, "body").send_keys("p")
-    wait_for(page, f"page 1 of {pages}")
+    page.locator("body").press("p")
+    told(page, f"page 1 of {pages}")
     assert facts(page) == first
-    assert not page.find_element(By.ID, "back").is_enabled()
+    assert page.get_by_role("button", name="Back").is_disabled()
 
 
-def test_filters_narrow_what_is_shown_and_stand_in_the_address(page):
-    page.find_element(By.TAG_NAME, "body").send_keys("/")
-    page.switch_to.active_element.send_keys("GLIDES pixels")
-    page.find_element(By.NAME, "min").send_keys("4")
-    page.find_element(By.NAME, "max").send_keys("12")
-    Select(page.find_element(By.NAME, "split")).select_by_value("train")
-    WebDriverWait(page, 20).until(lambda browser: "split=train" in browser.current_url)
-    wait_for(page, "sample")
-    WebDriverWait(page, 20).until(lambda browser: all(4 <= motion_of(text) <= 12 for text in facts(browser)))
-    assert captions(page)
-    assert all("glides" in text for text in captions(page))
-    assert all("train/" in text for text in facts(page))
-    page.get(page.current_url)
-    wait_for(page, "page 1 of")
-    assert page.find_element(By.NAME, "text").get_attribute("value") == "GLIDES pixels"
-    page.find_element(By.NAME, "text").send_keys(" nonsense")
-    wait_for(page, "No sample is like that")
+def test_filters_narrow_what_is_shown_and_stand_in_the_address(page, dataset):
+    records = [sample.record for path in sorted((dataset / "train").glob("*.tar")) for sample in read_shard(path)]
+    wanted = [record for record in records if "right" in record.caption and 4 <= record.motion_px <= 12]
+    page.locator("body").press("/")
+    page.keyboard.type("glides RIGHT")
+    page.get_by_label("motion from, px").fill("4")
+    page.get_by_label("to, px", exact=True).fill("12")
+    page.get_by_label("split").select_option("train")
+    told(page, f"{len(wanted)} samples, page 1 of")
+    assert all(4 <= motion_of(text) <= 12 and "train/" in text for text in facts(page))
+    assert all("right" in text for text in page.locator(".quote").all_inner_texts())
+    page.reload()
+    told(page, f"{len(wanted)} samples, page 1 of")
+    assert page.locator("[name=text]").input_value() == "glides RIGHT"
+    page.locator("[name=text]").fill("nonsense")
+    told(page, "No sample is like that")
 
 
 def test_pictures_load_and_the_third_obeys(page):
-    pictures = page.find_elements(By.CSS_SELECTOR, ".pictures img")[:4]
-    WebDriverWait(page, 20).until(lambda browser: all(picture.get_property("naturalWidth") for picture in pictures))
-    Select(page.find_element(By.NAME, "third")).select_by_value("show-target")
-    over = page.find_element(By.CSS_SELECTOR, ".blink img + img")
-    assert over.value_of_css_property("opacity") == "1"
-    Select(page.find_element(By.NAME, "third")).select_by_value("show-source")
-    assert over.value_of_css_property("opacity") == "0"
+    page.wait_for_function(
+        "[...document.querySelectorAll('.pictures img')].slice(0, 4).every((picture) => picture.naturalWidth > 0)"
+    )
+    over = page.locator(".blink img + img").first
+    for chosen, opacity in (("show-target", "1"), ("show-source", "0")):
+        page.get_by_label("third picture").select_option(chosen)
+        assert over.evaluate("picture => getComputedStyle(picture).opacity") == opacity
 
 
-def test_it_fits_a_phone_in_the_dark(address, tmp_path):
-    with open_browser("--force-dark-mode", "--blink-settings=preferredColorScheme=0", width=390, height=800) as phone:
-        phone.get(address)
-        wait_for(phone, "page 1 of")
-        assert phone.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_it_fits_a_phone_and_can_be_read(address, scheme):
+    with open_browser(address, viewport={"width": 390, "height": 800}, color_scheme=scheme) as page:
+        told(page, "page 1 of")
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        assert contrast(page, "#told") >= 4.5
+        assert contrast(page, ".quote") >= 4.5
+
+
+def contrast(page, selector):
+    """The ratio of WCAG 2, of an element's text and the page's ground."""
+    colours = page.locator(selector).first.evaluate(
+        "element => [getComputedStyle(element).color, getComputedStyle(document.body).backgroundColor]"
+    )
+    lights = sorted(luminance(colour) for colour in colours)
+    return (lights[1] + 0.05) / (lights[0] + 0.05)
+
+
+def luminance(colour):
+    channels = [int(number) / 255 for number in re.findall(r"\d+", colour)[:3]]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in channels]
+    return sum(weight * share for weight, share in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def test_nobody_else_is_answered(address):
