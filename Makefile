@@ -2,11 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo toy test check format clean
 
 demo: .venv/ready  ## Draw some GIFs, curate them, say where to look.
 	$(BIN)/python examples/draw_gifs.py demo
 	$(BIN)/pix2gif-curate demo/listing.tsv --out demo/shards
+
+toy: .venv/ready  ## Draw a toy world, train small models on it, measure whether they move things as they are told.
+	$(BIN)/python -m examples.toy_world --out toy
 
 test: .venv/ready  ## Run the whole suite, but for what is marked slow or needs a GPU.
 	$(BIN)/python -m pytest -m "not docs and not slow and not gpu" -n 2 --dist loadfile

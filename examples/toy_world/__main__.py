@@ -1,0 +1,169 @@
+"""Draw a toy world, curate it, train small models on it, and measure whether they move things as they are told.
+
+    python -m examples.toy_world --out toy/ [--preset toy|gpu|smoke] [--seed 0]
+
+All between the drawing and the result page is done by the project's own commands, which are printed as they run; only
+the autoencoder is trained here. The same command goes on where it was stopped.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from examples.toy_world.draw import draw_world
+from examples.toy_world.presets import PRESETS, VARIANTS, Preset
+from shards.atomic import write_atomically
+
+COMMANDS = Path(sys.executable).parent
+"""Where pip put `pix2gif`."""
+
+
+class Run:
+    """One run of the example in a folder. Its steps, in their order, are the methods named in STEPS."""
+
+    STEPS = ("draw", "curate", "autoencoder", "encode", "train", "generate")
+
+    def __init__(self, out: Path, preset: Preset, seed: int) -> None:
+        """Name the folders; nothing is written yet."""
+        self.out, self.preset, self.seed = out, preset, seed
+        self.drawn, self.shards, self.latents = out / "drawn", out / "shards", out / "latents"
+        self.weights, self.table, self.config = out / "stable-diffusion", out / "table2", out / "toy.toml"
+
+    def go(self) -> Path:
+        """Take every step that is not done yet and write the result page; returns its path."""
+        path = self.out / "done.json"
+        chosen = {"preset": repr(self.preset), "seed": self.seed}
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {**chosen, "seconds": {}}
+        if any(found[name] != value for name, value in chosen.items()):
+            sys.exit(f"Error: {self.out} holds a run of another preset or seed; choose another --out")
+        seconds: dict[str, float] = found["seconds"]
+        for step in self.STEPS:
+            if step in seconds:
+                print(f"{step}: done before, in {seconds[step]:.0f} s", flush=True)
+                continue
+            start = time.monotonic()
+            getattr(self, step)()
+            seconds[step] = round(time.monotonic() - start, 1)
+            print(f"{step}: {seconds[step]:.0f} s", flush=True)
+            _write(path, json.dumps(found, indent=2))
+        from examples.toy_world.report import write_report
+
+        return write_report(self.out, self.preset, seconds)
+
+    def draw(self) -> None:
+        """Draw the GIFs, the listing and the split lists."""
+        draw_world(self.drawn, self.preset.world, self.preset.num_train, self.preset.num_val, self.seed)
+
+    def curate(self) -> None:
+        """Curate them with `pix2gif-curate`."""
+        preset = self.preset
+        least, most = preset.motion_px
+        options = {"--splits": self.drawn / "splits", "--resolution": preset.world.side, "--min-motion": least,
+                   "--max-motion": most, "--pairs-per-gif": preset.pairs_per_gif, "--image-format": "png",
+                   "--seed": self.seed, "--out": self.shards}  # fmt: skip
+        _call(_command("pix2gif-curate", self.drawn / "listing.tsv", "--quiet", **options))
+
+    def autoencoder(self) -> None:
+        """Train the autoencoder and write what stands for Stable Diffusion."""
+        from examples.toy_world import autoencoder
+        from examples.toy_world.weights import write_stable_diffusion
+        from training.evaluation.val_pairs import draw_pairs
+
+        preset = self.preset
+        pictures = autoencoder.read_pictures(self.shards / "train", preset.pictures)
+        vae = autoencoder.train_autoencoder(pictures, preset.autoencoder, self.seed, print)
+        about = {
+            "psnr_db": autoencoder.measure_psnr(vae, autoencoder.read_pictures(self.shards / "val")),
+            "motion_pearson": autoencoder.measure_motion_kept(
+                vae, draw_pairs(self.shards, preset.num_clips, self.seed)
+            ),
+        }
+        shutil.rmtree(self.weights, ignore_errors=True)
+        write_stable_diffusion(self.weights, vae, preset.denoiser, self.seed)
+        _write(self.weights / "about.json", json.dumps(about))
+
+    def encode(self) -> None:
+        """Encode the pictures once with `pix2gif encode`, so that every variant trains on latents."""
+        self._write_config()
+        options = {"--preset": "tiny", "--config": self.config, "--pretrained": self.weights, "--batch": 64,
+                   "--out": self.latents}  # fmt: skip
+        _call(_command("pix2gif", "encode", self.shards, **options))
+
+    def train(self) -> None:
+        """Train the variants with `pix2gif train`: on a CPU side by side, on a GPU one after another."""
+        import torch
+
+        self._write_config()
+        commands = [
+            _command("pix2gif", "train", self.latents, **{"--preset": "tiny", "--config": self.config,
+                     "--pretrained": self.weights, "--variant": variant, "--out": self.run_folder(variant)})
+            for variant in VARIANTS
+        ]  # fmt: skip
+        if torch.cuda.is_available():
+            for command in commands:
+                _call(command)
+        else:
+            # Models this small gain less from a second core than they lose by waiting for it at every layer.
+            _call(*commands, threads=max(1, len(os.sched_getaffinity(0)) // len(commands)))
+
+    def generate(self) -> None:
+        """Generate frames of held-out clips and measure their motion with `pix2gif evaluate table2`."""
+        preset = self.preset
+        models = [f"--model={variant}={self.run_folder(variant) / 'model'}" for variant in VARIANTS]
+        options = {"--motion": ",".join(map(str, preset.requested_px)), "--num-pairs": preset.num_clips,
+                   "--image-guidance": preset.image_guidance, "--text-guidance": preset.text_guidance,
+                   "--steps": preset.sampling_steps, "--seed": self.seed, "--out": self.table}  # fmt: skip
+        _call(_command("pix2gif", "evaluate", "table2", self.shards, *models, **options))
+
+    def _write_config(self) -> None:
+        _write(self.config, self.preset.training_toml())
+
+    def run_folder(self, variant: str) -> Path:
+        """Name the folder of a variant's training."""
+        return self.out / f"run-{variant}"
+
+
+def _command(name: str, *arguments: object, **options: object) -> list[str]:
+    return [str(COMMANDS / name), *map(str, arguments), *(str(part) for pair in options.items() for part in pair)]
+
+
+def _call(*commands: Sequence[str], threads: int | None = None) -> None:
+    """Run commands side by side; ends the example where one fails, whose own words are on the screen by then."""
+    environment = os.environ | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
+    for command in commands:
+        print("$", Path(command[0]).name, *command[1:], flush=True)
+    running = [subprocess.Popen(command, env=environment) for command in commands]  # noqa: S603 (Our own commands.)
+    ended = [process.wait() for process in running]
+    if any(ended):
+        sys.exit(1)
+
+
+def _write(path: Path, text: str) -> None:
+    with write_atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    """Do what the command line asks for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.toy_world",
+        description="Draw a toy world, curate it, train small models on it, measure whether they move things as told.",
+        epilog="Example: python -m examples.toy_world --out toy/",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="The folder that everything is written to.")
+    sizes = "toy: half an hour on 2 cores; gpu: larger; smoke: every step once, learns nothing."
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="toy", help=sizes)
+    parser.add_argument("--seed", type=int, default=0, help="Of every choice.")
+    args = parser.parse_args()
+    page = Run(args.out, PRESETS[args.preset](), args.seed).go()
+    print(f"The result page is {page}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""What a run made -> its result page: a table, the curve, contact sheets and GIFs, for a person to look at."""
+
+import dataclasses
+import json
+import os
+import platform
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from examples.toy_world.draw import FRAME_MS
+from examples.toy_world.measure import GeneratedClip, obeys_caption, read_clips
+from examples.toy_world.presets import VARIANTS, Preset
+from shards.atomic import write_atomically
+from training.validation import draw_sheet
+
+NUM_SHOWN = 6
+"""Clips on a contact sheet, and GIFs."""
+_ENLARGED = 2
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What one variant came to on the held-out clips."""
+
+    variant: str
+    pearson: float
+    """Of requested and measured motion over all frames of all clips."""
+    rms_px: float
+    """Over all frames of all clips."""
+    pearson_averaged: float
+    """The paper's way: motions averaged over clips first."""
+    rms_averaged_px: float
+    obeyed: float
+    """Share of frames that moved the way that the caption says; chance is 0.25."""
+    obeyed_clips: float
+    """Share of clips of whose frames most did."""
+
+
+def write_report(out: Path, preset: Preset, seconds: dict[str, float]) -> Path:
+    """Write OUT/report.md and its pictures from what `pix2gif evaluate table2` left; returns its path."""
+    table = json.loads((out / "table2" / "table2.json").read_text(encoding="utf-8"))
+    seed = int(table["config"]["protocol"]["seed"])
+    clips = {
+        variant: read_clips(out / "shards", out / "table2", variant, preset.image_guidance, preset.num_clips, seed)
+        for variant in VARIANTS
+    }
+    outcomes = [
+        _summarise(variant, table["values"][variant][str(float(preset.image_guidance))], clips[variant])
+        for variant in VARIANTS
+    ]
+    pictures = out / "pictures"
+    pictures.mkdir(exist_ok=True)
+    shutil.copyfile(out / "table2" / "table2.png", pictures / "curve.png")
+    labels = ["source", "target", *(f"{motion:g}" for motion in preset.requested_px)]
+    for variant in VARIANTS:
+        shown = _choose(clips[variant])
+        rows = [[_enlarge(frame) for frame in (clip.pair.source, clip.pair.target, *clip.frames)] for clip in shown]
+        with write_atomically(pictures / f"sheet-{variant}.png") as temporary:
+            draw_sheet(rows, [clip.pair.caption for clip in shown], labels).save(temporary, format="PNG")
+        for number, clip in enumerate(shown):
+            _write_gif(clip, pictures / f"{variant}-{number}.gif")
+    values = [dataclasses.asdict(outcome) for outcome in outcomes]
+    with write_atomically(out / "outcomes.json") as temporary:
+        temporary.write_text(json.dumps({"outcomes": values, "seconds": seconds}, indent=2) + "\n", encoding="utf-8")
+    path = out / "report.md"
+    with write_atomically(path) as temporary:
+        temporary.write_text(_compose(out, preset, seconds, outcomes), encoding="utf-8")
+    return path
+
+
+def _summarise(variant: str, coherency: dict[str, Any], clips: list[GeneratedClip]) -> Outcome:
+    obeyed = np.stack([obeys_caption(clip) for clip in clips])
+    single, averaged = coherency["single"], coherency["averaged"]
+    return Outcome(
+        variant=variant,
+        # None where all frames move alike, which agrees with nothing.
+        pearson=single["pearson"] or 0.0,
+        rms_px=single["rms_px"],
+        pearson_averaged=averaged["pearson"] or 0.0,
+        rms_averaged_px=averaged["rms_px"],
+        obeyed=float(obeyed.mean()),
+        obeyed_clips=float((obeyed.mean(axis=1) > 0.5).mean()),
+    )
+
+
+def _choose(clips: list[GeneratedClip]) -> list[GeneratedClip]:
+    """Choose clips to show: the first ones, whatever they came to, but every direction among them."""
+    first: dict[str, GeneratedClip] = {}
+    for clip in clips:
+        first.setdefault(clip.direction, clip)
+    others = [clip for clip in clips if all(clip is not one for one in first.values())]
+    return [*first.values(), *others][:NUM_SHOWN]
+
+
+def _enlarge(frame: np.ndarray[Any, np.dtype[np.uint8]]) -> Image.Image:
+    picture = Image.fromarray(frame)
+    return picture.resize((_ENLARGED * picture.width, _ENLARGED * picture.height), Image.Resampling.NEAREST)
+
+
+def _write_gif(clip: GeneratedClip, path: Path) -> None:
+    """Write source and frames as a GIF, there and back again."""
+    frames = [_enlarge(frame).quantize(256) for frame in (clip.pair.source, *clip.frames, *clip.frames[-2::-1])]
+    with write_atomically(path) as temporary:
+        frames[0].save(
+            temporary, format="GIF", save_all=True, append_images=frames[1:], duration=FRAME_MS, loop=0, disposal=2
+        )
+
+
+def _compose(out: Path, preset: Preset, seconds: dict[str, float], outcomes: list[Outcome]) -> str:
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{len(os.sched_getaffinity(0))} CPU cores"
+    about = json.loads((out / "stable-diffusion" / "about.json").read_text(encoding="utf-8"))
+    requested = ", ".join(f"{motion:g}" for motion in preset.requested_px)
+    lines = [
+        "# The toy world",
+        "",
+        f"{preset.num_train:,} GIFs drawn for training, {preset.num_val:,} held out; {preset.max_steps:,} steps of "
+        f"{preset.batch} pairs a variant, on {device} ({platform.machine()}).",
+        f"The autoencoder gives held-out pictures back at {about['psnr_db']:.1f} dB, and their motion at a Pearson "
+        f"correlation of {about['motion_pearson']:.4f}.",
+        f"Frames of {preset.num_clips} held-out clips at {requested} px: {preset.sampling_steps} sampling steps, "
+        f"s_T {preset.text_guidance:g}, s_I {preset.image_guidance:g}.",
+        "",
+        "| variant | Pearson, all frames | RMS, all frames (px) | Pearson, averaged | RMS, averaged (px) | "
+        "direction obeyed, frames | direction obeyed, clips |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {one.variant} | {one.pearson:.3f} | {one.rms_px:.2f} | {one.pearson_averaged:.3f} | "
+        f"{one.rms_averaged_px:.2f} | {one.obeyed:.0%} | {one.obeyed_clips:.0%} |"
+        for one in outcomes
+    ]
+    lines += ["", "Averaged is the paper's way: over the clips first. By chance a direction is obeyed in 25 %.", ""]
+    lines += ["![Measured over requested motion](pictures/curve.png)", ""]
+    for variant in VARIANTS:
+        gifs = " ".join(f"![{variant}](pictures/{variant}-{number}.gif)" for number in range(NUM_SHOWN))
+        lines += [f"## {variant}", "", f"![Frames of {variant}](pictures/sheet-{variant}.png)", "", gifs, ""]
+    lines += ["## Time", "", "| step | seconds |", "|---|---|"]
+    lines += [f"| {step} | {taken:.0f} |" for step, taken in seconds.items()]
+    lines += [f"| together | {sum(seconds.values()):.0f} |", ""]
+    return "\n".join(lines)
