@@ -6,9 +6,12 @@ from tests.curation.test_gif_header import PIXEL, gif_frame, gif_start
 
 ABORT = b"make the decoder abort"
 """A comment; the patched decoder below aborts when a file that holds it is opened."""
+ABORT_IN_EXPORT = b"make the encoder abort"
+"""Likewise, but only when frames are to be encoded."""
 _SIDE = 65_535
 _SITE_CUSTOMIZE = """
 import os
+import traceback
 from PIL import GifImagePlugin, Image
 
 Image.MAX_IMAGE_PIXELS = None
@@ -17,7 +20,10 @@ _open = GifImagePlugin.GifImageFile._open
 
 def open_or_abort(self):
     here = self.fp.tell()
-    if {marker!r} in self.fp.read():
+    data = self.fp.read()
+    if {always!r} in data:
+        os.abort()
+    if {in_export!r} in data and any(call.name == "encode_frames" for call in traceback.extract_stack()):
         os.abort()
     self.fp.seek(here)
     _open(self)
@@ -37,9 +43,9 @@ def draw_endless() -> bytes:
     return gif_start(4000, 4000) + (gif_frame() + white) * 500 + b";"
 
 
-def draw_aborting(sound: bytes) -> bytes:
+def draw_aborting(sound: bytes, marker: bytes = ABORT) -> bytes:
     """Put the comment into a sound GIF, before its trailer."""
-    return sound[:-1] + b"\x21\xfe" + bytes([len(ABORT)]) + ABORT + b"\0;"
+    return sound[:-1] + b"\x21\xfe" + bytes([len(marker)]) + marker + b"\0;"
 
 
 def patch_decoder(folder: Path) -> str:
@@ -48,5 +54,5 @@ def patch_decoder(folder: Path) -> str:
     It takes Pillow's own limit on pixels away, and makes it abort where ABORT stands in the file.
     """
     folder.mkdir()
-    (folder / "sitecustomize.py").write_text(_SITE_CUSTOMIZE.format(marker=ABORT))
+    (folder / "sitecustomize.py").write_text(_SITE_CUSTOMIZE.format(always=ABORT, in_export=ABORT_IN_EXPORT))
     return str(folder)

@@ -15,7 +15,7 @@ from curation.config import CurationConfig
 from curation.quarantine import list_incidents
 from shards.schema import Verdict
 from shards.verify import verify_dataset
-from tests.curation.poison import draw_aborting, draw_endless, draw_huge, patch_decoder
+from tests.curation.poison import ABORT_IN_EXPORT, draw_aborting, draw_endless, draw_huge, patch_decoder
 from tests.curation.test_pipeline import hashes, run
 
 PIX2GIF = str(Path(sys.executable).with_name("pix2gif"))
@@ -24,6 +24,7 @@ POISON = {
     "huge": (Verdict.CRASHED, "over 1 GiB of memory"),
     "endless": (Verdict.TIMED_OUT, "over 8 s"),
     "aborts": (Verdict.CRASHED, "signal SIGABRT"),
+    "aborts_in_export": (Verdict.CRASHED, "signal SIGABRT"),
 }
 
 
@@ -40,6 +41,9 @@ def poisoned(listing: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "gifs" / "endless.gif").write_bytes(draw_endless())
     sound = (folder / rows[0].split("\t")[0]).read_bytes()
     (folder / "gifs" / "aborts.gif").write_bytes(draw_aborting(sound))
+    # Of another GIF than the rest, as a copy would be left out as a duplicate before it comes to export.
+    other = (listing.parent / "gifs" / "texture_009.gif").read_bytes()
+    (folder / "gifs" / "aborts_in_export.gif").write_bytes(draw_aborting(other, ABORT_IN_EXPORT))
     rows[2:2] = [f"gifs/{name}.gif\tpoison\n" for name in POISON]
     (folder / "listing.tsv").write_text("".join(rows))
     return folder
@@ -54,7 +58,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def curate(poisoned: Path, out: Path, environment: dict[str, str], workers: int) -> None:
     """Run the command."""
     words = [PIX2GIF, "curate", str(poisoned / "listing.tsv"), "--out", str(out), "--workers", str(workers), *LIMITS]
-    ended = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=400, check=False)
+    ended = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=900, check=False)
     assert ended.returncode == 0, ended.stderr
 
 
@@ -108,16 +112,24 @@ def test_the_bytes_and_the_error_are_kept_with_a_command_that_replays_it(poisone
     record = json.loads((survived / "quarantine" / f"{keys['aborts']}.json").read_text())
     assert "Fatal Python error: Aborted" in record["error"]
     assert any("open_or_abort" in line for line in record["error"])
+    assert record["frames"] is None
+    assert json.loads((survived / "quarantine" / f"{keys['aborts_in_export']}.json").read_text())["frames"]
+
+
+def test_a_clip_that_is_lost_in_export_is_replayed_there(survived, environment):
+    (key,) = (key for key in list_incidents(survived / "quarantine") if key.startswith("aborts_in_export"))
+    assert replay(survived, key, environment).stderr.endswith(f"Error: {key}: crashed, signal SIGABRT\n")
+    assert "frames encoded" in replay(survived, key, {**os.environ}).stdout
 
 
 def replay(out: Path, key: str, environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
     """Run the command that the quarantine names."""
     words = [PIX2GIF, "replay", str(out), key, *options]
-    return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=400, check=False)
+    return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=900, check=False)
 
 
 def test_a_replay_fails_as_the_run_did_and_goes_well_where_the_decoder_is_mended(survived, environment):
-    (key,) = (key for key in list_incidents(survived / "quarantine") if key.startswith("aborts"))
+    (key,) = (key for key in list_incidents(survived / "quarantine") if key.startswith("aborts-"))
     again = replay(survived, key, environment)
     assert again.returncode == 1
     assert again.stderr.endswith(f"Error: {key}: crashed, signal SIGABRT\n")
@@ -140,7 +152,7 @@ def test_lost_clips_are_not_tried_again_until_the_limits_change(poisoned, surviv
     summary = run(poisoned / "listing.tsv", out, config)
     assert verdicts(out) == POISON
     assert summary.num_pairs_measured == 0
-    assert summary.num_reused == 8
+    assert summary.num_reused == 9
 
 
 def test_no_broken_gif_stops_a_run_or_takes_more_than_itself(real_gifs, tmp_path):
