@@ -25,6 +25,7 @@ from curation.commands.verify import verify
 from curation.commands.view import view
 from curation.errors import CurationError
 from shards.errors import DatasetError
+from training.commands.app import app as serve_page
 from training.commands.evaluate import evaluate_app
 from training.commands.generate import generate
 from training.commands.giftune import make_giftune_app
@@ -87,6 +88,7 @@ app.command("audit")(audit)
 app.command("view")(view)
 app.command("train")(train)
 app.command("generate")(generate)
+app.command("app")(serve_page)
 app.add_typer(evaluate_app, name="evaluate")
 
 
