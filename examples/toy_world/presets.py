@@ -37,12 +37,12 @@ class Preset:
     """As of `pix2gif train`: weigh timesteps by min(SNR, gamma) / SNR. So small, it leaves the noisiest quarter of them
     as they are, where it is decided where the sprite goes, and takes the others down to the same order."""
     perceptual_weight: float = 2e-4
-    """The paper's is 0.01. Here the true target is at a perceptual distance of 4 from the source, so 0.01 would cost
-    0.04 to move anything, and to move it right saves the noise's part of the loss 0.005: the flow would stay zero."""
+    """The paper's is 0.01. Here the true target is at a perceptual distance of 4 from the source, so at 0.01 it would
+    cost 0.04 to move anything, several times the whole of the noise's part of the loss as it is weighed here."""
     motion_init: str = "normal"
     """As of the model: zero, its default, has to grow first; at N(0, 1) the motion is heard from the first steps."""
     sampling_steps: int = 20
-    text_guidance: float = 3.0
+    text_guidance: float = 1.5
     image_guidance: float = 1.5
     num_clips: int = 48
     """Clips of the val split that frames are made for."""
