@@ -65,7 +65,7 @@ def to_rgb(image: Image.Image, name: str) -> Source:
         image = _to_eight_bits(image, name)
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")
-        if image.getextrema()[3] != (255, 255):
+        if image.getchannel("A").getextrema() != (255, 255):
             notes.append(f"{name} is laid on white, where it is transparent")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     elif image.mode not in ("RGB", "L", "P", "1"):

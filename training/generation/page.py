@@ -51,7 +51,8 @@ def build_page(generator: Generator) -> gr.Blocks:
         return str(places.out), str(places.sheet), " ".join(f"Note: {note}." for note in made.notes)
 
     low, high = TRAINED_MOTION_PX
-    with gr.Blocks(title="Pix2Gif", analytics_enabled=False, delete_cache=(_HOUR_S, _HOUR_S)) as page:
+    page: gr.Blocks = gr.Blocks(title="Pix2Gif", analytics_enabled=False, delete_cache=(_HOUR_S, _HOUR_S))
+    with page:
         Path(page.GRADIO_CACHE).mkdir(parents=True, exist_ok=True)
         gr.Markdown("# Pix2Gif\nA frame for each motion, in pixels of a 256 x 256 picture.")
         with gr.Row():
