@@ -66,7 +66,7 @@ def _sentences_for_users() -> Iterator[None]:
 
 app = typer.Typer(
     name="pix2gif",
-    help="Make data sets of GIF frame pairs with measured motion, prove them, and train Pix2Gif on them.",
+    help="Make data sets of GIF frame pairs with measured motion, train Pix2Gif on them, make GIFs and measure them.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
