@@ -1,0 +1,41 @@
+#!/bin/bash
+# Curate on a Slurm cluster: a Ray head on the first node, a Ray worker on each other one, the run beside the head.
+#
+#     sbatch --nodes 4 --cpus-per-task 64 examples/cluster/slurm.sh /shared/tgif.tsv /shared/shards [option ...]
+#
+# pix2gif must be installed alike on every node, for example in an environment on the shared filesystem that is active when
+# sbatch is called. LISTING, the GIFs and OUT lie on that filesystem. Submit the same line again after a time limit: the run
+# goes on where it was.
+#SBATCH --job-name pix2gif-curate
+#SBATCH --ntasks-per-node 1
+#SBATCH --exclusive
+#SBATCH --time 04:00:00
+#SBATCH --signal=TERM@120
+set -euo pipefail
+
+if [ $# -lt 2 ]; then
+    echo "usage: sbatch --nodes N $0 LISTING OUT [option of pix2gif-curate ...]" >&2
+    exit 2
+fi
+listing=$1 out=$2
+shift 2
+
+mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
+head=${nodes[0]}
+address="$(srun --nodes 1 --ntasks 1 --nodelist "$head" hostname --ip-address | awk '{print $1}'):6379"
+cores=${SLURM_CPUS_PER_TASK:-$SLURM_CPUS_ON_NODE}
+# By default Ray tries a task that ran out of memory for ever.
+export RAY_task_oom_retries=10 RAY_USAGE_STATS_ENABLED=0
+
+srun --nodes 1 --ntasks 1 --overlap --nodelist "$head" \
+    ray start --head --port 6379 --num-cpus "$cores" --include-dashboard false --block &
+sleep 15
+if [ "${#nodes[@]}" -gt 1 ]; then
+    others=$(IFS=,; echo "${nodes[*]:1}")
+    srun --nodes $((${#nodes[@]} - 1)) --ntasks-per-node 1 --overlap --nodelist "$others" \
+        ray start --address "$address" --num-cpus "$cores" --block &
+    sleep 15
+fi
+
+exec srun --nodes 1 --ntasks 1 --overlap --nodelist "$head" \
+    pix2gif-curate "$listing" --out "$out" --ray-address "$address" "$@"
