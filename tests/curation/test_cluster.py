@@ -34,7 +34,10 @@ def test_in_process_keeps_the_order():
     assert list(InProcess().map(abs, [3, -1, 2])) == [3, 1, 2]
 
 
-def test_ray_runs_every_task_and_raises_what_a_task_raises():
+def test_ray_runs_every_task_and_raises_what_a_task_raises(monkeypatch):
+    # Each try starts a worker anew, which takes seconds.
+    monkeypatch.setattr("curation.cluster._RETRIES_OF_A_LOST_WORKER", 2)
+
     # Inside the test, so that Ray ships it by value: workers cannot import the tests.
     def square_or_fail(n: int) -> int:
         if n < 0:

@@ -58,6 +58,7 @@ def test_checkpointing_changes_no_loss_and_snr_weights_lower_it(small_shards, tm
         assert other < plain
 
 
+@pytest.mark.slow
 def test_bf16_trains_to_about_the_same_losses(small_shards, tmp_path):
     for precision in ("no", "bf16"):
         options = ("--max-steps", 2, "--precision", precision, "--validate-every", 0)
