@@ -95,7 +95,7 @@ def test_an_interruption_stops_soon_leaves_no_process_and_the_same_command_goes_
         assert time.monotonic() < deadline, "nothing was measured"
         time.sleep(0.05)
     os.killpg(process.pid, signum)  # As a terminal does, to every process of the group.
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "Run the same command again to go on" in said
     assert "Traceback" not in said

@@ -26,7 +26,7 @@ def viewer(out, cache):
         line = run.stdout.readline()
         yield re.search(r"http://127\.0\.0\.1:\d+/", line)[0], run
         run.send_signal(signal.SIGTERM)
-        run.wait(timeout=20)
+        run.wait(timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_it_ends_politely_and_says_what_it_cannot_do(dataset, tmp_path):
         assert taken.returncode == 1
         assert taken.stderr.startswith(f"Error: port {port} is taken")
         run.send_signal(signal.SIGINT)
-        assert run.wait(timeout=20) == 0
+        assert run.wait(timeout=60) == 0
     words = [BIN / "pix2gif", "view", tmp_path, "--no-open"]
     none = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert (none.returncode, none.stderr.count("\n"), "Traceback" in none.stderr) == (1, 1, False)
