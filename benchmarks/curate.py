@@ -1,6 +1,6 @@
 """Time `pix2gif-curate` from its start to its end against the plain script, in one run, in turn.
 
-    python benchmarks/curation.py [--listing TSV] [--runs 3] [--workers 2] [--baseline SCRIPT]
+    python benchmarks/curate.py [--listing TSV] [--runs 3] [--workers 2] [--baseline SCRIPT]
 
 Without a listing it draws one. SCRIPT is called as `SCRIPT LISTING OUT PROCESSES`. Prints each time, the medians and
 their ratio, as Markdown.
