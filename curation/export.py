@@ -23,6 +23,7 @@ from curation.flow_tasks import limits_of
 from curation.measure import read_clip
 from curation.quarantine import Incident, quarantine
 from curation.ranking import hash64
+from curation.ready import Spans, read_spans
 from curation.sandbox import Failure, isolate
 from curation.shard_plan import PlannedClip, PlannedPair, PlannedShard
 from curation.software import software_versions
@@ -61,6 +62,8 @@ class EncodeTask:
     config: CurationConfig
     fragment: Path
     quarantine: Path
+    ready: dict[str, Spans] = dataclasses.field(default_factory=dict)
+    """By clip key: pictures that lie encoded in another data set."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,7 +89,7 @@ class Encoded:
 
 
 def encode_fragment(task: EncodeTask) -> Encoded:
-    """Decode each clip once, encode each wanted frame once, write the samples.
+    """Decode each clip once, encode each wanted frame once unless it lies ready, write the samples.
 
     Decoding and encoding run in the sandbox; a clip that is lost there goes to quarantine.
     """
@@ -94,10 +97,13 @@ def encode_fragment(task: EncodeTask) -> Encoded:
     failures = []
     for planned, source in task.clips:
         frames = tuple(sorted({index for pair in planned.pairs for index in (pair.source_index, pair.target_index)}))
-        pictures = isolate(limits_of(task.config), encode_frames, frames, source, task.config)
-        if isinstance(pictures, Failure):
-            failures.append(_quarantine(frames, source, pictures, task))
-            continue
+        pictures = read_spans(task.ready.get(source.clip.key, {}), frames)
+        if missing := tuple(frame for frame in frames if frame not in pictures):
+            encoded = isolate(limits_of(task.config), encode_frames, missing, source, task.config)
+            if isinstance(encoded, Failure):
+                failures.append(_quarantine(missing, source, encoded, task))
+                continue
+            pictures |= encoded
         for pair in planned.pairs:
             record = make_record(pair, source.clip, task.config)
             columns["key"].append(record.key)

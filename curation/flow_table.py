@@ -7,6 +7,7 @@ measured again, and so does a later run that is pointed here with other threshol
 import dataclasses
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -66,6 +67,14 @@ def write_part(folder: Path, method: str, measurements: Iterable[Measurement], t
     with write_atomically(path) as temporary:
         temporary.write_bytes(data)
     return FlowPart(path=path, measurements=measured)
+
+
+def copy_part(part: FlowPart, folder: Path) -> FlowPart:
+    """Copy a part into another folder; its name tells its bytes, so it stays."""
+    path = folder / part.path.name
+    with write_atomically(path) as temporary:
+        shutil.copyfile(part.path, temporary)
+    return dataclasses.replace(part, path=path)
 
 
 def read_part(path: Path, method: str) -> FlowPart | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from curation.config import CurationConfig
-from curation.flow_table import FlowPart, Measurement, read_clips, read_rows, write_part
+from curation.flow_table import FlowPart, Measurement, copy_part, read_clips, read_part, read_rows, write_part
 from curation.measure import measure_clip, method_digest, read_clip
 from curation.places import Places
 from curation.probe import ProbedClip
@@ -72,6 +72,8 @@ def make_part(task: PartTask | SliceTask | JoinTask) -> FlowPart:
 
 
 def _measure_part(task: PartTask) -> FlowPart:
+    if copied := _copy_whole(task):
+        return copied
     measured: dict[str, tuple[Measurement, pa.Table | None]] = {}
     for path in {path for path, _ in task.found.values()}:
         held = {key: one for key, (where, one) in task.found.items() if where == path}
@@ -88,6 +90,17 @@ def _measure_part(task: PartTask) -> FlowPart:
         [one for one, _ in in_order],
         [_with_one_key(one.clip_key, rows) for one, rows in in_order if rows is not None],
     )
+
+
+def _copy_whole(task: PartTask) -> FlowPart | None:
+    """Copy the part that another table has of just these clips, if there is one: its bytes would be the same."""
+    paths = {path for path, _ in task.found.values()}
+    if len(paths) != 1 or len(task.found) != len(task.clips):
+        return None
+    part = read_part(paths.pop(), method_digest(task.config))
+    if part is None or [one.clip_key for one in part.measurements] != [clip.clip_key for clip in task.clips]:
+        return None
+    return copy_part(part, task.places.flow)
 
 
 def _measure_slice(task: SliceTask) -> FlowPart:

@@ -22,6 +22,7 @@ from curation.nodes import check_nodes
 from curation.probe import ProbedClip, ProbeTask, probe_clips
 from curation.progress import Progress
 from curation.quarantine import keep_incidents
+from curation.ready import ReadyPictures, find_ready
 from curation.run_record import note_run, settle_run
 from curation.selection import Selection, select_pairs
 from curation.software import software_versions
@@ -106,7 +107,8 @@ def _run_stages(
     probed = probe(arrivals, config, progress, workers)
     table = measure(probed, workspace, options, config, progress, workers)
     listing = describe_listing(options, catalog)
-    return select_and_export(workspace, catalog, probed, table, listing, parameters, config, progress, workers)
+    ready = find_ready(options.flow, probed, config, workers, progress)
+    return select_and_export(workspace, catalog, probed, table, ready, listing, parameters, config, progress, workers)
 
 
 def select_and_export(
@@ -114,6 +116,7 @@ def select_and_export(
     catalog: Catalog,
     probed: dict[str, ProbedClip],
     table: FlowTable,
+    ready: ReadyPictures,
     listing: ListingEntry,
     parameters: dict[str, Any],
     config: CurationConfig,
@@ -126,7 +129,7 @@ def select_and_export(
             copies = find_duplicates(catalog, table.measurements, config)
             selections = select(catalog, table, copies, config)
         try:
-            shards = write_shards(catalog, probed, selections, workspace, config, progress, workers)
+            shards = write_shards(catalog, probed, selections, ready, workspace, config, progress, workers)
             break
         except ClipsLostError as error:
             # It was measured and cannot be exported: from here on it is as if it had been lost in measuring.

@@ -21,6 +21,7 @@ from curation.measure import method_digest
 from curation.pipeline import fetch, is_finished, measure, probe, select_and_export
 from curation.probe import ProbedClip
 from curation.progress import Progress
+from curation.ready import find_ready
 from curation.selection import set_quotas
 from curation.summary import Summary
 from curation.workspace import Workspace
@@ -53,9 +54,10 @@ def resplit(
             with progress.stage("start"):
                 workers = running.enter_context(start_workers(options.workers))
             table = _gather(workspace, catalog, probed, options, config, progress, workers)
+            ready = find_ready(options.flow, probed, config, workers, progress)
             listing = dataclasses.replace(describe_listing(options, catalog), uri=dataset.manifest.listing.uri)
             summary = select_and_export(
-                workspace, catalog, probed, table, listing, parameters, config, progress, workers
+                workspace, catalog, probed, table, ready, listing, parameters, config, progress, workers
             )
             with progress.stage("stop"):
                 running.close()

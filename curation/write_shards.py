@@ -21,6 +21,7 @@ from curation.flow_table import Measurement
 from curation.flow_tasks import lost_clip
 from curation.probe import ProbedClip
 from curation.progress import Progress
+from curation.ready import ReadyPictures
 from curation.selection import Selection
 from curation.shard_plan import PlannedShard, plan_shards
 from curation.workspace import Workspace
@@ -43,6 +44,7 @@ def write_shards(
     catalog: Catalog,
     probed: dict[str, ProbedClip],
     selections: dict[str, Selection],
+    ready: ReadyPictures,
     workspace: Workspace,
     config: CurationConfig,
     progress: Progress,
@@ -72,7 +74,7 @@ def write_shards(
     with progress.stage("export", sum(pack.shard.num_samples for pack in unfinished), "samples") as bar:
         for first in range(0, len(unfinished), _SHARDS_AT_A_TIME):
             batch = unfinished[first : first + _SHARDS_AT_A_TIME]
-            encodes = [task for pack in batch for task in _encode_tasks(pack, sources, workspace)]
+            encodes = [task for pack in batch for task in _encode_tasks(pack, sources, ready, workspace)]
             lost: dict[str, Measurement] = {}
             for encoded in workers.map(encode_fragment, encodes):
                 bar.update(encoded.num_samples)
@@ -102,13 +104,16 @@ def _plan_pack(
     )
 
 
-def _encode_tasks(pack: PackTask, sources: dict[str, SourceClip], workspace: Workspace) -> list[EncodeTask]:
+def _encode_tasks(
+    pack: PackTask, sources: dict[str, SourceClip], ready: ReadyPictures, workspace: Workspace
+) -> list[EncodeTask]:
     return [
         EncodeTask(
             clips=tuple((planned, sources[planned.clip_key]) for planned in clips),
             config=pack.config,
             fragment=fragment,
             quarantine=workspace.quarantine,
+            ready=ready.of(planned.clip_key for planned in clips),
         )
         for clips, fragment in zip(pack.shard.fragments(), pack.fragments, strict=True)
     ]

@@ -1,0 +1,163 @@
+"""Pictures of a finished data set -> those of another one: what lies ready is neither decoded nor encoded again.
+
+A data set that is made of another one's flow table shows much the same frames of the same GIFs. Where both are encoded
+alike, by the same software, the pictures are the same to the byte, so they are copied out of the shards.
+"""
+
+import collections
+import dataclasses
+import hashlib
+import io
+import tarfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.cluster import Workers
+from curation.config import CurationConfig
+from curation.errors import CurationError
+from curation.finished import FinishedDataset, read_finished
+from curation.probe import ProbedClip
+from curation.progress import Progress
+from curation.software import software_versions
+from shards.errors import DatasetError
+from shards.schema import MANIFEST
+
+_SHARD_SCHEMA = pa.schema(
+    [
+        pa.field("clip_key", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("frame", pa.int32()),
+        pa.field("offset", pa.int64()),
+        pa.field("size", pa.int32()),
+    ]
+)
+"""Where in one shard the pictures of its clips lie, each once."""
+_DECISIVE = ("resolution", "image_format", "quality")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Span:
+    """One encoded picture, in a shard."""
+
+    path: Path
+    offset: int
+    size: int
+
+
+Spans = Mapping[int, Span]
+"""Of one clip, by frame."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IndexTask:
+    """One shard, and what its bytes must hash to."""
+
+    path: Path
+    sha256: str
+
+
+class ReadyPictures:
+    """What lies ready, by clip."""
+
+    def __init__(self, shards: Mapping[Path, pa.Table]) -> None:
+        """Take the table of each shard, _SHARD_SCHEMA."""
+        self._shards = shards
+        self._holders: dict[str, list[Path]] = collections.defaultdict(list)
+        for path, table in shards.items():
+            for key in table["clip_key"].unique().to_pylist():
+                self._holders[key].append(path)
+
+    def of(self, clip_keys: Iterable[str]) -> dict[str, Spans]:
+        """Say where the pictures of some clips lie; clips of which there is none are left out."""
+        found: dict[str, dict[int, Span]] = {}
+        for key in clip_keys:
+            for path in self._holders.get(key, ()):
+                table = self._shards[path]
+                rows = table.filter(pc.equal(table["clip_key"], key)).to_pylist()
+                spans = {row["frame"]: Span(path, row["offset"], row["size"]) for row in rows}
+                found[key] = found.get(key, {}) | spans
+        return dict(found)
+
+
+def find_ready(
+    flow: Path | None, probed: Mapping[str, ProbedClip], config: CurationConfig, workers: Workers, progress: Progress
+) -> ReadyPictures:
+    """Find what lies ready in the data set whose flow table is `flow`; nothing, where that stands alone.
+
+    Only clips whose GIFs have the same bytes now as they had then count, and shards that have the bytes which their
+    manifest tells.
+    """
+    dataset = _read_dataset(flow, config)
+    if dataset is None:
+        return ReadyPictures({})
+    tasks = {
+        dataset.out / split / shard.name: IndexTask(path=dataset.out / split / shard.name, sha256=shard.sha256)
+        for split, entry in dataset.manifest.splits.items()
+        for shard in entry.shards
+    }
+    rows = dataset.own_clips.select(["clip_key", "sha256"])
+    then = zip(rows["clip_key"].to_pylist(), rows["sha256"].to_pylist(), strict=True)
+    same = pa.array([key for key, sha256 in then if key in probed and probed[key].sha256 == sha256], pa.string())
+    indexed: dict[Path, pa.Table] = {}
+    with progress.stage("reuse", len(tasks), "shards") as bar:
+        for path, table in workers.map(index_shard, tasks.values()):
+            indexed[path] = table.filter(pc.is_in(table["clip_key"].cast(pa.string()), value_set=same))
+            bar.update(1)
+    return ReadyPictures(indexed)
+
+
+def _read_dataset(flow: Path | None, config: CurationConfig) -> FinishedDataset | None:
+    """Read the data set around a flow table, if its pictures are what this run would make."""
+    if flow is None or not (flow.parent / MANIFEST).is_file():
+        return None
+    try:
+        dataset = read_finished(flow.parent)
+        alike = all(getattr(dataset.config({}), name) == getattr(config, name) for name in _DECISIVE)
+    except (DatasetError, CurationError):
+        return None  # Its flow table may be sound all the same.
+    return dataset if alike and dataset.manifest.software == software_versions() else None
+
+
+def index_shard(task: IndexTask) -> tuple[Path, pa.Table]:
+    """Find a shard's pictures, _SHARD_SCHEMA; none in a shard that is gone or damaged."""
+    places: dict[tuple[str, int], tuple[int, int]] = {}
+    try:
+        data = task.path.read_bytes()
+    except OSError:
+        data = b""
+    if hashlib.sha256(data).hexdigest() == task.sha256:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
+            for member in tar:
+                key, _, extension = member.name.partition(".")
+                role = extension.partition(".")[0]
+                if role in ("source", "target"):
+                    clip_key, source, target = key.rsplit("_", 2)
+                    frame = int(source if role == "source" else target)
+                    places[clip_key, frame] = (member.offset_data, member.size)
+    columns = {
+        "clip_key": pa.array([clip_key for clip_key, _ in places], pa.string()).dictionary_encode(),
+        "frame": [frame for _, frame in places],
+        "offset": [offset for offset, _ in places.values()],
+        "size": [size for _, size in places.values()],
+    }
+    return task.path, pa.table(columns, schema=_SHARD_SCHEMA)
+
+
+def read_spans(spans: Spans, frames: Iterable[int]) -> dict[int, bytes]:
+    """Read those of some frames that lie ready, encoded; what cannot be read is as if it did not."""
+    pictures = {}
+    for frame in frames:
+        span = spans.get(frame)
+        if span is None:
+            continue
+        try:
+            with span.path.open("rb") as file:
+                file.seek(span.offset)
+                data = file.read(span.size)
+        except OSError:
+            continue
+        if len(data) == span.size:
+            pictures[frame] = data
+    return pictures

@@ -1,0 +1,92 @@
+"""Pictures that lie in another data set are copied: the same bytes as if they were encoded anew, and only then."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from curation import export
+from curation.cluster import InProcess
+from curation.config import CurationConfig, RunOptions
+from curation.finished import read_finished
+from curation.pipeline import curate
+from curation.probe import ProbedClip
+from curation.progress import Progress
+from curation.ready import Span, find_ready, read_spans
+from curation.sandbox import isolate
+from shards.reader import read_shard
+from shards.verify import verify_dataset
+from tests.curation.test_resplit import shard_hashes
+
+NARROW = {"min_motion": 3.0, "max_motion": 15.0}
+
+
+def make(listing: Path, out: Path, flow: Path | None, **given) -> None:
+    curate(RunOptions(listing=listing, out=out, flow=flow, workers=0), CurationConfig(**given), Progress(quiet=True))
+
+
+def ready_in(dataset: Path, **given):
+    rows = read_finished(dataset).own_clips.to_pylist()
+    probed = {row["clip_key"]: ProbedClip(clip_key=row["clip_key"], sha256=row["sha256"]) for row in rows}
+    ready = find_ready(dataset / "flow", probed, CurationConfig(**given), InProcess(), Progress(quiet=True))
+    return ready.of(probed)
+
+
+def test_every_picture_of_a_data_set_lies_ready(dataset):
+    ready = ready_in(dataset)
+    samples = [sample for path in sorted(dataset.glob("*/*.tar")) for sample in read_shard(path)]
+    for sample in samples:
+        record = sample.record
+        found = read_spans(ready[record.clip_key], (record.source_index, record.target_index))
+        assert found == {record.source_index: sample.source, record.target_index: sample.target}
+    assert ready.keys() == {sample.record.clip_key for sample in samples}
+
+
+def test_the_bytes_are_those_of_a_run_that_has_nothing_ready(listing, dataset, tmp_path, monkeypatch):
+    alone = shutil.copytree(dataset / "flow", tmp_path / "alone" / "flow")
+    num_encoded = []
+
+    def spy(limits, function, frames, *rest):
+        num_encoded.append(len(frames))
+        return isolate(limits, function, frames, *rest)
+
+    monkeypatch.setattr(export, "isolate", spy)
+    make(listing, tmp_path / "anew", alone, **NARROW)
+    num_encoded_anew, num_encoded[:] = sum(num_encoded), []
+    make(listing, tmp_path / "copied", dataset / "flow", **NARROW)
+    assert shard_hashes(tmp_path / "copied") == shard_hashes(tmp_path / "anew")
+    assert 0 < 2 * sum(num_encoded) < num_encoded_anew
+    verify_dataset(tmp_path / "copied")
+
+
+@pytest.mark.parametrize("given", [{"quality": 80}, {"image_format": "png"}, {"resolution": 64}])
+def test_pictures_that_are_encoded_otherwise_do_not_count(dataset, given):
+    assert ready_in(dataset, **given) == {}
+
+
+def test_a_shard_that_is_gone_or_damaged_has_nothing_ready(listing, dataset, tmp_path):
+    present = Path(shutil.copytree(dataset, tmp_path / "present"))
+    shard = present / "train" / "00000.tar"
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    damaged = ready_in(present)
+    assert all(span.path != shard for spans in damaged.values() for span in spans.values())
+    shutil.copytree(present / "flow", tmp_path / "alone" / "flow")
+    make(listing, tmp_path / "remade", present / "flow", **NARROW)
+    make(listing, tmp_path / "anew", tmp_path / "alone" / "flow", **NARROW)
+    assert shard_hashes(tmp_path / "remade") == shard_hashes(tmp_path / "anew")
+
+
+def test_a_gif_with_other_bytes_has_nothing_ready(dataset):
+    rows = read_finished(dataset).own_clips.to_pylist()
+    probed = {row["clip_key"]: ProbedClip(clip_key=row["clip_key"], sha256="0" * 64) for row in rows}
+    ready = find_ready(dataset / "flow", probed, CurationConfig(), InProcess(), Progress(quiet=True))
+    assert ready.of(probed) == {}
+
+
+def test_what_can_no_longer_be_read_is_left_out(tmp_path):
+    path = tmp_path / "00000.tar"
+    path.write_bytes(b"0123456789")
+    spans = {1: Span(path, 2, 3), 2: Span(path, 8, 5), 3: Span(tmp_path / "gone.tar", 0, 1)}
+    assert read_spans(spans, (1, 2, 3, 4)) == {1: b"234"}
