@@ -24,7 +24,7 @@ from curation.commands.retry import retry
 from curation.commands.verify import verify
 from curation.commands.view import view
 from curation.errors import CurationError
-from shards.errors import DatasetError
+from shards.errors import DatasetError, StoreError
 from training.commands.app import app as serve_page
 from training.commands.evaluate import evaluate_app
 from training.commands.generate import generate
@@ -42,7 +42,7 @@ def _sentences_for_users() -> Iterator[None]:
     """Turn what the user must act on into one sentence and exit status 1; let bugs raise."""
     try:
         yield
-    except (CurationError, DatasetError, TrainingError) as error:
+    except (CurationError, DatasetError, StoreError, TrainingError) as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(1)
     except OSError as error:

@@ -7,7 +7,6 @@ auditor's own choosing. Nothing is decoded: the fingerprints stand beside the fl
 import collections
 import dataclasses
 from collections.abc import Iterable
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +15,7 @@ from curation.copies import find_near_copies
 from curation.errors import CurationError
 from curation.fingerprint import unpack_signature
 from curation.flow_table import Measurement, read_measurements
+from shards.location import Location, for_arrow, list_files
 from shards.schema import CLIPS, FLOW, Verdict
 
 _LEAST_PAIRS = 3
@@ -77,16 +77,16 @@ class Audit:
         return "\n".join([*lines, f"{verdict} between splits"])
 
 
-def audit_dataset(out: Path, samples: pa.Table, near_distance: int) -> Audit:
+def audit_dataset(out: Location, samples: pa.Table, near_distance: int) -> Audit:
     """Look for copies among the clips that have samples; `samples` is the viewer's table of all of them.
 
     Raises CurationError where the flow table tells no fingerprint of a clip.
     """
-    clips = pq.read_table(out / CLIPS, columns=["clip_key", "caption", "split", "verdict"]).to_pylist()
+    clips = pq.read_table(for_arrow(out / CLIPS), columns=["clip_key", "caption", "split", "verdict"]).to_pylist()
     kept = {row["clip_key"]: row["split"] for row in clips if row["verdict"] == Verdict.KEPT}
     measured = {
         one.clip_key: one
-        for path in sorted((out / FLOW).glob("part-*.parquet"))
+        for path in list_files(out / FLOW, "part-*.parquet")
         for one in read_measurements(path)
         if one.clip_key in kept
     }

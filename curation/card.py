@@ -2,7 +2,6 @@
 
 import functools
 import json
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -10,6 +9,7 @@ import jinja2
 from curation.balance import describe_balance
 from curation.config import SOURCE_SIZE, CurationConfig
 from shards.atomic import write_atomically
+from shards.location import Location
 from shards.manifest import Manifest
 from shards.schema import CARD
 
@@ -18,7 +18,7 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 _MORE = "1M<n<10M"
 
 
-def write_card(out: Path, manifest: Manifest) -> None:
+def write_card(out: Location, manifest: Manifest) -> None:
     """Write OUT/README.md, but for one that somebody else wrote or made their own."""
     path = out / CARD
     if path.exists() and MARKER not in path.read_text(encoding="utf-8", errors="replace"):

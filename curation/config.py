@@ -11,6 +11,7 @@ from typing import Any
 from curation.balance import check_balance
 from curation.errors import ConfigError
 from curation.fetch.addresses import parse_host
+from shards.location import Location, parse_location
 from shards.schema import ImageFormat
 
 SOURCE_SIZE = 0
@@ -142,13 +143,13 @@ class RunOptions:
 
     listing: Path | str
     """The TSV: url or path, TAB, caption. A path, or the URL of one that lies elsewhere."""
-    out: Path
-    """The folder that becomes the data set."""
+    out: Location
+    """The folder that becomes the data set, or the place in an object store, such as s3://bucket/shards."""
     gifs: Path | None = None
     """A folder with the GIFs already downloaded, found there by file name."""
     splits: Path | None = None
     """A folder with the official lists train.txt, val.txt and test.txt."""
-    flow: Path | None = None
+    flow: Location | None = None
     """The finished flow table of another run, reused where it measured the same bytes in the same way."""
     workers: int = 1
     """Ray workers on this machine; 0 does the work in this process, without Ray."""
@@ -171,10 +172,14 @@ class RunOptions:
     def __post_init__(self) -> None:
         """Make every path absolute: workers stand elsewhere."""
         object.__setattr__(self, "listing", str(self.listing).removeprefix("file://"))
-        for name in ("listing", "out", "gifs", "splits", "flow"):
+        for name in ("listing", "gifs", "splits"):
             value = getattr(self, name)
             if value is not None and "://" not in str(value):
                 object.__setattr__(self, name, Path(value).expanduser().absolute())
+        for name in ("out", "flow"):
+            if (value := getattr(self, name)) is not None:
+                place = parse_location(value)
+                object.__setattr__(self, name, place.expanduser().absolute() if isinstance(place, Path) else place)
         _check(self, "workers", self.workers >= 0, "0 or more")
 
 

@@ -5,13 +5,13 @@ import io
 import itertools
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from PIL import Image
 
 from curation.config import SOURCE_SIZE, CurationConfig
 from curation.decode import FrameDecoder
 from curation.export import encode_picture
+from shards.location import Location
 from shards.reader import read_shard
 
 _FRAMES_TIMED = 6
@@ -53,7 +53,7 @@ def estimate_seconds(clips: Iterable[KeptClip], speed: Speed, workers: int) -> f
     return _START_S + (decoding + encoding) / max(workers, 1)
 
 
-def time_this_machine(shard: Path, width: int, height: int, config: CurationConfig) -> Speed:
+def time_this_machine(shard: Location, width: int, height: int, config: CurationConfig) -> Speed:
     """Time decoding and encoding of a GIF of this size, drawn from pictures of a shard."""
     samples = itertools.islice(read_shard(shard), _FRAMES_TIMED)
     frames = [Image.open(io.BytesIO(sample.source)).convert("RGB").resize((width, height)) for sample in samples]

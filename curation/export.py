@@ -6,9 +6,7 @@ run's work folder. Packing copies the fragments' samples into the tar.
 
 import dataclasses
 import io
-import json
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -24,13 +22,15 @@ from curation.measure import read_clip
 from curation.quarantine import Incident, quarantine
 from curation.ranking import hash64
 from curation.ready import Spans, read_spans
+from curation.receipts import read_receipt, still_holds, write_receipt
 from curation.sandbox import Failure, isolate
 from curation.shard_plan import PlannedClip, PlannedPair, PlannedShard
 from curation.software import software_versions
 from shards.atomic import write_atomically
+from shards.location import Location, on_disk
 from shards.manifest import ShardEntry, digest
 from shards.schema import Sample, SampleRecord, sample_key
-from shards.writer import file_sha256, shard_name, write_shard
+from shards.writer import shard_name, write_shard
 
 FRAGMENT_SCHEMA = pa.schema(
     [
@@ -60,8 +60,8 @@ class EncodeTask:
 
     clips: tuple[tuple[PlannedClip, SourceClip], ...]
     config: CurationConfig
-    fragment: Path
-    quarantine: Path
+    fragment: Location
+    quarantine: Location
     ready: dict[str, Spans] = dataclasses.field(default_factory=dict)
     """By clip key: pictures that lie encoded in another data set."""
 
@@ -72,9 +72,9 @@ class PackTask:
 
     shard: PlannedShard
     config: CurationConfig
-    fragments: tuple[Path, ...]
-    path: Path
-    receipt: Path
+    fragments: tuple[Location, ...]
+    path: Location
+    receipt: Location
     """Where to note what was written, for a run that resumes."""
     plan_digest: str
 
@@ -163,11 +163,11 @@ def make_record(pair: PlannedPair, clip: Clip, config: CurationConfig) -> Sample
     )
 
 
-def pack_shard(task: PackTask) -> tuple[Path, ShardEntry]:
+def pack_shard(task: PackTask) -> tuple[Location, ShardEntry]:
     """Write a shard from its fragments, note its hash, and drop the fragments; returns its path and entry."""
     samples: dict[str, Sample] = {}
     for path in task.fragments:
-        with pa.memory_map(str(path)) as file:
+        with on_disk(path) as copy, pa.memory_map(str(copy)) as file:
             for row in pa.ipc.open_file(file).read_all().to_pylist():
                 samples[row["key"]] = Sample(
                     record=SampleRecord.from_json(row["record"]),
@@ -179,8 +179,7 @@ def pack_shard(task: PackTask) -> tuple[Path, ShardEntry]:
         sample_key(key, pair.source_index, pair.target_index) for key, pair in task.shard.sample_order(task.config.seed)
     ]
     entry = write_shard(task.path, (samples[key] for key in order))
-    with write_atomically(task.receipt) as temporary:
-        temporary.write_text(json.dumps({"plan": task.plan_digest, "shard": dataclasses.asdict(entry)}))
+    write_receipt(task.receipt, task.plan_digest, task.path, entry)
     for path in task.fragments:
         path.unlink(missing_ok=True)
     return task.path, entry
@@ -196,17 +195,14 @@ def plan_digest(shard: PlannedShard, sources: dict[str, SourceClip], config: Cur
     return digest([clips, dataclasses.asdict(config), software_versions()])
 
 
-def finished_shard(path: Path, receipt: Path, wanted_digest: str) -> ShardEntry | None:
+def finished_shard(path: Location, receipt: Location, wanted_digest: str) -> ShardEntry | None:
     """Find the entry of a shard that an earlier run made to the same plan and that still hashes right, else None."""
-    try:
-        noted = json.loads(receipt.read_text())
-        entry = ShardEntry(**noted["shard"])
-        sound = noted["plan"] == wanted_digest and file_sha256(path) == entry.sha256
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return entry if sound else None
+    noted = read_receipt(receipt)
+    if noted and noted.plan == wanted_digest and still_holds(path, noted.shard.sha256, noted):
+        return noted.shard
+    return None
 
 
-def shard_path(out: Path, shard: PlannedShard) -> Path:
+def shard_path(out: Location, shard: PlannedShard) -> Location:
     """Where a shard belongs."""
     return out / shard.split / shard_name(shard.number)

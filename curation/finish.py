@@ -22,6 +22,7 @@ from curation.selection import Selection
 from curation.software import software_versions
 from curation.tally import bin_edges
 from shards.atomic import write_atomically
+from shards.location import Location
 from shards.manifest import ListingEntry, Manifest, MotionHistogram, ShardEntry, SplitEntry, write_manifest
 from shards.reader import read_shard
 from shards.schema import CLIPS, IMAGE_MIME, REPORT, Sample, Verdict
@@ -35,7 +36,7 @@ _HISTOGRAM_END_PX = 40
 class Curated:
     """All that the stages made, before the books are closed."""
 
-    out: Path
+    out: Location
     listing: ListingEntry
     catalog: Catalog
     config: CurationConfig
@@ -75,14 +76,19 @@ def describe_listing(options: RunOptions, catalog: Catalog) -> ListingEntry:
         folder = urllib.parse.urlsplit(folder)._replace(query="", fragment="").geturl()
         folder = re.sub(r"://[^/@]*@", "://", folder)
     else:
-        folder = os.path.relpath(folder or "/", options.out)
+        folder = _seen_from(options.out, folder or "/")
     return ListingEntry(
         uri=options.listing_name,
         sha256=catalog.sha256,
         num_rows=len(catalog.rows),
         folder=folder,
-        gifs=os.path.relpath(options.gifs, options.out) if options.gifs else None,
+        gifs=_seen_from(options.out, options.gifs) if options.gifs else None,
     )
+
+
+def _seen_from(out: Location, folder: Path | str) -> str:
+    """Tell where a folder on disk is: by a path from OUT, so that both can be moved; from a store, by a URL."""
+    return os.path.relpath(folder, out) if isinstance(out, Path) else f"file://{folder}"
 
 
 def finish_dataset(curated: Curated, seconds: dict[str, float]) -> Manifest:
@@ -178,7 +184,7 @@ def _motion_histogram(parts: tuple[FlowPart, ...]) -> tuple[int, ...]:
     return tuple(counts.tolist())
 
 
-def _shown_pairs(out: Path, manifest: Manifest) -> tuple[ShownPair, ...]:
+def _shown_pairs(out: Location, manifest: Manifest) -> tuple[ShownPair, ...]:
     """Pick some pairs of the first shard, one a clip, spread over the range of motion."""
     first = next(((split, entry.shards[0]) for split, entry in manifest.splits.items() if entry.shards), None)
     if first is None:

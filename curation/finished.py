@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from curation.catalog import Catalog, Row, make_catalog
 from curation.config import CurationConfig, RunOptions
 from shards.errors import DatasetError
+from shards.location import Location, for_arrow, list_files
 from shards.manifest import Manifest, read_manifest
 from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, Verdict
 
@@ -23,15 +24,15 @@ MEASURED = (Verdict.KEPT, Verdict.NO_PAIR_IN_RANGE)
 class FinishedDataset:
     """OUT of a run that ended."""
 
-    out: Path
+    out: Location
     manifest: Manifest
     clips: pa.Table
     """CLIPS_SCHEMA: one row for every row of the listing."""
 
     @property
-    def parts(self) -> tuple[Path, ...]:
+    def parts(self) -> tuple[Location, ...]:
         """The parts of its flow table. Raises DatasetError where there is none but should be."""
-        paths = tuple(sorted((self.out / FLOW).glob("part-*.parquet")))
+        paths = tuple(list_files(self.out / FLOW, "part-*.parquet"))
         if not paths and any(self.clips["num_pairs"].to_pylist()):
             raise DatasetError(f"{self.out / FLOW}: no part of a flow table, though pairs were measured; copy it there")
         return paths
@@ -48,12 +49,12 @@ class FinishedDataset:
         return CurationConfig(**{**kept, **given})
 
 
-def read_finished(out: Path) -> FinishedDataset:
+def read_finished(out: Location) -> FinishedDataset:
     """Read OUT. Raises DatasetError where it is no finished data set or a file of it is damaged."""
     manifest = read_manifest(out)
     path = out / CLIPS
     try:
-        clips = pq.read_table(path, columns=CLIPS_SCHEMA.names).cast(CLIPS_SCHEMA)
+        clips = pq.read_table(for_arrow(path), columns=CLIPS_SCHEMA.names).cast(CLIPS_SCHEMA)
     except (OSError, pa.ArrowException, ValueError) as error:
         raise DatasetError(f"{path}: cannot be read: {error}") from error
     return FinishedDataset(out=out.absolute(), manifest=manifest, clips=clips)
@@ -86,5 +87,7 @@ def places_of(dataset: FinishedDataset, gifs: Path | None) -> dict[str, Any]:
     return {"listing": f"{folder}/{listing.uri}", "gifs": gifs}
 
 
-def _from_out(out: Path, place: str) -> str:
-    return place if "://" in place else os.path.normpath(out / place)
+def _from_out(out: Location, place: str) -> str:
+    if "://" in place or not isinstance(out, Path):
+        return place.removeprefix("file://")
+    return os.path.normpath(out / place)

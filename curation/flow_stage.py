@@ -6,7 +6,6 @@ with another number of workers and an undisturbed one end with the same files.
 
 import dataclasses
 from collections.abc import Iterable
-from pathlib import Path
 
 from curation.cluster import Workers
 from curation.config import CurationConfig
@@ -18,8 +17,9 @@ from curation.probe import ProbedClip
 from curation.progress import Bar
 from curation.quarantine import find_incident
 from curation.schedule import Group, costliest_first, group_clips, slice_sources
+from shards.location import Location, list_files
 
-Found = dict[str, tuple[Path, Measurement]]
+Found = dict[str, tuple[Location, Measurement]]
 """By clip key: the part that holds it, and what it tells of it."""
 
 
@@ -62,11 +62,13 @@ class FlowPlan:
         return len(self.found) + sum(len(part.measurements) for part in self.sound)
 
 
-def plan_flow(clips: Iterable[ProbedClip], folders: Iterable[Path], config: CurationConfig, places: Places) -> FlowPlan:
+def plan_flow(
+    clips: Iterable[ProbedClip], folders: Iterable[Location], config: CurationConfig, places: Places
+) -> FlowPlan:
     """Find in folders of parts what was measured of the same bytes in the same way, and what is left to do."""
     wanted = {clip.clip_key: clip for clip in clips}
     found: Found = {}
-    parts: dict[Path, FlowPart] = {}
+    parts: dict[Location, FlowPart] = {}
     for folder in folders:
         for part in read_parts(folder, method_digest(config)):
             parts[part.path] = part
@@ -127,7 +129,7 @@ def make_flow(plan: FlowPlan, config: CurationConfig, places: Places, workers: W
     joins = [JoinTask(slices=_all_slices(clip, config, places), config=config, places=places) for clip in giants]
     parts += workers.map(make_part, joins)
     kept = {part.path for part in parts}
-    for path in places.flow.glob("part-*"):
+    for path in list_files(places.flow, "part-*"):
         if path not in kept:
             path.unlink()
     return FlowTable(
@@ -139,7 +141,7 @@ def make_flow(plan: FlowPlan, config: CurationConfig, places: Places, workers: W
 
 def _find_slices(clip: ProbedClip, config: CurationConfig, places: Places) -> dict[range, FlowPart | None]:
     """Find the slices of a giant that lie ready, in order."""
-    paths = sorted(places.slices.glob("part-*.parquet"))
+    paths = list_files(places.slices, "part-*.parquet")
     found: dict[range, FlowPart | None] = {}
     for sources in slice_sources(clip):
         parts = (read_part(path, slice_method(config, sources)) for path in paths)

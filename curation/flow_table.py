@@ -9,7 +9,6 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 
 from shards.atomic import write_atomically
 from shards.errors import DatasetError
+from shards.location import Location, for_arrow, list_files
 from shards.schema import FLOW_SCHEMA, PART_DIGITS, Verdict
 
 _METHOD = b"pix2gif.method"
@@ -51,11 +51,13 @@ class Measurement:
 class FlowPart:
     """One file of the flow table."""
 
-    path: Path
+    path: Location
     measurements: tuple[Measurement, ...]
 
 
-def write_part(folder: Path, method: str, measurements: Iterable[Measurement], tables: Iterable[pa.Table]) -> FlowPart:
+def write_part(
+    folder: Location, method: str, measurements: Iterable[Measurement], tables: Iterable[pa.Table]
+) -> FlowPart:
     """Write clips' rows and measurements as one part, whose name is the hash of its bytes."""
     measured = tuple(measurements)
     footer = {_METHOD: method, _CLIPS: json.dumps([dataclasses.asdict(one) for one in measured])}
@@ -69,15 +71,15 @@ def write_part(folder: Path, method: str, measurements: Iterable[Measurement], t
     return FlowPart(path=path, measurements=measured)
 
 
-def copy_part(part: FlowPart, folder: Path) -> FlowPart:
+def copy_part(part: FlowPart, folder: Location) -> FlowPart:
     """Copy a part into another folder; its name tells its bytes, so it stays."""
     path = folder / part.path.name
-    with write_atomically(path) as temporary:
-        shutil.copyfile(part.path, temporary)
+    with on_disk(part.path) as file, write_atomically(path) as temporary:
+        shutil.copyfile(file, temporary)
     return dataclasses.replace(part, path=path)
 
 
-def read_part(path: Path, method: str) -> FlowPart | None:
+def read_part(path: Location, method: str) -> FlowPart | None:
     """Read a part's footer; None where its bytes are not those of its name, or it was measured in another way."""
     try:
         data = path.read_bytes()
@@ -92,7 +94,7 @@ def read_part(path: Path, method: str) -> FlowPart | None:
     return FlowPart(path=path, measurements=measurements)
 
 
-def count_rows(path: Path) -> int:
+def count_rows(path: Location) -> int:
     """Count a part's rows. Raises OSError where its bytes are not those of its name."""
     data = path.read_bytes()
     if _part_name(data) != path.name:
@@ -100,10 +102,10 @@ def count_rows(path: Path) -> int:
     return int(pq.read_metadata(pa.BufferReader(data)).num_rows)
 
 
-def read_measurements(path: Path) -> tuple[Measurement, ...]:
+def read_measurements(path: Location) -> tuple[Measurement, ...]:
     """Read what a part tells of its clips, however they were measured. Raises DatasetError where it tells nothing."""
     try:
-        footer = pq.read_metadata(path).metadata or {}
+        footer = pq.read_metadata(for_arrow(path)).metadata or {}
         return _parse_measurements(footer[_CLIPS])
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{path} tells nothing of its clips: {error!r}") from error
@@ -120,19 +122,19 @@ def _part_name(data: bytes) -> str:
     return f"part-{hashlib.sha256(data).hexdigest()[:PART_DIGITS]}.parquet"
 
 
-def read_parts(folder: Path, method: str) -> Iterator[FlowPart]:
+def read_parts(folder: Location, method: str) -> Iterator[FlowPart]:
     """Yield the sound parts of a flow table that were measured by `method`, in the order of their names."""
-    for path in sorted(folder.glob("part-*.parquet")):
+    for path in list_files(folder, "part-*.parquet"):
         if part := read_part(path, method):
             yield part
 
 
-def read_rows(path: Path) -> pa.Table:
+def read_rows(path: Location) -> pa.Table:
     """Read a part's rows. Raises OSError where a page does not match its checksum."""
-    return pq.read_table(path, schema=FLOW_SCHEMA, page_checksum_verification=True)
+    return pq.read_table(for_arrow(path), schema=FLOW_SCHEMA, page_checksum_verification=True)
 
 
-def read_clips(path: Path, clip_keys: Iterable[str]) -> pa.Table:
+def read_clips(path: Location, clip_keys: Iterable[str]) -> pa.Table:
     """Read a part's rows of some clips. Raises OSError where a page does not match its checksum."""
     rows = read_rows(path)
     keys = pa.array(sorted(clip_keys), pa.string())

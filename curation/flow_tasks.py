@@ -5,7 +5,6 @@ the limits, or its decoder, costs itself: it gets a verdict and goes to quaranti
 """
 
 import dataclasses
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -16,6 +15,7 @@ from curation.places import Places
 from curation.probe import ProbedClip
 from curation.quarantine import Incident, find_incident, quarantine
 from curation.sandbox import Failure, Limits, isolate
+from shards.location import Location
 from shards.schema import Verdict
 
 LOST = (Verdict.CRASHED, Verdict.TIMED_OUT)
@@ -27,7 +27,7 @@ class PartTask:
     """Some clips that become one part."""
 
     clips: tuple[ProbedClip, ...]
-    found: dict[str, tuple[Path, Measurement]]
+    found: dict[str, tuple[Location, Measurement]]
     """By clip key: what was measured before, and the part that holds it; it is copied."""
     config: CurationConfig
     places: Places

@@ -14,7 +14,10 @@ from curation.cluster import RayWorkers
 from curation.errors import ClusterError
 from curation.software import software_versions
 from shards.atomic import write_atomically
+from shards.errors import StoreError
+from shards.location import Location
 
+_CREDENTIALS = "give it the environment that this machine reaches the store by: credentials, region, endpoint"
 _SHOWN_FILES = 16
 """GIFs that each node must see, spread over the listing."""
 
@@ -23,7 +26,7 @@ _SHOWN_FILES = 16
 class Look:
     """What to look for."""
 
-    token: Path
+    token: Location
     """A file in OUT, written by the driver a moment ago."""
     gifs: tuple[str, ...]
 
@@ -46,7 +49,7 @@ def look_around(look: Look) -> Sight:
     sources = sorted(path for room in ("curation", "shards") for path in (root / room).rglob("*.py"))
     try:
         token = look.token.read_text()
-    except OSError:
+    except (OSError, StoreError):
         token = None
     return Sight(
         software={**software_versions(), "python": platform.python_version()},
@@ -56,7 +59,7 @@ def look_around(look: Look) -> Sight:
     )
 
 
-def check_nodes(workers: RayWorkers, work: Path, locations: Iterable[str]) -> None:
+def check_nodes(workers: RayWorkers, work: Location, locations: Iterable[str]) -> None:
     """Compare every node with this machine. Raises ClusterError naming the first node that differs, and how."""
     paths = [location for location in locations if "://" not in location and Path(location).exists()]
     step = max(1, len(paths) // _SHOWN_FILES)
@@ -71,7 +74,7 @@ def check_nodes(workers: RayWorkers, work: Path, locations: Iterable[str]) -> No
         look.token.unlink()
 
 
-def _compare(node: str, here: Sight, there: Sight, out: Path) -> None:
+def _compare(node: str, here: Sight, there: Sight, out: Location) -> None:
     for name in sorted(here.software):
         if here.software[name] != there.software.get(name):
             raise ClusterError(
@@ -81,7 +84,8 @@ def _compare(node: str, here: Sight, there: Sight, out: Path) -> None:
     if here.code != there.code:
         raise ClusterError(f"node {node} has other sources of pix2gif than this machine; install the same ones there")
     if here.token != there.token:
-        raise ClusterError(f"node {node} does not see --out {out}; put it on a filesystem that all nodes share")
+        what = "put it on a filesystem that all nodes share" if isinstance(out, Path) else _CREDENTIALS
+        raise ClusterError(f"node {node} does not see --out {out}; {what}")
     if there.missing:
         raise ClusterError(
             f"node {node} does not see {there.missing[0]}; put the GIFs on a filesystem that all nodes share, or name "

@@ -147,6 +147,7 @@ def select_and_export(
         parts=table.parts,
     )
     with progress.stage("finish"):
+        workspace.confirm()
         manifest = finish_dataset(curated, progress.seconds)
         keep_incidents(workspace.quarantine, {key for key, one in by_key.items() if one.verdict in LOST})
         settle_run(workspace.work, manifest.verdicts)

@@ -1,15 +1,16 @@
 """Where the workers of a run write what they find."""
 
 import dataclasses
-from pathlib import Path
+
+from shards.location import Location
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Places:
     """Folders of one OUT."""
 
-    flow: Path
+    flow: Location
     """Parts of the flow table."""
-    slices: Path
+    slices: Location
     """Slices of giants, until they are joined."""
-    quarantine: Path
+    quarantine: Location

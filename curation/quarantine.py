@@ -6,13 +6,13 @@ again.
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import Any
 
 from curation.config import CurationConfig
 from curation.errors import CurationError
 from curation.sandbox import Failure
 from shards.atomic import write_atomically
+from shards.location import Location, list_files
 from shards.schema import Verdict
 
 
@@ -29,7 +29,7 @@ class Incident:
     """Where it happened in export: the frames that were to be encoded. None: it happened in measuring."""
 
 
-def quarantine(folder: Path, incident: Incident, data: bytes) -> None:
+def quarantine(folder: Location, incident: Incident, data: bytes) -> None:
     """Keep a clip's bytes and what became of it."""
     with write_atomically(folder / f"{incident.clip_key}.gif") as temporary:
         temporary.write_bytes(data)
@@ -47,7 +47,7 @@ def quarantine(folder: Path, incident: Incident, data: bytes) -> None:
         temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
-def find_incident(folder: Path, clip_key: str) -> Incident | None:
+def find_incident(folder: Location, clip_key: str) -> Incident | None:
     """Read what became of a clip; None where nothing sound is kept of it."""
     try:
         record: dict[str, Any] = json.loads((folder / f"{clip_key}.json").read_text(encoding="utf-8"))
@@ -63,14 +63,14 @@ def find_incident(folder: Path, clip_key: str) -> Incident | None:
         return None
 
 
-def list_incidents(folder: Path) -> list[str]:
+def list_incidents(folder: Location) -> list[str]:
     """Keys of all clips in quarantine."""
-    return sorted(path.stem for path in folder.glob("*.json"))
+    return [path.stem for path in list_files(folder, "*.json")]
 
 
-def keep_incidents(folder: Path, clip_keys: set[str]) -> None:
+def keep_incidents(folder: Location, clip_keys: set[str]) -> None:
     """Let go of all clips but these, and of the folder where none is left."""
-    for path in folder.glob("*"):
+    for path in list_files(folder, "*"):
         if path.stem not in clip_keys:
             path.unlink()
     if folder.is_dir() and not any(folder.iterdir()):

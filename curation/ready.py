@@ -1,7 +1,8 @@
 """Pictures of a finished data set -> those of another one: what lies ready is neither decoded nor encoded again.
 
 A data set that is made of another one's flow table shows much the same frames of the same GIFs. Where both are encoded
-alike, by the same software, the pictures are the same to the byte, so they are copied out of the shards.
+alike, by the same software, the pictures are the same to the byte, so they are copied out of the shards. Not out of a
+store: there, to ask for a picture takes longer than to make it.
 """
 
 import collections
@@ -23,6 +24,7 @@ from curation.probe import ProbedClip
 from curation.progress import Progress
 from curation.software import software_versions
 from shards.errors import DatasetError
+from shards.location import Location
 from shards.schema import MANIFEST
 
 _SHARD_SCHEMA = pa.schema(
@@ -82,7 +84,7 @@ class ReadyPictures:
 
 
 def find_ready(
-    flow: Path | None, probed: Mapping[str, ProbedClip], config: CurationConfig, workers: Workers, progress: Progress
+    flow: Location | None, probed: Mapping[str, ProbedClip], config: CurationConfig, workers: Workers, progress: Progress
 ) -> ReadyPictures:
     """Find what lies ready in the data set whose flow table is `flow`; nothing, where that stands alone.
 
@@ -108,9 +110,9 @@ def find_ready(
     return ReadyPictures(indexed)
 
 
-def _read_dataset(flow: Path | None, config: CurationConfig) -> FinishedDataset | None:
+def _read_dataset(flow: Location | None, config: CurationConfig) -> FinishedDataset | None:
     """Read the data set around a flow table, if its pictures are what this run would make."""
-    if flow is None or not (flow.parent / MANIFEST).is_file():
+    if not isinstance(flow, Path) or not (flow.parent / MANIFEST).is_file():
         return None
     try:
         dataset = read_finished(flow.parent)

@@ -1,7 +1,6 @@
 """A clip in quarantine -> what becomes of it when the call that it broke is made again."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 from curation.catalog import Clip
@@ -13,6 +12,7 @@ from curation.measure import measure_clip
 from curation.probe import ProbeTask, probe_clips
 from curation.quarantine import Incident, find_incident, list_incidents
 from curation.sandbox import Failure, isolate
+from shards.location import Location
 from shards.schema import Verdict
 
 _SHOWN_KEYS = 5
@@ -28,7 +28,9 @@ class Replayed:
     """What the decoder said last, where it failed."""
 
 
-def replay_clip(out: Path, clip_key: str, *, timeout_s: float | None, memory_gib: float | None, bare: bool) -> Replayed:
+def replay_clip(
+    out: Location, clip_key: str, *, timeout_s: float | None, memory_gib: float | None, bare: bool
+) -> Replayed:
     """Make the call again that lost the clip, in the sandbox or, `bare`, in this process and without limits.
 
     Raises CurationError where OUT/quarantine/ does not hold the clip.
@@ -54,7 +56,7 @@ def replay_clip(out: Path, clip_key: str, *, timeout_s: float | None, memory_gib
     return Replayed(words=f"{measurement.num_pairs:,} pairs of {measurement.num_frames} frames measured", failed=False)
 
 
-def _call(incident: Incident, path: Path, config: CurationConfig) -> tuple[Any, tuple[Any, ...]]:
+def _call(incident: Incident, path: Location, config: CurationConfig) -> tuple[Any, tuple[Any, ...]]:
     clip = Clip(key=incident.clip_key, uri=path.name, location=str(path), captions=(), split="", row=1)
     if incident.frames is not None:
         return encode_frames, (incident.frames, SourceClip(clip=clip, path=str(path), sha256=incident.sha256), config)
@@ -64,7 +66,7 @@ def _call(incident: Incident, path: Path, config: CurationConfig) -> tuple[Any, 
     return measure_clip, (probed, config)
 
 
-def _list_keys(folder: Path) -> str:
+def _list_keys(folder: Location) -> str:
     keys = list_incidents(folder)
     if not keys:
         return "none at all"

@@ -1,7 +1,6 @@
 """A data set some of whose clips failed for reasons that may pass -> the same one, with these clips tried again."""
 
 import dataclasses
-from pathlib import Path
 
 from curation.errors import OutputError
 from curation.pipeline import curate
@@ -9,9 +8,10 @@ from curation.progress import Progress
 from curation.run_record import recall_run
 from curation.summary import Summary
 from curation.workspace import Workspace
+from shards.location import Location
 
 
-def retry(out: Path, *, workers: int | None, progress: Progress) -> Summary | None:
+def retry(out: Location, *, workers: int | None, progress: Progress) -> Summary | None:
     """Run again as before, but try what failed; None where nothing did.
 
     What was fetched, measured and written is kept where it still holds; every file of OUT is brought up to date.

@@ -6,7 +6,6 @@ stands what each clip gives to each bin (`flatten.py`), for each split by itself
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +25,7 @@ from curation.tally import (
     read_parts_abreast,
     rows_in_range,
 )
+from shards.location import Location
 from shards.schema import SPLITS
 
 SELECTION_SCHEMA = pa.schema(
@@ -66,7 +66,7 @@ class Selection:
     kept_histogram: tuple[int, ...]
 
 
-def select_pairs(parts: Iterable[Path], splits: Mapping[str, str], config: CurationConfig) -> dict[str, Selection]:
+def select_pairs(parts: Iterable[Location], splits: Mapping[str, str], config: CurationConfig) -> dict[str, Selection]:
     """Choose the pairs of each split: a function of the measurements, the thresholds and the seed alone.
 
     `splits` tells the split of every clip that can be selected from. Reads each part of the flow table twice.
@@ -91,13 +91,13 @@ def select_pairs(parts: Iterable[Path], splits: Mapping[str, str], config: Curat
     }
 
 
-def set_quotas(parts: Iterable[Path], splits: Mapping[str, str], config: CurationConfig) -> dict[str, SplitQuotas]:
+def set_quotas(parts: Iterable[Location], splits: Mapping[str, str], config: CurationConfig) -> dict[str, SplitQuotas]:
     """Tell how many pairs `select_pairs` would take, of which clips and bins; reads each part once."""
     return _set_quotas(list(parts), splits, config)[2]
 
 
 def _set_quotas(
-    paths: list[Path], splits: Mapping[str, str], config: CurationConfig
+    paths: list[Location], splits: Mapping[str, str], config: CurationConfig
 ) -> tuple[Tally, NDArray[np.int32], dict[str, SplitQuotas]]:
     """Count; returns the counts, what each clip gives to each of their columns, and the same by split."""
     keys = sorted(splits, key=lambda key: (hash64(config.seed, "order", key), key))
@@ -128,7 +128,7 @@ def _describe(tally: Tally, quotas: NDArray[np.int32], clips: NDArray[np.int64])
 
 
 def _choose(
-    path: Path,
+    path: Location,
     numbers: Mapping[str, int],
     quotas: NDArray[np.int32],
     columns_of_bin: NDArray[np.int64],

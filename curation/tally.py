@@ -9,7 +9,6 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from curation.config import CurationConfig
 from curation.ranking import clip_state, mix_ranks
 from shards.errors import DatasetError
+from shards.location import Location, for_arrow
 
 Result = TypeVar("Result")
 _MAX_THREADS = 8
@@ -75,7 +75,7 @@ class RowsInRange:
     """Drawn by seed, clip and pair alone."""
 
 
-def count_pairs(paths: Iterable[Path], keys: Iterable[str], config: CurationConfig) -> Tally:
+def count_pairs(paths: Iterable[Location], keys: Iterable[str], config: CurationConfig) -> Tally:
     """Count the pairs in range of these clips, and those that a plain draw takes; reads each part once."""
     ordered = tuple(keys)
     numbers = {key: number for number, key in enumerate(ordered)}
@@ -89,19 +89,19 @@ def count_pairs(paths: Iterable[Path], keys: Iterable[str], config: CurationConf
     return Tally(keys=ordered, bins=bins, num_bins=num_bins, in_range=table[0], drawn=table[1])
 
 
-def read_parts_abreast(paths: Iterable[Path], read: Callable[[Path], Result]) -> Iterator[Result]:
+def read_parts_abreast(paths: Iterable[Location], read: Callable[[Location], Result]) -> Iterator[Result]:
     """Yield `read(path)` for each path in order, a core's worth of them at a time."""
     with ThreadPoolExecutor(min(_MAX_THREADS, len(os.sched_getaffinity(0)))) as threads:
         yield from threads.map(read, paths)
 
 
-def read_part_columns(path: Path, *names: str) -> tuple[list[str], list[NDArray[Any]]]:
+def read_part_columns(path: Location, *names: str) -> tuple[list[str], list[NDArray[Any]]]:
     """Read a part's clip keys, and as arrays [rows] the code of each row's key and the columns that are named.
 
     Raises DatasetError where the part is damaged.
     """
     try:
-        file = pq.ParquetFile(path, read_dictionary=["clip_key"], page_checksum_verification=True)
+        file = pq.ParquetFile(for_arrow(path), read_dictionary=["clip_key"], page_checksum_verification=True)
         table = file.read(["clip_key", *names], use_threads=False).unify_dictionaries().combine_chunks()
     except (pa.ArrowException, OSError) as error:
         raise DatasetError(f"{path}: cannot be read as a part of the flow table: {error}") from error
@@ -162,7 +162,7 @@ def lowest_ranked(ranks: NDArray[np.uint64], groups: NDArray[np.int64], num_want
 
 
 def _count_part(
-    path: Path, numbers: Mapping[str, int], config: CurationConfig
+    path: Location, numbers: Mapping[str, int], config: CurationConfig
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Count one part: cells (clip x bins + bin) that are not empty, the pairs in range of each, and those drawn."""
     keys, columns = read_part_columns(path, *deciding_columns(config))

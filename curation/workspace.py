@@ -5,7 +5,6 @@ finished shards. Its presence without a manifest means: begun by us, not finishe
 """
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,20 +14,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from curation.claim import Claim
 from curation.errors import OutputError
 from curation.flow_table import count_rows
 from curation.places import Places
+from curation.receipts import read_receipt, receipt_path, still_holds
 from shards.errors import DatasetError
+from shards.location import Location, ObjectPath, for_arrow, list_files, remove_tree
 from shards.manifest import Manifest, read_manifest
 from shards.schema import CLIPS, FLOW, MANIFEST, REPORT, SPLITS
-from shards.writer import file_sha256
 
 
 class Workspace:
     """The folders of one OUT."""
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Location) -> None:
         self.out = out
+        self._claim: Claim | None = None
         self.flow = out / FLOW
         self.work = out / ".work"
         self.fetched = self.work / "fetched"
@@ -46,39 +48,38 @@ class Workspace:
     def claim(self, *, overwrite: bool) -> Iterator[None]:
         """Make OUT ours for as long as the block lasts. Raises OutputError where that must not or cannot be."""
         self._refuse_foreign(overwrite)
-        try:
-            self.work.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(self.work / "lock")
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise OutputError(f"another run is writing to {self.out}; wait for it, or choose another --out") from None
-        except OSError as error:
-            raise OutputError(f"cannot write to --out {self.out}: {error.strerror}") from error
-        with lock:
+        with self._lock_folder(self.work) if isinstance(self.work, Path) else self._lock_objects(self.work):
             yield
-        if not any(self.work.iterdir()) or [path.name for path in self.work.iterdir()] == ["lock"]:
-            shutil.rmtree(self.work, ignore_errors=True)
+        if {path.name for path in self.work.iterdir()} <= {"lock", "claims"}:
+            remove_tree(self.work)
+
+    def confirm(self) -> None:
+        """Raise OutputError where OUT is no longer ours, as it may happen to a run that could not reach its store."""
+        if self._claim:
+            self._claim.confirm()
 
     def finished(self) -> Manifest | None:
         """Read the manifest of a data set that is finished and whose files are whole, to the bit; None otherwise.
 
-        Reads every shard and part, at the speed of the disk.
+        Reads every shard and part, at the speed of the disk; in a store it asks whether the shards are those of the
+        receipts, and reads the parts.
         """
         if not (self.out / MANIFEST).exists():
             return None
         try:
             manifest = read_manifest(self.out)
-            num_pairs = pc.sum(pq.read_table(self.out / CLIPS, columns=["num_pairs"])["num_pairs"]).as_py()
-            hashes = {
-                self.out / split / shard.name: shard.sha256
+            clips = pq.read_table(for_arrow(self.out / CLIPS), columns=["num_pairs"])
+            shards = [
+                (self.out / split / shard.name, shard.sha256, receipt_path(self.receipts, split, number))
                 for split, entry in manifest.splits.items()
-                for shard in entry.shards
-            }
+                for number, shard in enumerate(entry.shards)
+            ]
             with ThreadPoolExecutor() as threads:
                 whole = (
                     (self.out / REPORT).is_file()
-                    and all(threads.map(lambda path: file_sha256(path) == hashes[path], hashes))
-                    and sum(threads.map(count_rows, self.flow.glob("part-*"))) == num_pairs
+                    and all(threads.map(lambda shard: still_holds(shard[0], shard[1], read_receipt(shard[2])), shards))
+                    and sum(threads.map(count_rows, list_files(self.flow, "part-*")))
+                    == pc.sum(clips["num_pairs"]).as_py()
                 )
         except (DatasetError, OSError, pa.ArrowException):
             return None
@@ -93,23 +94,43 @@ class Workspace:
         folders = [self.out, *(self.out / split for split in SPLITS)]
         folders += [self.flow, self.quarantine, self.slices, self.fragments, self.receipts]
         for folder in folders:
-            for path in folder.glob(".*.tmp"):
+            for path in list_files(folder, ".*.tmp"):
                 path.unlink(missing_ok=True)
 
-    def drop_stray_shards(self, planned: set[Path]) -> None:
+    def drop_stray_shards(self, planned: set[Location]) -> None:
         """Remove shards, of a run with other parameters, that the present plan does not hold."""
         for split in SPLITS:
-            for path in (self.out / split).glob("*.tar"):
+            for path in list_files(self.out / split, "*.tar"):
                 if path not in planned:
                     path.unlink()
             with contextlib.suppress(OSError):
                 (self.out / split).rmdir()  # Only where it is empty.
 
     def clear(self) -> None:
-        """Remove what only the run needed; fetched GIFs stay."""
-        shutil.rmtree(self.fragments, ignore_errors=True)
-        shutil.rmtree(self.receipts, ignore_errors=True)
-        shutil.rmtree(self.slices, ignore_errors=True)
+        """Remove what only the run needed; fetched GIFs stay, and in a store the receipts, to know its shards by."""
+        remove_tree(self.fragments)
+        remove_tree(self.slices)
+        if isinstance(self.receipts, Path):
+            remove_tree(self.receipts)
+
+    @contextlib.contextmanager
+    def _lock_folder(self, work: Path) -> Iterator[None]:
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(work / "lock")
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise OutputError(f"another run is writing to {self.out}; wait for it, or choose another --out") from None
+        except OSError as error:
+            raise OutputError(f"cannot write to --out {self.out}: {error.strerror}") from error
+        with lock:
+            yield
+
+    @contextlib.contextmanager
+    def _lock_objects(self, work: ObjectPath) -> Iterator[None]:
+        self._claim = Claim(self.out, work / "claims")
+        with self._claim.hold():
+            yield
 
     def _refuse_foreign(self, overwrite: bool) -> None:
         try:

@@ -1,8 +1,7 @@
 """Selections -> shards on disk, with what an earlier run finished left as it is."""
 
 import collections
-import shutil
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 from curation.catalog import Catalog
 from curation.cluster import Workers
@@ -22,9 +21,11 @@ from curation.flow_tasks import lost_clip
 from curation.probe import ProbedClip
 from curation.progress import Progress
 from curation.ready import ReadyPictures
+from curation.receipts import receipt_path
 from curation.selection import Selection
 from curation.shard_plan import PlannedShard, plan_shards
 from curation.workspace import Workspace
+from shards.location import Location, remove_tree
 from shards.manifest import ShardEntry
 
 _SHARDS_AT_A_TIME = 256
@@ -62,15 +63,17 @@ def write_shards(
         key: SourceClip(clip=catalog.clips[key], path=probed[key].path, sha256=probed[key].sha256 or "") for key in keys
     }
     workspace.drop_stray_shards({shard_path(workspace.out, shard) for shard in planned})
-    entries: dict[Path, ShardEntry] = {}
+    entries: dict[Location, ShardEntry] = {}
     unfinished: list[PackTask] = []
-    for shard in planned:
-        pack = _plan_pack(shard, sources, workspace, config)
-        if entry := finished_shard(pack.path, pack.receipt, pack.plan_digest):
-            entries[pack.path] = entry
-        else:
-            unfinished.append(pack)
-    shutil.rmtree(workspace.fragments, ignore_errors=True)
+    packs = [_plan_pack(shard, sources, workspace, config) for shard in planned]
+    with ThreadPoolExecutor() as threads:
+        found = threads.map(lambda pack: finished_shard(pack.path, pack.receipt, pack.plan_digest), packs)
+        for pack, entry in zip(packs, found, strict=True):
+            if entry:
+                entries[pack.path] = entry
+            else:
+                unfinished.append(pack)
+    remove_tree(workspace.fragments)
     with progress.stage("export", sum(pack.shard.num_samples for pack in unfinished), "samples") as bar:
         for first in range(0, len(unfinished), _SHARDS_AT_A_TIME):
             batch = unfinished[first : first + _SHARDS_AT_A_TIME]
@@ -99,7 +102,7 @@ def _plan_pack(
             workspace.fragments / f"{name}-{number:03d}.arrow" for number, _ in enumerate(shard.fragments())
         ),
         path=shard_path(workspace.out, shard),
-        receipt=workspace.receipts / f"{name}.json",
+        receipt=receipt_path(workspace.receipts, shard.split, shard.number),
         plan_digest=plan_digest(shard, sources, config),
     )
 

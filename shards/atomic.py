@@ -1,18 +1,27 @@
-"""Files that are whole or not there: write under a temporary name, then rename."""
+"""Files that are whole or not there: write under a temporary name, then rename; or on disk, then upload."""
 
 import contextlib
 import os
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from shards.location import Location, ObjectPath
+
 
 @contextlib.contextmanager
-def write_atomically(path: Path) -> Iterator[Path]:
+def write_atomically(path: Location) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` when the block ends, remove it when it raises.
 
-    The data reaches the disk before the name does, so a power cut leaves the old file or the new one.
+    The data reaches the disk before the name does, so a power cut leaves the old file or the new one. For a place in
+    an object store the temporary path is on this machine, and what is there is uploaded when the block ends.
     """
+    if isinstance(path, ObjectPath):
+        with tempfile.TemporaryDirectory(prefix="pix2gif-") as folder:
+            yield Path(folder, path.name)
+            path.upload(Path(folder, path.name))
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     # Several machines may write to one filesystem, and a task that was thought lost to the same name.
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")

@@ -3,11 +3,11 @@
 import dataclasses
 import hashlib
 import json
-from pathlib import Path
 from typing import Any, TypeVar
 
 from shards.atomic import write_atomically
 from shards.errors import DatasetError
+from shards.location import Location
 from shards.schema import MANIFEST, SCHEMA_VERSION
 
 Entry = TypeVar("Entry", "ListingEntry", "ShardEntry")
@@ -80,7 +80,7 @@ def digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def write_manifest(out: Path, manifest: Manifest) -> None:
+def write_manifest(out: Location, manifest: Manifest) -> None:
     """Write OUT/dataset.json."""
     fields = dataclasses.asdict(manifest)
     fields["config_digest"] = manifest.config_digest
@@ -88,7 +88,7 @@ def write_manifest(out: Path, manifest: Manifest) -> None:
         temporary.write_text(json.dumps(fields, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_manifest(out: Path) -> Manifest:
+def read_manifest(out: Location) -> Manifest:
     """Read OUT/dataset.json. Raises DatasetError where it is missing, damaged or of another schema version."""
     path = out / MANIFEST
     try:

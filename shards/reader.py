@@ -5,25 +5,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shards.errors import DatasetError
+from shards.location import Location, on_disk
 from shards.schema import IMAGE_MIME, Sample, SampleRecord
 
 
-def read_shard(path: Path) -> Iterator[Sample]:
-    """Yield the samples of a shard, pictures still encoded.
+def read_shard(path: Location, copy: Path | None = None) -> Iterator[Sample]:
+    """Yield the samples of a shard, pictures still encoded; `copy` holds its bytes on disk, where they are already.
 
     Raises DatasetError, naming the shard and the member, where the tar is damaged or its members are not three
     adjacent ones a sample, in the contract's order.
     """
     try:
-        with tarfile.open(path, "r:") as tar:
+        with on_disk(copy or path) as file, tarfile.open(file, "r:") as tar:
             while member := tar.next():
                 yield _read_sample(path, tar, member)
-            _refuse_early_end(path, tar)
+            _refuse_early_end(path, file, tar)
     except (tarfile.TarError, OSError) as error:
         raise DatasetError(f"{path}: cannot be read as a tar: {error}") from error
 
 
-def _read_sample(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> Sample:
+def _read_sample(path: Location, tar: tarfile.TarFile, member: tarfile.TarInfo) -> Sample:
     key, extension = _split_name(path, member)
     if extension != "json":
         raise DatasetError(f"{path}: {member.name} stands where the .json of a sample was expected")
@@ -47,22 +48,22 @@ def _read_sample(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> S
     return Sample(record=record, source=pictures[0], target=pictures[1], image_format=image_format)
 
 
-def _refuse_early_end(path: Path, tar: tarfile.TarFile) -> None:
+def _refuse_early_end(path: Location, copy: Path, tar: tarfile.TarFile) -> None:
     """Raise where the tar does not end with its two blocks of zeros: tarfile takes a broken header for the end."""
-    with path.open("rb") as file:
+    with copy.open("rb") as file:
         file.seek(tar.offset)
         if file.read(2 * tarfile.BLOCKSIZE) != bytes(2 * tarfile.BLOCKSIZE):
             raise DatasetError(f"{path}: is cut short, or has a broken header, at byte {tar.offset:,}")
 
 
-def _split_name(path: Path, member: tarfile.TarInfo) -> tuple[str, str]:
+def _split_name(path: Location, member: tarfile.TarInfo) -> tuple[str, str]:
     key, dot, extension = member.name.partition(".")
     if not dot or not member.isfile():
         raise DatasetError(f"{path}: {member.name!r} is not a member of a sample")
     return key, extension
 
 
-def _read_member(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+def _read_member(path: Location, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     file = tar.extractfile(member)
     data = file.read() if file else b""
     if len(data) != member.size:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shards.errors import DatasetError
+from shards.location import Location, list_files, on_disk
 from shards.manifest import Manifest, SplitEntry, read_manifest
 from shards.reader import read_shard
 from shards.schema import (
@@ -37,7 +38,7 @@ Pair = tuple[int, int]
 class Proof:
     """What was looked at and held."""
 
-    out: Path
+    out: Location
     num_rows: int
     num_pairs: int
     num_shards: int
@@ -63,13 +64,14 @@ class _Clip:
     num_kept: int
 
 
-def verify_dataset(out: Path) -> Proof:
+def verify_dataset(out: Location) -> Proof:
     """Hold OUT against its manifest and itself. Raises DatasetError naming the first thing that does not hold."""
     manifest = read_manifest(out)
     clips = _verify_clips(out, manifest)
     if not (out / REPORT).is_file():
         raise DatasetError(f"{out}: no {REPORT}")
-    if stray := sorted(path for path in out.glob("*/*.tar") if path.parent.name not in manifest.splits):
+    folders = [folder for folder in out.iterdir() if folder.name not in manifest.splits and folder.is_dir()]
+    if stray := [path for folder in sorted(folders, key=str) for path in list_files(folder, "*.tar")]:
         raise DatasetError(f"{stray[0]}: a shard of a split that the manifest does not name")
     taken: dict[str, dict[Pair, float]] = collections.defaultdict(dict)
     for split, entry in manifest.splits.items():
@@ -84,10 +86,11 @@ def verify_dataset(out: Path) -> Proof:
     )
 
 
-def _verify_clips(out: Path, manifest: Manifest) -> dict[str, _Clip]:
+def _verify_clips(out: Location, manifest: Manifest) -> dict[str, _Clip]:
     """Check the accounts; returns the clips by key."""
     path = out / CLIPS
-    table = _read_table(path, CLIPS_SCHEMA)
+    with on_disk(path) as file:
+        table = _read_table(path, file, CLIPS_SCHEMA)
     if table["row"].to_pylist() != list(range(1, manifest.listing.num_rows + 1)):
         raise DatasetError(f"{path}: rows are not 1 to {manifest.listing.num_rows} in order, as the listing's are")
     counts = collections.Counter(table["verdict"].to_pylist())
@@ -109,7 +112,7 @@ def _verify_clips(out: Path, manifest: Manifest) -> dict[str, _Clip]:
 
 
 def _verify_split(
-    out: Path,
+    out: Location,
     split: str,
     entry: SplitEntry,
     clips: dict[str, _Clip],
@@ -120,7 +123,7 @@ def _verify_split(
     names = [shard.name for shard in entry.shards]
     if names != [shard_name(number) for number in range(len(names))]:
         raise DatasetError(f"{out / split}: the manifest's shards are not numbered from 0 without a gap")
-    if stray := sorted({path.name for path in (out / split).glob("*.tar")} - set(names)):
+    if stray := sorted({path.name for path in list_files(out / split, "*.tar")} - set(names)):
         raise DatasetError(f"{out / split / stray[0]}: a shard that the manifest does not name")
     edges, counts = entry.motion_histogram.bin_edges, np.zeros(len(entry.motion_histogram.counts), dtype=np.int64)
     if not len(edges) == len(counts) + 1 >= 2:
@@ -130,14 +133,15 @@ def _verify_split(
         path = out / split / shard.name
         if not path.is_file():
             raise DatasetError(f"{path}: missing")
-        if path.stat().st_size != shard.num_bytes or file_sha256(path) != shard.sha256:
-            raise DatasetError(f"{path}: not the bytes that the manifest tells (sha256 {shard.sha256[:12]}...)")
         in_shard = 0
-        for sample in read_shard(path):
-            _verify_sample(path, sample.record, split, clips, taken, manifest)
-            keys.add(sample.record.clip_key)
-            counts[min(max(int(sample.record.motion_px) - edges[0], 0), len(counts) - 1)] += 1
-            in_shard += 1
+        with on_disk(path) as file:
+            if file.stat().st_size != shard.num_bytes or file_sha256(file) != shard.sha256:
+                raise DatasetError(f"{path}: not the bytes that the manifest tells (sha256 {shard.sha256[:12]}...)")
+            for sample in read_shard(path, file):
+                _verify_sample(path, sample.record, split, clips, taken, manifest)
+                keys.add(sample.record.clip_key)
+                counts[min(max(int(sample.record.motion_px) - edges[0], 0), len(counts) - 1)] += 1
+                in_shard += 1
         if in_shard != shard.num_samples:
             raise DatasetError(f"{path}: {in_shard} samples, the manifest tells {shard.num_samples}")
         num_samples += in_shard
@@ -147,7 +151,7 @@ def _verify_split(
 
 
 def _verify_sample(
-    path: Path,
+    path: Location,
     record: SampleRecord,
     split: str,
     clips: dict[str, _Clip],
@@ -168,12 +172,16 @@ def _verify_sample(
     taken[record.clip_key][pair] = record.motion_px
 
 
-def _verify_flow(out: Path, clips: dict[str, _Clip], taken: dict[str, dict[Pair, float]], manifest: Manifest) -> int:
+def _verify_flow(
+    out: Location, clips: dict[str, _Clip], taken: dict[str, dict[Pair, float]], manifest: Manifest
+) -> int:
     """Check that every measured clip has all its pairs once, and that samples and counts agree with them."""
     num_pairs: collections.Counter[str] = collections.Counter()
     num_in_range: collections.Counter[str] = collections.Counter()
-    for path in sorted((out / FLOW).glob("part-*.parquet")):
-        for key, rows in _rows_by_clip(path):
+    for path in list_files(out / FLOW, "part-*.parquet"):
+        with on_disk(path) as file:
+            rows_by_clip, sha256 = _rows_by_clip(path, file), file_sha256(file)
+        for key, rows in rows_by_clip:
             clip = clips.get(key)
             if clip is None or num_pairs[key]:
                 raise DatasetError(f"{path}: {key} is no clip of {CLIPS}, or stands in two parts")
@@ -182,7 +190,7 @@ def _verify_flow(out: Path, clips: dict[str, _Clip], taken: dict[str, dict[Pair,
             # A copy is measured like any other clip, but nothing of it is for keeping.
             num_in_range[key] = 0 if clip.verdict == Verdict.DUPLICATE else _count_in_range(rows, manifest)
         # Of all that stands there, the footer alone is covered by no checksum of the format's own.
-        if path.stem.removeprefix("part-") != file_sha256(path)[:PART_DIGITS]:
+        if path.stem.removeprefix("part-") != sha256[:PART_DIGITS]:
             raise DatasetError(f"{path}: its bytes are not those that it is named by")
     for key, clip in clips.items():
         expected = clip.num_frames * (clip.num_frames - 1) // 2 if clip.verdict in _MEASURED else clip.num_pairs
@@ -195,7 +203,7 @@ def _verify_flow(out: Path, clips: dict[str, _Clip], taken: dict[str, dict[Pair,
     return num_pairs.total()
 
 
-def _verify_rows(path: Path, key: str, clip: _Clip, rows: pa.Table, taken: dict[Pair, float]) -> None:
+def _verify_rows(path: Location, key: str, clip: _Clip, rows: pa.Table, taken: dict[Pair, float]) -> None:
     """Check the pairs of one clip: each can be, none stands twice, and its samples tell the same motion."""
     sources, targets, motion = (rows[name].to_numpy() for name in ("source_index", "target_index", "motion_px"))
     sound = (sources >= 0) & (sources < targets) & (targets < clip.num_frames) & (motion >= 0)
@@ -225,8 +233,8 @@ def _motion_range(manifest: Manifest) -> tuple[float, float]:
     return low, high
 
 
-def _rows_by_clip(path: Path) -> list[tuple[str, pa.Table]]:
-    table = _read_table(path, FLOW_SCHEMA).combine_chunks()
+def _rows_by_clip(path: Location, file: Path) -> list[tuple[str, pa.Table]]:
+    table = _read_table(path, file, FLOW_SCHEMA).combine_chunks()
     if not table.num_rows:
         return []
     keys = table["clip_key"].chunk(0)
@@ -240,9 +248,9 @@ def _rows_by_clip(path: Path) -> list[tuple[str, pa.Table]]:
     ]
 
 
-def _read_table(path: Path, schema: pa.Schema) -> pa.Table:
+def _read_table(path: Location, file: Path, schema: pa.Schema) -> pa.Table:
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
+        table = pq.read_table(file, page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"{path}: cannot be read as Parquet: {error}") from error
     if missing := [name for name in schema.names if name not in table.column_names]:

@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Iterable
-from pathlib import Path
 
 from shards.atomic import write_atomically
+from shards.location import Location, ObjectPath
 from shards.manifest import ShardEntry
 from shards.schema import Sample
 
@@ -14,7 +14,7 @@ def shard_name(number: int) -> str:
     return f"{number:05d}.tar"
 
 
-def write_shard(path: Path, samples: Iterable[Sample]) -> ShardEntry:
+def write_shard(path: Location, samples: Iterable[Sample]) -> ShardEntry:
     """Write `samples` to `path`, members of a sample adjacent and in the contract's order.
 
     Owner, mode and modification time are fixed. The file appears under its name only when it is whole.
@@ -47,7 +47,12 @@ def write_shard(path: Path, samples: Iterable[Sample]) -> ShardEntry:
         )
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(path: Location) -> str:
     """Hash a file's bytes, in hexadecimal."""
+    if isinstance(path, ObjectPath):
+        digest = hashlib.sha256()
+        for chunk in path.chunks():
+            digest.update(chunk)
+        return digest.hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

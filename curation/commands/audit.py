@@ -1,6 +1,5 @@
 """`pix2gif audit`: a finished data set -> what stands twice in it, and whether a split leaks into another."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,7 +8,7 @@ _EXIT_LEAK = 3
 
 
 def audit(
-    out: Annotated[Path, typer.Argument(help="A folder that `pix2gif curate` finished.")],
+    out: Annotated[str, typer.Argument(help="A folder that `pix2gif curate` finished, or s3://...")],
     near_distance: Annotated[
         int, typer.Option(help="Bits of 64 by which the frames of near copies differ at most; 0: exact ones only.")
     ] = 10,
@@ -23,12 +22,14 @@ def audit(
     from curation.audit import audit_dataset
     from curation.progress import Progress
     from curation.viewer.index import load_index
+    from shards.location import parse_location
     from shards.manifest import read_manifest
 
-    manifest = read_manifest(out)
+    place = parse_location(out)
+    manifest = read_manifest(place)
     with Progress().stage("index", sum(entry.num_samples for entry in manifest.splits.values()), "samples") as bar:
-        samples = load_index(out.absolute(), manifest, bar.update)
-    found = audit_dataset(out, samples, near_distance)
+        samples = load_index(place.absolute(), manifest, bar.update)
+    found = audit_dataset(place, samples, near_distance)
     typer.echo(str(found))
     if found.num_leaks:
         raise typer.Exit(_EXIT_LEAK)

@@ -24,8 +24,12 @@ def curate(
         ),
     ],
     out: Annotated[
-        Path | None,
-        typer.Option("--out", help="The folder that becomes the data set.", show_default="required"),
+        str | None,
+        typer.Option(
+            "--out",
+            help="The folder that becomes the data set, or a place such as s3://bucket/shards.",
+            show_default="required",
+        ),
     ] = None,
     gifs: Annotated[
         Path | None, typer.Option(help="A folder with the GIFs already downloaded, found there by file name.")
@@ -35,7 +39,7 @@ def curate(
         typer.Option(help="A folder with the official lists train.txt, val.txt, test.txt, a url or path a line."),
     ] = None,
     flow: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="The folder flow/ of a finished data set: what it measured is not measured again."),
     ] = None,
     min_motion: Annotated[

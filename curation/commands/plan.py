@@ -57,10 +57,11 @@ def plan(
     from curation.finished import catalog_of, places_of, read_finished
     from curation.plan import make_plan
     from curation.plan_text import format_plan
+    from shards.location import parse_location
 
-    present = read_finished(dataset)
+    present = read_finished(parse_location(dataset))
     config = present.config(given)
     # What the GIFs are is known; where they are is of no matter here.
-    options = RunOptions(**{**places_of(present, None), "gifs": None}, out=dataset, splits=splits)
+    options = RunOptions(**{**places_of(present, None), "gifs": None}, out=present.out, splits=splits)
     num_workers = len(os.sched_getaffinity(0)) if workers is None else workers
     typer.echo(format_plan(make_plan(present, catalog_of(present, options, config), config, num_workers)))

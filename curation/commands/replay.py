@@ -1,6 +1,5 @@
 """`pix2gif replay`: a clip in quarantine -> the same call again, to see what it does."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,7 +8,7 @@ from curation.errors import CurationError
 
 
 def replay(
-    out: Annotated[Path, typer.Argument(help="A folder that `pix2gif curate` made or was making.")],
+    out: Annotated[str, typer.Argument(help="A folder, or a place in a store, of `pix2gif curate --out`.")],
     clip_key: Annotated[str, typer.Argument(help="The clip's key, as clips.parquet and OUT/quarantine/ have it.")],
     clip_timeout: Annotated[
         float | None, typer.Option(help="Seconds that it may take.", show_default="as in the run")
@@ -28,8 +27,9 @@ def replay(
     Example: pix2gif replay shards/ cat-3f1c2a9b0d4e5f60
     """
     from curation.replay import replay_clip
+    from shards.location import parse_location
 
-    outcome = replay_clip(out, clip_key, timeout_s=clip_timeout, memory_gib=clip_memory, bare=bare)
+    outcome = replay_clip(parse_location(out), clip_key, timeout_s=clip_timeout, memory_gib=clip_memory, bare=bare)
     if outcome.error:
         typer.echo(outcome.error, err=True)
     if outcome.failed:

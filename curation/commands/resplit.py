@@ -24,7 +24,10 @@ from curation.config import FetchOptions, RunOptions
 
 def resplit(
     dataset: Dataset,
-    out: Annotated[Path, typer.Option("--out", help="The folder that becomes the new data set.", show_default=False)],
+    out: Annotated[
+        str,
+        typer.Option("--out", help="The folder or s3://... that becomes the new data set.", show_default=False),
+    ],
     min_motion: MinMotion = None,
     max_motion: MaxMotion = None,
     pairs_per_gif: PairsPerGif = None,
@@ -68,12 +71,13 @@ def resplit(
     from curation.progress import Progress
     from curation.resplit import resplit as run
     from curation.workspace import Workspace
+    from shards.location import parse_location
 
-    present = read_finished(dataset)
+    present = read_finished(parse_location(dataset))
     fetched = Workspace(present.out).fetched
     options = RunOptions(
         **places_of(present, gifs),
-        out=out,
+        out=parse_location(out),
         splits=splits,
         flow=present.parts[0].parent if present.parts else None,
         fetch=FetchOptions(cache=cache or (str(fetched) if fetched.is_dir() else None)),
@@ -83,4 +87,4 @@ def resplit(
     )
     summary = run(present, options, present.config(given), Progress(quiet=quiet))
     if not quiet:
-        typer.echo(str(summary or f"{out} holds this data set already, finished; nothing to do."))
+        typer.echo(str(summary or f"{parse_location(out)} holds this data set already, finished; nothing to do."))

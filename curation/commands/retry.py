@@ -1,13 +1,12 @@
 """`pix2gif retry`: what failed to be fetched, timed out or crashed -> another try, and a data set with what it gave."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
 def retry(
-    out: Annotated[Path, typer.Argument(help="A folder that `pix2gif curate` made or was making.")],
+    out: Annotated[str, typer.Argument(help="A folder, or a place in a store, of `pix2gif curate --out`.")],
     workers: Annotated[
         int | None, typer.Option(help="Ray workers; 0 works in this process.", show_default="as in the run")
     ] = None,
@@ -21,8 +20,10 @@ def retry(
     """
     from curation.progress import Progress
     from curation.retry import retry as run
+    from shards.location import parse_location
 
-    summary = run(out, workers=workers, progress=Progress(quiet=quiet))
+    place = parse_location(out)
+    summary = run(place, workers=workers, progress=Progress(quiet=quiet))
     if quiet:
         return
-    typer.echo(f"{out}: nothing failed that could be tried again." if summary is None else str(summary))
+    typer.echo(f"{place}: nothing failed that could be tried again." if summary is None else str(summary))

@@ -12,7 +12,9 @@ def _option(name: str, help_text: str, panel: str = "Selection") -> Any:
     return typer.Option(name, help=help_text + _KEPT, show_default=False, rich_help_panel=panel)
 
 
-Dataset = Annotated[Path, typer.Argument(help="A folder that `pix2gif curate` finished.", show_default=False)]
+Dataset = Annotated[
+    str, typer.Argument(help="A folder that `pix2gif curate` finished, or s3://...", show_default=False)
+]
 MinMotion = Annotated[float | None, _option("--min-motion", "Least motion of a kept pair, in pixels.")]
 MaxMotion = Annotated[float | None, _option("--max-motion", "Greatest motion of a kept pair, in pixels.")]
 PairsPerGif = Annotated[int | None, _option("--pairs-per-gif", "Pairs taken of one GIF at most.")]

@@ -1,13 +1,12 @@
 """`pix2gif view`: a finished data set -> a browser of all its samples, on this machine."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
 def view(
-    out: Annotated[Path, typer.Argument(help="A folder that `pix2gif curate` finished.")],
+    out: Annotated[str, typer.Argument(help="A folder that `pix2gif curate` finished, or s3://...")],
     port: Annotated[int, typer.Option(help="On 127.0.0.1; 0 takes any that is free.", min=0, max=65535)] = 8765,
     open_browser: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in the system's browser.")
@@ -24,15 +23,17 @@ def view(
     from curation.progress import Progress
     from curation.viewer.index import load_index
     from curation.viewer.server import HOST, bind, make_app, serve
+    from shards.location import parse_location
     from shards.manifest import read_manifest
 
-    manifest = read_manifest(out)
+    place = parse_location(out)
+    manifest = read_manifest(place)
     with contextlib.closing(bind(port)) as listener:
         total = sum(entry.num_samples for entry in manifest.splits.values())
         with Progress().stage("index", total, "samples") as bar:
-            index = load_index(out.absolute(), manifest, bar.update)
+            index = load_index(place.absolute(), manifest, bar.update)
         address = f"http://{HOST}:{listener.getsockname()[1]}/"
         typer.echo(f"{total:,} samples at {address} (Ctrl-C ends it)")
         if open_browser:
             typer.launch(address)
-        serve(make_app(out.absolute(), manifest, index), listener)
+        serve(make_app(place.absolute(), manifest, index), listener)

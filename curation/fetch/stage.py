@@ -6,19 +6,24 @@ run. A clip on a disk of this machine passes through as it is; any other is foun
 
 import asyncio
 import collections
+import contextlib
 import dataclasses
 import shutil
+import tempfile
 import urllib.parse
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from curation.catalog import Clip
 from curation.config import FetchOptions
+from curation.errors import OutputError
 from curation.fetch.cache import Cache
 from curation.fetch.errors import FetchError, TooManyBytesError
 from curation.fetch.stores import open_cache_store
+from shards.errors import StoreError
+from shards.location import Location
 from shards.schema import Verdict
 
 if TYPE_CHECKING:
@@ -40,7 +45,7 @@ class Arrivals:
 
 
 def fetch_all(
-    clips: Iterable[Clip], options: FetchOptions, folder: Path, max_bytes: int, done: Callable[[int], object]
+    clips: Iterable[Clip], options: FetchOptions, folder: Location, max_bytes: int, done: Callable[[int], object]
 ) -> Arrivals:
     """Bring every clip within reach; `done` counts those from elsewhere as they are settled.
 
@@ -51,15 +56,15 @@ def fetch_all(
     elsewhere = [clip for clip in clips if is_elsewhere(clip)]
     if not elsewhere:
         return Arrivals(clips=clips, failures={})
-    cache = open_cache(options, folder)
-    arriving = folder / "arriving"
-    shutil.rmtree(arriving, ignore_errors=True)
-    arriving.mkdir(parents=True)
-    bring = _Bring(cache, arriving, done)
-    run_downloads(lambda downloads: bring.all(elsewhere, downloads, options), options, max_bytes)
-    shutil.rmtree(arriving, ignore_errors=True)
-    if options.max_cache_bytes is not None:
-        cache.trim(options.max_cache_bytes)
+    try:
+        cache = open_cache(options, folder)
+        with _room_for_arrivals(folder) as arriving:
+            bring = _Bring(cache, arriving, done)
+            run_downloads(lambda downloads: bring.all(elsewhere, downloads, options), options, max_bytes)
+        if options.max_cache_bytes is not None:
+            cache.trim(options.max_cache_bytes)
+    except StoreError as error:
+        raise OutputError(f"the cache {options.cache or folder} cannot be used: {error}") from error
     brought = [
         dataclasses.replace(clip, location=bring.locations.get(clip.key, clip.location))
         for clip in clips
@@ -68,12 +73,26 @@ def fetch_all(
     return Arrivals(clips=brought, failures=bring.failures)
 
 
+@contextlib.contextmanager
+def _room_for_arrivals(folder: Location) -> Iterator[Path]:
+    """Give an empty folder on disk: in the run's own, or, where that lies in a store, any on this machine."""
+    if not isinstance(folder, Path):
+        with tempfile.TemporaryDirectory(prefix="pix2gif-") as room:
+            yield Path(room)
+        return
+    arriving = folder / "arriving"
+    shutil.rmtree(arriving, ignore_errors=True)
+    arriving.mkdir(parents=True)
+    yield arriving
+    shutil.rmtree(arriving, ignore_errors=True)
+
+
 def is_elsewhere(clip: Clip) -> bool:
     """Tell whether a clip's bytes must be brought from another place than a disk of this machine."""
     return "://" in clip.location
 
 
-def open_cache(options: FetchOptions, folder: Path) -> Cache:
+def open_cache(options: FetchOptions, folder: Location) -> Cache:
     """Open the cache that the options name, or else that of the run's own folder."""
     return Cache(open_cache_store(options.cache or str(folder)))
 

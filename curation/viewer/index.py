@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from shards.atomic import write_atomically
 from shards.errors import DatasetError
+from shards.location import Location, on_disk
 from shards.manifest import Manifest
 from shards.schema import IMAGE_MIME, MANIFEST, SampleRecord
 from shards.writer import file_sha256
@@ -51,7 +52,7 @@ class Filters:
     """Words that the caption or the clip's key holds, all of them, in any case."""
 
 
-def load_index(out: Path, manifest: Manifest, done: Callable[[int], object]) -> pa.Table:
+def load_index(out: Location, manifest: Manifest, done: Callable[[int], object]) -> pa.Table:
     """Read the table of a data set's samples, or make it; tells `done` the samples of each shard that it passes.
 
     Raises DatasetError where a shard is not what the manifest tells.
@@ -94,7 +95,7 @@ def find_samples(index: pa.Table, filters: Filters) -> pa.Array:
     return pc.indices_nonzero(wanted)
 
 
-def read_picture(out: Path, index: pa.Table, row: int, role: str) -> tuple[bytes, str]:
+def read_picture(out: Location, index: pa.Table, row: int, role: str) -> tuple[bytes, str]:
     """Read one picture out of its tar: its bytes and media type. Raises OSError where the shard is gone."""
     split, shard, offset, size, image_format = (
         index[name][row].as_py() for name in ("split", "shard", f"{role}_offset", f"{role}_size", "image_format")
@@ -104,11 +105,11 @@ def read_picture(out: Path, index: pa.Table, row: int, role: str) -> tuple[bytes
         return file.read(size), IMAGE_MIME[image_format]
 
 
-def _scan(path: Path, split: str) -> pa.Table:
+def _scan(path: Location, split: str) -> pa.Table:
     """Pass over a shard: headers and records, no picture."""
     rows = []
     try:
-        with tarfile.open(path, "r:") as tar:
+        with on_disk(path) as copy, tarfile.open(copy, "r:") as tar:
             while member := tar.next():
                 source, target, file = tar.next(), tar.next(), tar.extractfile(member)
                 if source is None or target is None or file is None:

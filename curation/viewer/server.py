@@ -5,7 +5,6 @@ import hashlib
 import re
 import socket
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -14,6 +13,7 @@ from aiohttp import web
 
 from curation.errors import CurationError
 from curation.viewer.index import Filters, find_samples, read_picture
+from shards.location import Location
 from shards.manifest import Manifest
 from shards.schema import sample_key
 
@@ -23,7 +23,7 @@ PAGE_LENGTH = 24
 _NAMES = (HOST, "localhost")
 
 
-def make_app(out: Path, manifest: Manifest, index: pa.Table) -> web.Application:
+def make_app(out: Location, manifest: Manifest, index: pa.Table) -> web.Application:
     """Make the application: a page, an API that lists samples, and their pictures."""
     page = _render_page(out, manifest)
     headers = {"Content-Security-Policy": _make_policy(page), "X-Content-Type-Options": "nosniff"}
@@ -104,7 +104,7 @@ def _describe(index: pa.Table, row: int) -> dict[str, Any]:
     return {"row": row, "key": sample_key(told["clip_key"], told["source_index"], told["target_index"]), **told}
 
 
-def _render_page(out: Path, manifest: Manifest) -> str:
+def _render_page(out: Location, manifest: Manifest) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("curation.viewer", ""), autoescape=True, undefined=jinja2.StrictUndefined
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from curation.fetch.cache import Cache
-from curation.fetch.stores import FolderStore
+from curation.fetch.stores import Store
 
 
 def keep(cache: Cache, folder: Path, url: str, data: bytes) -> Path:
@@ -24,7 +24,7 @@ def keep(cache: Cache, folder: Path, url: str, data: bytes) -> Path:
 
 
 def open_folder(folder: Path) -> Cache:
-    return Cache(FolderStore(folder / "cache"))
+    return Cache(Store(folder / "cache"))
 
 
 def test_what_was_kept_is_found_by_another_run(tmp_path: Path) -> None:

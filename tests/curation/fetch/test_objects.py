@@ -23,7 +23,7 @@ from curation.fetch import FetchError, TooManyBytesError, fetch_bytes
 from curation.fetch.cache import Cache
 from curation.fetch.errors import TransientError
 from curation.fetch.objects import download_object
-from curation.fetch.stores import ObjectStore
+from curation.fetch.stores import open_cache_store
 from curation.pipeline import curate
 from curation.progress import Progress
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
@@ -88,7 +88,7 @@ def test_a_location_cannot_choose_another_service(s3, host) -> None:
 
 def test_a_cache_in_a_bucket_keeps_proves_and_drops(s3, tmp_path: Path) -> None:
     def cache() -> Cache:
-        return Cache(ObjectStore("s3://bucket/kept/"))
+        return Cache(open_cache_store("s3://bucket/kept/"))
 
     def keep(url: str, data: bytes) -> str:
         (tmp_path / "arrived").write_bytes(data)
