@@ -4,12 +4,13 @@ Which clips stand together in a part is decided by the clips alone (`curation.sc
 with another number of workers and an undisturbed one end with the same files.
 """
 
+import collections
 import dataclasses
 from collections.abc import Iterable
 
 from curation.cluster import Workers
 from curation.config import CurationConfig
-from curation.flow_table import FlowPart, Measurement, read_clips, read_part, read_parts, write_part
+from curation.flow_table import FlowPart, Measurement, read_all_parts, read_clips, read_parts, write_part
 from curation.flow_tasks import JoinTask, PartTask, SliceTask, limits_of, make_part, slice_method
 from curation.measure import method_digest
 from curation.places import Places
@@ -21,6 +22,8 @@ from shards.location import Location, list_files
 
 Found = dict[str, tuple[Location, Measurement]]
 """By clip key: the part that holds it, and what it tells of it."""
+Slices = dict[tuple[str, str], list[FlowPart]]
+"""Slices of giants that lie ready, by how they were measured and the clip's key."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,16 +106,16 @@ def make_flow(plan: FlowPlan, config: CurationConfig, places: Places, workers: W
     """Measure what is missing, giants in slices; afterwards the folder holds the parts of this run alone."""
     tasks: list[PartTask | SliceTask] = []
     giants: list[ProbedClip] = []
+    ready = _read_slices(places)
     for group in plan.groups:
         found = {clip.clip_key: plan.found[clip.clip_key] for clip in group if clip.clip_key in plan.found}
         if len(slice_sources(group[0])) == 1 or found:
             tasks.append(PartTask(clips=group, found=found, config=config, places=places))
         else:
             giants.append(group[0])
-            ready = _find_slices(group[0], config, places)
             tasks += [
                 SliceTask(clip=group[0], sources=sources, config=config, places=places)
-                for sources, part in ready.items()
+                for sources, part in _find_slices(group[0], ready, config, places).items()
                 if part is None
             ]
     announced = {clip.clip_key: clip.num_pairs for group in plan.groups for clip in group}
@@ -126,7 +129,8 @@ def make_flow(plan: FlowPlan, config: CurationConfig, places: Places, workers: W
             bar.update(sum(announced[one.clip_key] for one in new))
         else:
             bar.update(sum(one.num_pairs for one in new))
-    joins = [JoinTask(slices=_all_slices(clip, config, places), config=config, places=places) for clip in giants]
+    ready = _read_slices(places) if giants else ready
+    joins = [JoinTask(slices=_all_slices(clip, ready, config, places), config=config, places=places) for clip in giants]
     parts += workers.map(make_part, joins)
     kept = {part.path for part in parts}
     for path in list_files(places.flow, "part-*"):
@@ -139,23 +143,28 @@ def make_flow(plan: FlowPlan, config: CurationConfig, places: Places, workers: W
     )
 
 
-def _find_slices(clip: ProbedClip, config: CurationConfig, places: Places) -> dict[range, FlowPart | None]:
+def _read_slices(places: Places) -> Slices:
+    """Read which slices lie ready."""
+    ready: Slices = collections.defaultdict(list)
+    for method, part in read_all_parts(places.slices):
+        (one,) = part.measurements
+        ready[method, one.clip_key].append(part)
+    return ready
+
+
+def _find_slices(
+    clip: ProbedClip, ready: Slices, config: CurationConfig, places: Places
+) -> dict[range, FlowPart | None]:
     """Find the slices of a giant that lie ready, in order."""
-    paths = list_files(places.slices, "part-*.parquet")
     found: dict[range, FlowPart | None] = {}
     for sources in slice_sources(clip):
-        parts = (read_part(path, slice_method(config, sources)) for path in paths)
-        found[sources] = next((part for part in parts if part and _is_slice(part, clip, config, places)), None)
+        parts = ready.get((slice_method(config, sources), clip.clip_key), [])
+        found[sources] = next((part for part in parts if _is_current(part.measurements[0], clip, config, places)), None)
     return found
 
 
-def _is_slice(part: FlowPart, clip: ProbedClip, config: CurationConfig, places: Places) -> bool:
-    (one,) = part.measurements
-    return one.clip_key == clip.clip_key and _is_current(one, clip, config, places)
-
-
-def _all_slices(clip: ProbedClip, config: CurationConfig, places: Places) -> tuple[FlowPart, ...]:
-    found = _find_slices(clip, config, places)
+def _all_slices(clip: ProbedClip, ready: Slices, config: CurationConfig, places: Places) -> tuple[FlowPart, ...]:
+    found = _find_slices(clip, ready, config, places)
     if missing := [sources for sources, part in found.items() if part is None]:
         raise RuntimeError(f"{clip.clip_key}: slice {missing[0]} was measured and is not there")
     return tuple(part for part in found.values() if part)

@@ -9,6 +9,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.compute
@@ -21,6 +22,7 @@ from shards.schema import FLOW_SCHEMA, PART_DIGITS, Verdict
 
 _METHOD = b"pix2gif.method"
 _CLIPS = b"pix2gif.clips"
+_MAX_THREADS = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,17 +83,21 @@ def copy_part(part: FlowPart, folder: Location) -> FlowPart:
 
 def read_part(path: Location, method: str) -> FlowPart | None:
     """Read a part's footer; None where its bytes are not those of its name, or it was measured in another way."""
+    found = _read_footer(path)
+    return found[1] if found and found[0] == method else None
+
+
+def _read_footer(path: Location) -> tuple[str, FlowPart] | None:
+    """Read how a part was measured, and what; None where its bytes are not those of its name."""
     try:
         data = path.read_bytes()
         if _part_name(data) != path.name:
             return None
         footer = pq.read_metadata(pa.BufferReader(data)).metadata or {}
-        if footer.get(_METHOD, b"").decode() != method:
-            return None
         measurements = _parse_measurements(footer[_CLIPS])
+        return footer.get(_METHOD, b"").decode(), FlowPart(path=path, measurements=measurements)
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
         return None
-    return FlowPart(path=path, measurements=measurements)
 
 
 def count_rows(path: Location) -> int:
@@ -124,9 +130,19 @@ def _part_name(data: bytes) -> str:
 
 def read_parts(folder: Location, method: str) -> Iterator[FlowPart]:
     """Yield the sound parts of a flow table that were measured by `method`, in the order of their names."""
-    for path in list_files(folder, "part-*.parquet"):
-        if part := read_part(path, method):
-            yield part
+    return (part for found, part in read_all_parts(folder) if found == method)
+
+
+def read_all_parts(folder: Location) -> Iterator[tuple[str, FlowPart]]:
+    """Yield the sound parts of a folder in the order of their names, each with how it was measured.
+
+    Some are read at a time, as each takes its time to come from a store.
+    """
+    threads = ThreadPoolExecutor(_MAX_THREADS)
+    try:
+        yield from filter(None, threads.map(_read_footer, list_files(folder, "part-*.parquet")))
+    finally:
+        threads.shutdown(cancel_futures=True)
 
 
 def read_rows(path: Location) -> pa.Table:

@@ -9,6 +9,9 @@ from curation.config import CurationConfig, RunOptions
 from curation.pipeline import curate
 from curation.progress import Progress
 from examples.draw_gifs import draw_folder
+from tests.bucket import s3, service
+
+__all__ = ["s3", "service"]
 
 REAL_GIFS = Path(os.environ.get("PIX2GIF_REAL_GIFS", Path(__file__).resolve().parents[2] / "shared" / "gifs"))
 

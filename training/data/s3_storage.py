@@ -1,11 +1,12 @@
 """Objects of S3, or of a service that speaks its language, whole or by ranges."""
 
 import dataclasses
-import os
 from collections.abc import Iterator
 from typing import Any
 
-from training.data.byte_source import CHUNK, NUM_ATTEMPTS, TIMEOUT_S, StorageError
+from shards.errors import StoreError
+from shards.stores import one_line, open_store
+from training.data.byte_source import CHUNK, StorageError
 
 
 class _S3File:
@@ -18,14 +19,11 @@ class _S3File:
         try:
             return bytes(self._file.read_at(max(0, min(num_bytes, self._file.size() - offset)), offset))
         except OSError as error:
-            raise StorageError(f"{self._url}: {_one_line(error)}") from error
+            raise StorageError(f"{self._url}: {one_line(error)}") from error
 
     def close(self) -> None:
         """Close it."""
         self._file.close()
-
-
-_S3: dict[tuple[int, str | None], Any] = {}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +32,7 @@ class S3Storage:
 
     location: str
     endpoint: str | None
-    """URL of a service other than Amazon's."""
+    """URL of a service other than the one that the environment names."""
     is_remote: bool = dataclasses.field(default=True, init=False)
 
     def path_of(self, name: str) -> str:
@@ -47,7 +45,7 @@ class S3Storage:
         try:
             return bytes(file.read())
         except OSError as error:
-            raise StorageError(f"{self.path_of(name)}: {_one_line(error)}") from error
+            raise StorageError(f"{self.path_of(name)}: {one_line(error)}") from error
 
     def open(self, name: str) -> _S3File:
         """Open an object."""
@@ -65,27 +63,12 @@ class S3Storage:
         file.close()
 
     def _open(self, name: str) -> Any:
-        bucket_and_key = self.path_of(name).partition("://")[2]
         try:
-            return self._filesystem().open_input_file(bucket_and_key)
+            filesystem, bucket_and_key = open_store(self.path_of(name), endpoint=self.endpoint)
+            return filesystem.open_input_file(bucket_and_key)
         except FileNotFoundError:
             raise
+        except StoreError as error:
+            raise StorageError(str(error)) from error
         except OSError as error:
-            raise StorageError(f"{self.path_of(name)}: {_one_line(error)}") from error
-
-    def _filesystem(self) -> Any:
-        from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
-
-        place = (os.getpid(), self.endpoint)
-        if place not in _S3:
-            _S3[place] = S3FileSystem(
-                endpoint_override=self.endpoint,
-                retry_strategy=AwsStandardS3RetryStrategy(max_attempts=NUM_ATTEMPTS),
-                connect_timeout=TIMEOUT_S,
-                request_timeout=TIMEOUT_S,
-            )
-        return _S3[place]
-
-
-def _one_line(error: OSError) -> str:
-    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+            raise StorageError(f"{self.path_of(name)}: {one_line(error)}") from error

@@ -20,8 +20,7 @@ def open_storage(location: str, *, s3_endpoint: str | None = None) -> Storage:
     if scheme.lower() in ("http", "https"):
         return HttpStorage(location=location)
     if scheme.lower() == "s3":
-        endpoint = s3_endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-        return S3Storage(location=location, endpoint=endpoint)
+        return S3Storage(location=location, endpoint=s3_endpoint)
     raise DataError(f"{location}: data are read from a folder, http://, https:// or s3://, not from {scheme}://")
 
 

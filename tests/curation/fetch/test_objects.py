@@ -6,16 +6,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import boto3
 import fsspec
 import pyarrow.parquet as pq
 import pytest
-from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 from curation.config import CurationConfig, FetchOptions, RunOptions
 from curation.errors import ListingError, OutputError
@@ -31,29 +28,6 @@ from shards.verify import verify_dataset
 
 GIF = b"GIF89a and more"
 LIMIT = 1_000_000
-KEYS = {"AWS_ACCESS_KEY_ID": "drawn", "AWS_SECRET_ACCESS_KEY": "drawn", "AWS_EC2_METADATA_DISABLED": "true"}
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[str]:
-    """Endpoint of an S3 service."""
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    address, port = server.get_host_and_port()
-    yield f"http://{address}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def s3(service: str, monkeypatch: pytest.MonkeyPatch):
-    """A client of the service, which holds an empty bucket; our own code finds it by the environment."""
-    for name, value in {**KEYS, "AWS_ENDPOINT_URL": service}.items():
-        monkeypatch.setenv(name, value)
-    client = boto3.client("s3", endpoint_url=service, region_name="us-east-1")
-    client.create_bucket(Bucket="bucket")
-    yield client
-    for kept in client.list_objects_v2(Bucket="bucket").get("Contents", []):
-        client.delete_object(Bucket="bucket", Key=kept["Key"])
 
 
 def test_an_object_gives_its_bytes_up_to_the_limit(s3) -> None:

@@ -1,0 +1,51 @@
+"""A bucket of a real S3 service on this machine, for tests of whatever lies in stores."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+
+KEYS = {"AWS_ACCESS_KEY_ID": "drawn", "AWS_SECRET_ACCESS_KEY": "drawn", "AWS_EC2_METADATA_DISABLED": "true"}
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[str]:
+    """Endpoint of an S3 service."""
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    address, port = server.get_host_and_port()
+    yield f"http://{address}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(service: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client of the service, which holds an empty bucket; our own code finds it by the environment."""
+    for name, value in {**KEYS, "AWS_ENDPOINT_URL": service}.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3", endpoint_url=service, region_name="us-east-1")
+    client.create_bucket(Bucket="bucket")
+    yield client
+    for key in list_keys(client):
+        client.delete_object(Bucket="bucket", Key=key)
+
+
+def list_keys(s3: Any, prefix: str = "") -> list[str]:
+    """Names of all objects."""
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket="bucket", Prefix=prefix)
+    return [kept["Key"] for page in pages for kept in page.get("Contents", [])]
+
+
+def read(s3: Any, key: str) -> bytes:
+    """Read an object, by another client than ours."""
+    return bytes(s3.get_object(Bucket="bucket", Key=key)["Body"].read())
+
+
+def upload_tree(s3: Any, folder: Path, prefix: str) -> None:
+    """Put all files of a folder below a prefix."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            s3.upload_file(str(path), "bucket", f"{prefix}/{path.relative_to(folder)}")
