@@ -45,23 +45,15 @@ class Claim:
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
         """Hold the place as long as the block lasts. Raises OutputError where another run does, or it cannot be."""
-        try:
-            self._beat()
-            _held.add(self._path.name)
-            self._step_back_for_others()
-        except StoreError as error:
-            reason = str(error).removeprefix(f"{self._path}: ")
-            raise OutputError(f"cannot write to --out {self._out}: {reason}") from error
-        except OutputError:
-            self._withdraw()
-            raise
         thread = threading.Thread(target=self._keep_beating, daemon=True)
-        thread.start()
         try:
+            self._put_up()
+            thread.start()
             yield
         finally:
             self._ended.set()
-            thread.join()
+            if thread.is_alive():
+                thread.join()
             self._withdraw()
 
     def confirm(self) -> None:
@@ -71,6 +63,15 @@ class Claim:
                 f"{self._out} did not hear of this run for {STALE_S:.0f} s, and another one may have taken its place; "
                 "what was finished is kept: run the same command again"
             )
+
+    def _put_up(self) -> None:
+        try:
+            _held.add(self._path.name)
+            self._beat()
+            self._step_back_for_others()
+        except StoreError as error:
+            reason = str(error).removeprefix(f"{self._path}: ")
+            raise OutputError(f"cannot write to --out {self._out}: {reason}") from error
 
     def _step_back_for_others(self) -> None:
         found = dict(self._path.parent.scan())

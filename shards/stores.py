@@ -18,6 +18,7 @@ SCHEMES = ("s3", "gs", "gcs", *FSSPEC_SCHEMES)
 _TIMEOUT_S = 30.0
 _NUM_ATTEMPTS = 4
 _REASONS = {
+    "configured region": "the bucket is in another region than the environment says (AWS_REGION)",
     "NO_SUCH_BUCKET": "there is no such bucket",
     "ACCESS_DENIED": "access is denied to the credentials of the environment, if it holds any",
     "INVALID_ACCESS_KEY_ID": "the store does not know the environment's access key",
@@ -47,7 +48,7 @@ def open_store(location: str, *, endpoint: str | None = None) -> tuple[Any, str]
 
 def say_why(location: str, error: Exception) -> str:
     """Say in one line what a store's client has to say of a location."""
-    endpoint = _find_endpoint(location.partition("://")[0])
+    endpoint = _find_endpoint(location.partition("://")[0].lower())
     reason = next((reason for word, reason in _REASONS.items() if word in str(error)), one_line(error))
     return f"{location}: {reason}" + (f" (asked of {endpoint})" if endpoint else "")
 
