@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from shards.atomic import write_atomically
 from shards.errors import DatasetError
-from shards.location import Location, for_arrow, list_files
+from shards.location import Location, for_arrow, list_files, on_disk
 from shards.schema import FLOW_SCHEMA, PART_DIGITS, Verdict
 
 _METHOD = b"pix2gif.method"

@@ -84,18 +84,23 @@ class ReadyPictures:
 
 
 def find_ready(
-    flow: Location | None, probed: Mapping[str, ProbedClip], config: CurationConfig, workers: Workers, progress: Progress
+    flow: Location | None,
+    probed: Mapping[str, ProbedClip],
+    config: CurationConfig,
+    workers: Workers,
+    progress: Progress,
 ) -> ReadyPictures:
     """Find what lies ready in the data set whose flow table is `flow`; nothing, where that stands alone.
 
     Only clips whose GIFs have the same bytes now as they had then count, and shards that have the bytes which their
     manifest tells.
     """
-    dataset = _read_dataset(flow, config)
-    if dataset is None:
+    out = flow.parent if isinstance(flow, Path) else None
+    dataset = _read_dataset(out, config) if out else None
+    if out is None or dataset is None:
         return ReadyPictures({})
     tasks = {
-        dataset.out / split / shard.name: IndexTask(path=dataset.out / split / shard.name, sha256=shard.sha256)
+        out / split / shard.name: IndexTask(path=out / split / shard.name, sha256=shard.sha256)
         for split, entry in dataset.manifest.splits.items()
         for shard in entry.shards
     }
@@ -110,12 +115,12 @@ def find_ready(
     return ReadyPictures(indexed)
 
 
-def _read_dataset(flow: Location | None, config: CurationConfig) -> FinishedDataset | None:
-    """Read the data set around a flow table, if its pictures are what this run would make."""
-    if not isinstance(flow, Path) or not (flow.parent / MANIFEST).is_file():
+def _read_dataset(out: Path, config: CurationConfig) -> FinishedDataset | None:
+    """Read the data set around a flow table, if there is one and its pictures are what this run would make."""
+    if not (out / MANIFEST).is_file():
         return None
     try:
-        dataset = read_finished(flow.parent)
+        dataset = read_finished(out)
         alike = all(getattr(dataset.config({}), name) == getattr(config, name) for name in _DECISIVE)
     except (DatasetError, CurationError):
         return None  # Its flow table may be sound all the same.
