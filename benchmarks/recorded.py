@@ -1,0 +1,188 @@
+"""What workers would find out of clips that do not exist: answers drawn by their keys, given in place of the work.
+
+A listing like TGIF's in its lengths: 1.2 rows a clip, urls of 95 characters, captions of 54. One clip in 20 cannot be
+had or read, and one in 30 is still or broken. What is looked at first, so what decides parts, slices and order, is as
+long as TGIF's clips are (14 to 572 frames, about 40). The flow table is true but short: 28 pairs of a clip, where TGIF
+has 1,200, of which the usual 10 are kept. Fingerprints are 16 frames of 3 hashes each; one clip in 50 is an exact
+copy of another, one in 100 nearly. No picture is decoded, encoded or packed but those of each split's first shard.
+"""
+
+import hashlib
+import io
+import math
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from curation.clips import Clip
+from curation.export import Encoded, EncodeTask, PackTask, make_record
+from curation.fingerprint import pack_signature
+from curation.flow_table import FlowPart, Measurement, write_part
+from curation.flow_tasks import JoinTask, PartTask, SliceTask, make_part, slice_method
+from curation.measure import method_digest
+from curation.probe import ProbedClip, ProbeTask
+from curation.ranking import hash64, uniform
+from shards.manifest import ShardEntry
+from shards.schema import FLOW_SCHEMA, Sample, Verdict
+from shards.writer import shard_name, write_shard
+
+_FRAMES = (14, 572)
+"""The shortest and the longest GIF of TGIF."""
+_PAIRS = tuple(index.astype(np.int32) for index in np.triu_indices(8, k=1))
+_NORMAL = statistics.NormalDist(math.log(33), 0.6)
+_WORDS = [
+    "a",
+    "young",
+    "man",
+    "with",
+    "dark",
+    "hair",
+    "slowly",
+    "turns",
+    "his",
+    "head",
+    "and",
+    "looks",
+    "at",
+    "the",
+    "camera",
+    "while",
+    "somebody",
+    "dances",
+    "behind",
+    "him",
+]
+
+
+def write_listing(path: Path, num_rows: int) -> None:
+    """Write a listing of so many rows; each fifth clip stands in two."""
+    with path.open("w") as file:
+        for row in range(num_rows):
+            digest = hashlib.md5(str(row * 5 // 6).encode(), usedforsecurity=False).hexdigest()
+            first = int(digest[:4], 16) + row
+            caption = " ".join(_WORDS[(first + k * k) % len(_WORDS)] for k in range(11))
+            name = f"tumblr_{row * 5 // 6:08d}{digest[:11]}o1_500.gif"
+            file.write(f"https://38.media.tumblr.com/{digest}/{name}\t{caption}.\n")
+
+
+def probe_clips(task: ProbeTask) -> list[ProbedClip]:
+    """Answer as `curation.probe.probe_clips` would."""
+    return [_probe(clip.key, clip.location) for clip in task.clips]
+
+
+def _probe(key: str, location: str) -> ProbedClip:
+    drawn = uniform(0, "recorded", key)
+    if drawn < 0.035:
+        return ProbedClip(clip_key=key, verdict=Verdict.FETCH_FAILED, detail=f"there is no file {location}")
+    sha256 = hashlib.sha256(key.encode()).hexdigest()
+    if drawn < 0.045:
+        detail = "an HTML page: '<!DOCTYPE html><html><head><title>Not here</title>'"
+        return ProbedClip(clip_key=key, path=location, sha256=sha256, verdict=Verdict.NOT_A_GIF, detail=detail)
+    frames = round(math.exp(_NORMAL.inv_cdf(max(1e-9, uniform(1, "recorded", key)))))
+    width, height = 150 + hash64(2, key) % 300, 120 + hash64(3, key) % 200
+    looked = {"path": location, "sha256": sha256, "width": width, "height": height}
+    if drawn < 0.05:
+        detail = "1,234 frames, more than the limit of 1,000"
+        return ProbedClip(clip_key=key, **looked, num_frames=1234, verdict=Verdict.TOO_LARGE, detail=detail)
+    return ProbedClip(clip_key=key, **looked, num_frames=min(max(frames, _FRAMES[0]), _FRAMES[1]))
+
+
+def make_flow_part(task: PartTask | SliceTask | JoinTask) -> FlowPart:
+    """Answer as `curation.flow_tasks.make_part` would: a part is written, short as its clips are."""
+    if isinstance(task, JoinTask):
+        return make_part(task)
+    if isinstance(task, SliceTask):
+        one = _measure(task.clip, len(task.sources) - 1)
+        sources = np.arange(task.sources.start, task.sources.stop - 1, dtype=np.int32)
+        rows = _draw_rows([one.clip_key], sources, sources + 1)
+        return write_part(task.places.slices, slice_method(task.config, task.sources), [one], [rows])
+    measured = [_measure(clip, len(_PAIRS[0])) for clip in task.clips]
+    rows = _draw_rows([one.clip_key for one in measured if one.verdict is None], *_PAIRS)
+    return write_part(task.places.flow, method_digest(task.config), measured, [rows])
+
+
+def _measure(clip: ProbedClip, num_pairs: int) -> Measurement:
+    drawn = uniform(4, "recorded", clip.clip_key)
+    giant = num_pairs != len(_PAIRS[0])
+    verdict, detail = None, None
+    if not giant and drawn < 0.03:
+        verdict, detail = Verdict.STILL, "all frames are alike"
+    elif not giant and drawn < 0.035:
+        verdict, detail = Verdict.UNDECODABLE, "fewer than two sound frames"
+    # Clips are numbered in their names: some show what the one before shows, some nearly.
+    number = int(clip.clip_key[7:15])
+    picture, is_near = number - (number % 50 == 1 or number % 100 == 2), number % 100 == 2
+    rng = np.random.default_rng(picture)
+    whole = rng.integers(0, 2**63, dtype=np.uint64) ^ _draw_bits(rng, (16, 1), 6)
+    insides = whole[:, :1] ^ _draw_bits(rng, (16, 2), 5)
+    signature = np.concatenate([whole, insides], axis=1) ^ np.uint64(2**17 if is_near else 0)
+    return Measurement(
+        clip_key=clip.clip_key,
+        sha256=clip.sha256 or "",
+        verdict=verdict,
+        detail=detail,
+        width=clip.width or 0,
+        height=clip.height or 0,
+        num_frames=clip.num_frames or 0,
+        num_pairs=0 if verdict else num_pairs,
+        frames_sha256=hashlib.sha256(f"{picture} {is_near}".encode()).hexdigest(),
+        signature=pack_signature(signature),
+    )
+
+
+def _draw_bits(rng: np.random.Generator, shape: tuple[int, ...], most: int) -> np.ndarray:
+    """Draw words with at most so many bits set, uint64 [*shape]."""
+    bits = np.uint64(1) << rng.integers(0, 64, (*shape, most), dtype=np.uint64)
+    return np.bitwise_or.reduce(bits, axis=-1)
+
+
+def _draw_rows(keys: list[str], sources: np.ndarray, targets: np.ndarray) -> pa.Table:
+    """Draw a flow table of some clips that all have the same pairs."""
+    num_rows = len(keys) * len(sources)
+    rng = np.random.default_rng(hash64(6, *keys[:1]))
+    speed = np.repeat(rng.lognormal(0.6, 1.0, len(keys)), len(sources))
+    gaps = np.tile(targets - sources, len(keys))
+    motion = np.minimum(speed * gaps**0.5 * rng.lognormal(0, 0.3, num_rows), 200).astype(np.float32)
+    columns = {
+        "clip_key": pa.DictionaryArray.from_arrays(
+            pa.array(np.repeat(np.arange(len(keys), dtype=np.int32), len(sources))), pa.array(keys, pa.string())
+        ),
+        "source_index": np.tile(sources, len(keys)),
+        "target_index": np.tile(targets, len(keys)),
+        "gap_ms": (gaps * 100).astype(np.int32),
+        "motion_px": np.where(motion < 1, 0, motion).astype(np.float32),
+        "tracked_fraction": (rng.integers(1, 101, num_rows) / 100).astype(np.float32),
+        "across_cut": np.zeros(num_rows, bool),
+    }
+    return pa.table(columns, schema=FLOW_SCHEMA)
+
+
+def encode_fragment(task: EncodeTask) -> Encoded:
+    """Answer as `curation.export.encode_fragment` would; nothing is written."""
+    return Encoded(num_samples=sum(len(planned.pairs) for planned, _ in task.clips), failures=())
+
+
+def pack_shard(task: PackTask) -> tuple[tuple[str, int], ShardEntry]:
+    """Answer as `curation.export.pack_shard` would; only the first shard of a split is written."""
+    if task.shard.number == 0:
+        return (task.shard.split, 0), write_shard(task.path, _samples(task))
+    sha256 = hashlib.sha256(str(task.path).encode()).hexdigest()
+    num_samples = task.shard.num_samples
+    name = shard_name(task.shard.number)
+    return (task.shard.split, task.shard.number), ShardEntry(
+        name=name, num_samples=num_samples, num_bytes=num_samples * 30_000, sha256=sha256
+    )
+
+
+def _samples(task: PackTask) -> Iterator[Sample]:
+    picture = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(picture, "JPEG")
+    pixel = picture.getvalue()
+    for key, pair in task.shard.sample_order(task.config.seed):
+        clip = Clip(key=key, uri=key, location=key, captions=(key,), split=task.shard.split, row=1)
+        record = make_record(pair, clip, task.config)
+        yield Sample(record=record, source=pixel, target=pixel, image_format="jpg")
