@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from curation.catalog import Clip
+from curation.clips import Clip
 from curation.config import CurationConfig
 from curation.export import SourceClip, encode_frames
 from curation.flow_tasks import limits_of

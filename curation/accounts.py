@@ -1,112 +1,150 @@
 """What each stage found -> one verdict for every row of the listing; the books must close."""
 
-import collections
 import dataclasses
+from collections.abc import Iterator, Mapping
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from curation.catalog import Catalog
 from curation.config import CurationConfig
 from curation.copies import Copy
 from curation.duplicates import describe_copy
-from curation.flow_table import Measurement
-from curation.probe import ProbedClip
+from curation.found import Measured, Probed
 from curation.selection import Selection
 from shards.schema import CLIPS_SCHEMA, Verdict
 
+_VERDICTS = tuple(Verdict)
+_ROWS_AT_A_TIME = 65_536
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ClipResult:
-    """What became of one clip."""
+class Accounts:
+    """What became of every clip, in columns, by the clips' numbers: each array is [clips]."""
 
-    verdict: Verdict
-    detail: str | None
-    sha256: str | None
-    width: int | None
-    height: int | None
-    num_frames: int | None
-    num_pairs: int
-    num_in_range: int
-    num_kept: int
-    duplicate_of: str | None = None
-    """Key of the clip that stands for it."""
+    catalog: Catalog
+    probed: Probed
+    copies: Mapping[str, Copy]
+    verdicts: NDArray[np.int8]
+    """Places in the contract's list of verdicts."""
+    details: Mapping[int, str]
+    """The reason in words that a stage gave; most clips have none."""
+    num_frames: NDArray[np.int32]
+    """-1 where it is not known."""
+    num_pairs: NDArray[np.int64]
+    num_in_range: NDArray[np.int64]
+    num_kept: NDArray[np.int64]
+    config: CurationConfig
+
+    def verdict(self, number: int) -> Verdict:
+        """Tell what became of a clip."""
+        return _VERDICTS[self.verdicts[number]]
+
+    def detail(self, number: int) -> str | None:
+        """Tell why, in words."""
+        verdict, detail = self.verdict(number), self.details.get(number)
+        if verdict is Verdict.DUPLICATE:
+            copy, clips = self.copies[self.catalog.clips.keys_in_order[number]], self.catalog.clips
+            original = clips.number(copy.original)
+            row = int(clips.first_rows[original])
+            return describe_copy(copy, clips.split(number), clips.split(original), row)
+        if verdict is not Verdict.NO_PAIR_IN_RANGE:
+            return detail
+        motion = f"[{self.config.min_motion:g}, {self.config.max_motion:g}]"
+        reason = f"{self.num_in_range[number]} of {self.num_pairs[number]} pairs have motion in {motion}"
+        reason += f", fewer than {self.config.min_pairs}" if self.num_in_range[number] else ""
+        return f"{reason}; {detail}" if detail else reason
+
+    def failed(self, most: int) -> list[int]:
+        """Give the numbers of the first clips that were not kept, by verdict."""
+        failed = np.flatnonzero(self.verdicts != _VERDICTS.index(Verdict.KEPT))
+        return failed[np.argsort(self.verdicts[failed], kind="stable")][:most].tolist()
 
 
 def judge(
     catalog: Catalog,
-    probed: dict[str, ProbedClip],
-    measured: dict[str, Measurement],
-    selections: dict[str, Selection],
-    copies: dict[str, Copy],
+    probed: Probed,
+    measured: Measured,
+    selections: Mapping[str, Selection],
+    copies: Mapping[str, Copy],
     config: CurationConfig,
-) -> dict[str, ClipResult]:
-    """Give every clip its verdict."""
-    num_in_range = {key: n for selection in selections.values() for key, n in selection.num_in_range.items()}
-    num_kept: collections.Counter[str] = collections.Counter()
+) -> Accounts:
+    """Give every clip its verdict. Raises RuntimeError where a clip was not even looked at."""
+    clips = catalog.clips
+    if not probed.verdicts.known.all():
+        raise RuntimeError(f"{clips.keys_in_order[np.argmin(probed.verdicts.known)]} was not looked at")
+    num_in_range, num_kept = (np.zeros(len(clips), dtype=np.int64) for _ in range(2))
     for selection in selections.values():
-        num_kept.update(selection.pairs["clip_key"].to_pylist())
-    results = {
-        key: _judge_clip(probed[key], measured.get(key), num_in_range.get(key, 0), num_kept[key], config)
-        for key in catalog.clips
-    }
-    for key, copy in copies.items():
-        clip, original = catalog.clips[key], catalog.clips[copy.original]
-        results[key] = dataclasses.replace(
-            results[key],
-            verdict=Verdict.DUPLICATE,
-            detail=describe_copy(copy, clip.split, original.split, original.row),
-            duplicate_of=original.key,
-        )
-    return results
-
-
-def _judge_clip(
-    look: ProbedClip, one: Measurement | None, num_in_range: int, num_kept: int, config: CurationConfig
-) -> ClipResult:
-    verdict, detail = (one.verdict, one.detail) if one else (look.verdict, look.detail)
-    num_pairs = one.num_pairs if one else 0
-    if verdict is None and num_kept:
-        verdict = Verdict.KEPT
-    elif verdict is None:
-        verdict = Verdict.NO_PAIR_IN_RANGE
-        motion = f"[{config.min_motion:g}, {config.max_motion:g}]"
-        reason = f"{num_in_range} of {num_pairs} pairs have motion in {motion}"
-        reason += f", fewer than {config.min_pairs}" if num_in_range else ""
-        detail = f"{reason}; {detail}" if detail else reason
-    return ClipResult(
-        verdict=verdict,
-        detail=detail,
-        sha256=look.sha256,
-        width=look.width,
-        height=look.height,
-        num_frames=one.num_frames if one else look.num_frames,
-        num_pairs=num_pairs,
+        num_in_range[clips.find_numbers(selection.clip_keys)] = selection.num_in_range
+        num_kept[clips.find_numbers(selection.clip_keys)] = selection.num_kept
+    is_measured = measured.verdicts.known
+    verdicts = np.where(num_kept > 0, _VERDICTS.index(Verdict.KEPT), _VERDICTS.index(Verdict.NO_PAIR_IN_RANGE))
+    for place, verdict in enumerate(_VERDICTS):
+        in_probe = probed.verdicts.among(verdict)
+        verdicts[in_probe[~is_measured[in_probe]]] = place
+        verdicts[measured.verdicts.among(verdict)] = place
+    verdicts[clips.find_numbers(list(copies))] = _VERDICTS.index(Verdict.DUPLICATE)
+    return Accounts(
+        catalog=catalog,
+        probed=probed,
+        copies=copies,
+        verdicts=verdicts.astype(np.int8),
+        details={
+            **{number: words for number, words in probed.verdicts.details.items() if not is_measured[number]},
+            **measured.verdicts.details,
+        },
+        num_frames=np.where(is_measured, measured.num_frames, probed.num_frames),
+        num_pairs=np.where(is_measured, measured.num_pairs, 0).astype(np.int64),
         num_in_range=num_in_range,
         num_kept=num_kept,
+        config=config,
     )
 
 
-def clips_table(catalog: Catalog, results: dict[str, ClipResult]) -> pa.Table:
-    """One row for every row of the listing, CLIPS_SCHEMA; further rows of a clip are merged into its first."""
-    rows = []
-    for number, row in enumerate(catalog.rows, 1):
-        clip = catalog.clips[row.clip_key]
-        listed = {
-            "row": number,
-            "uri": row.uri,
-            "caption": row.caption,
-            "clip_key": clip.key,
-            "split": clip.split,
-        }
-        if clip.row == number:
-            rows.append({**listed, **dataclasses.asdict(results[clip.key])})
-        else:
-            merged = {"verdict": Verdict.MERGED, "detail": f"the same clip as row {clip.row}"}
-            rows.append({**listed, **merged, "num_pairs": 0, "num_in_range": 0, "num_kept": 0})
-    return pa.Table.from_pylist(rows, schema=CLIPS_SCHEMA)
+def list_rows(accounts: Accounts) -> Iterator[pa.RecordBatch]:
+    """Yield one row for every row of the listing, CLIPS_SCHEMA; further rows of a clip are merged into its first."""
+    first = 1
+    for batch in accounts.catalog.rows.to_batches(max_chunksize=_ROWS_AT_A_TIME):
+        yield _describe_rows(accounts, batch, np.arange(first, first + batch.num_rows))
+        first += batch.num_rows
 
 
-def count_verdicts(clips: pa.Table) -> dict[str, int]:
-    """Rows by verdict, all verdicts, in the contract's order."""
-    counts = collections.Counter(clips["verdict"].to_pylist())
-    return {verdict.value: counts[verdict.value] for verdict in Verdict}
+def _describe_rows(accounts: Accounts, listed: pa.RecordBatch, rows: NDArray[np.int64]) -> pa.RecordBatch:
+    """Describe some rows of the listing (ROWS_SCHEMA), given their numbers from 1."""
+    clips, probed = accounts.catalog.clips, accounts.probed
+    numbers = listed["clip"].to_numpy()
+    is_merged = clips.first_rows[numbers] != rows
+    verdicts = np.where(is_merged, _VERDICTS.index(Verdict.MERGED), accounts.verdicts[numbers])
+    each = list(zip(numbers.tolist(), is_merged.tolist(), strict=True))
+    keys = [clips.keys_in_order[number] for number, _ in each]
+    details = [
+        f"the same clip as row {clips.first_rows[number]}" if merged else accounts.detail(number)
+        for number, merged in each
+    ]
+    originals = [
+        None if merged or key not in accounts.copies else accounts.copies[key].original
+        for key, (_, merged) in zip(keys, each, strict=True)
+    ]
+    sizes = (probed.width, probed.height, accounts.num_frames)
+    counts = (accounts.num_pairs, accounts.num_in_range, accounts.num_kept)
+    columns = [
+        rows,
+        listed["uri"],
+        listed["caption"],
+        keys,
+        [clips.split(number) for number, _ in each],
+        [_VERDICTS[place].value for place in verdicts.tolist()],
+        details,
+        [None if merged else probed.digest(number) for number, merged in each],
+        *(pa.array(size[numbers], mask=is_merged | (size[numbers] < 0)) for size in sizes),
+        *(np.where(is_merged, 0, count[numbers]) for count in counts),
+        originals,
+    ]
+    return pa.record_batch(
+        [
+            pa.array(column, field.type) if not isinstance(column, pa.Array) else column
+            for column, field in zip(columns, CLIPS_SCHEMA, strict=True)
+        ],
+        schema=CLIPS_SCHEMA,
+    )

@@ -15,6 +15,7 @@ from curation.copies import find_near_copies
 from curation.errors import CurationError
 from curation.fingerprint import unpack_signature
 from curation.flow_table import Measurement, read_measurements
+from curation.signatures import Signatures
 from shards.location import Location, for_arrow, list_files
 from shards.schema import CLIPS, FLOW, Verdict
 
@@ -95,7 +96,7 @@ def audit_dataset(out: Location, samples: pa.Table, near_distance: int) -> Audit
             f"{out / FLOW} tells nothing of how {missing[0]} looks; curate once more with this version to find copies"
         )
     exact, unique = _find_exact(kept, measured)
-    signatures = [unpack_signature(measured[key].signature) for key in unique] if near_distance else []
+    signatures = Signatures.join(unpack_signature(measured[key].signature) for key in unique if near_distance)
     near = find_near_copies(signatures, near_distance)
     return Audit(
         num_clips=len(kept),

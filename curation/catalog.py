@@ -4,16 +4,28 @@ In: a TGIF listing, `uri TAB caption` a line, no header, no quoting. Out: its ro
 uri merged into one clip that keeps all their captions.
 """
 
+import array
 import dataclasses
+import functools
 import hashlib
+import io
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.batches import in_batches
+from curation.clips import ROWS_SCHEMA, Clips
 from curation.config import CurationConfig, RunOptions
 from curation.errors import ListingError
 from curation.ranking import uniform
 from shards.schema import SPLITS
+
+_ROWS_AT_A_TIME = 16_384
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,29 +37,15 @@ class Row:
     clip_key: str
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Clip:
-    """One GIF of the listing."""
-
-    key: str
-    uri: str
-    location: str
-    """Where its bytes are: an absolute path, or a URL. One from a listing that lies elsewhere is always a URL."""
-    captions: tuple[str, ...]
-    split: str
-    row: int
-    """The first row that names it, from 1."""
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Catalog:
     """A listing, read."""
 
     sha256: str
     """Of the listing's bytes."""
-    rows: tuple[Row, ...]
-    clips: dict[str, Clip]
-    """By key, in the order of their first rows."""
+    rows: pa.Table
+    """ROWS_SCHEMA."""
+    clips: Clips
     split_lists: dict[str, str]
     """Name of each official list that was used: the hash of its bytes."""
     num_unlisted: int
@@ -60,38 +58,48 @@ def read_catalog(options: RunOptions, config: CurationConfig) -> Catalog:
     return make_catalog(_parse_rows(options.listing, data), hashlib.sha256(data).hexdigest(), options, config)
 
 
-def make_catalog(rows: list[Row], sha256: str, options: RunOptions, config: CurationConfig) -> Catalog:
+def make_catalog(rows: Iterable[Row], sha256: str, options: RunOptions, config: CurationConfig) -> Catalog:
     """Merge a listing's rows into clips, and give each its split and its place. Raises ListingError."""
     official, split_lists = _read_split_lists(options.splits) if options.splits else ({}, {})
     if options.gifs and not options.gifs.is_dir():
         raise ListingError(f"--gifs {options.gifs} is not a folder")
-    captions: dict[str, dict[str, None]] = {}
-    for row in rows:
-        captions.setdefault(row.clip_key, {})[row.caption] = None
-    clips: dict[str, Clip] = {}
-    num_unlisted = 0
-    for number, row in enumerate(rows, 1):
-        if row.clip_key in clips:
-            if clips[row.clip_key].uri != row.uri:
-                raise ListingError(f"{row.uri} and {clips[row.clip_key].uri} have one key; rename one of them")
-            continue
-        listed = official.get(row.uri) or official.get(_file_name(row.uri))
+    numbers: dict[str, int] = {}
+    table = pa.Table.from_batches(_number_rows(rows, numbers), ROWS_SCHEMA)
+    locate = functools.partial(_locate, options=options)
+    clips = Clips(table, numbers, np.zeros(len(numbers), dtype=np.int8), locate)
+    _refuse_shared_keys(clips, table)
+    splits, num_unlisted = array.array("b"), 0
+    for number, key in enumerate(clips):
+        uri = clips.uri(number) if options.splits else ""
+        listed = official.get(uri) or official.get(_file_name(uri))
         num_unlisted += options.splits is not None and listed is None
-        clips[row.clip_key] = Clip(
-            key=row.clip_key,
-            uri=row.uri,
-            location=_locate(row.uri, options),
-            captions=tuple(captions[row.clip_key]),
-            split=(listed or "train") if options.splits else _seeded_split(row.clip_key, config),
-            row=number,
-        )
+        splits.append(SPLITS.index((listed or "train") if options.splits else _seeded_split(key, config)))
     return Catalog(
         sha256=sha256,
-        rows=tuple(rows),
-        clips=clips,
+        rows=table,
+        clips=clips.with_splits(np.array(splits, dtype=np.int8)),
         split_lists=split_lists,
         num_unlisted=num_unlisted,
     )
+
+
+def _number_rows(rows: Iterable[Row], numbers: dict[str, int]) -> Iterator[pa.RecordBatch]:
+    """Put rows into batches (ROWS_SCHEMA), and number their clips."""
+    for some in in_batches(rows, _ROWS_AT_A_TIME):
+        columns = zip(
+            *((row.uri, row.caption, numbers.setdefault(row.clip_key, len(numbers))) for row in some), strict=True
+        )
+        yield pa.record_batch(list(map(list, columns)), schema=ROWS_SCHEMA)
+
+
+def _refuse_shared_keys(clips: Clips, rows: pa.Table) -> None:
+    """Raise ListingError where two uris have one key."""
+    firsts = rows["uri"].take(pa.array(clips.first_rows - 1))
+    for batch in rows.to_batches():
+        expected = firsts.take(batch["clip"])
+        if (row := pc.index(pc.equal(expected, batch["uri"]), False).as_py()) >= 0:
+            uri, first = batch["uri"][row].as_py(), expected[row].as_py()
+            raise ListingError(f"{uri} and {first} have one key; rename one of them")
 
 
 def clip_key(uri: str) -> str:
@@ -121,9 +129,8 @@ def _read_bytes(path: Path, what: str) -> bytes:
         raise ListingError(f"cannot read the {what} {path}: {error.strerror}") from error
 
 
-def _parse_rows(path: Path | str, data: bytes) -> list[Row]:
-    rows: list[Row] = []
-    keys: dict[str, str] = {}
+def _parse_rows(path: Path | str, data: bytes) -> Iterator[Row]:
+    is_empty = True
     for number, line in enumerate(_decode_lines(path, data), 1):
         if not line.strip():
             continue
@@ -132,20 +139,18 @@ def _parse_rows(path: Path | str, data: bytes) -> list[Row]:
             raise ListingError(f"{path}, line {number}: no TAB between the path or url and the caption: {line[:80]!r}")
         if not uri.strip():
             raise ListingError(f"{path}, line {number}: no path or url before the TAB")
-        key = keys.get(uri) or keys.setdefault(uri, clip_key(uri))
-        rows.append(Row(uri=uri, caption=caption, clip_key=key))
-    if not rows:
+        yield Row(uri=uri, caption=caption, clip_key=clip_key(uri))
+        is_empty = False
+    if is_empty:
         raise ListingError(f"the listing {path} is empty; each line must be a path or url, a TAB, a caption")
-    return rows
 
 
-def _decode_lines(path: Path | str, data: bytes) -> list[str]:
-    try:
-        text = data.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ListingError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from None
-    return [line.removesuffix("\r") for line in text.split("\n")]
+def _decode_lines(path: Path | str, data: bytes) -> Iterator[str]:
+    for number, line in enumerate(io.BytesIO(data.removeprefix(b"\xef\xbb\xbf")), 1):
+        try:
+            yield line.decode("utf-8").removesuffix("\n").removesuffix("\r")
+        except UnicodeDecodeError:
+            raise ListingError(f"{path}, line {number}: not UTF-8 text; save the file as UTF-8") from None
 
 
 def _read_split_lists(folder: Path) -> tuple[dict[str, str], dict[str, str]]:

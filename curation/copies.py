@@ -7,35 +7,41 @@ agree in two bands one time in four, and a clip has 16 chances.
 
 import collections
 import dataclasses
+import importlib.util
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-_BANDS = [
-    np.uint64(((1 << width) - 1) << shift)
-    for shift, width in ((0, 11), (11, 11), (22, 11), (33, 11), (44, 10), (54, 10))
-]
+from curation.signatures import Signatures
+from shards.schema import SPLITS
+
+_HAS_NUMBA = importlib.util.find_spec("numba") is not None
+
+BANDS = ((0, 11), (11, 11), (22, 11), (33, 11), (44, 10), (54, 10))
+"""Where each begins in a hash, and how many bits it has."""
+MOST_IN_A_BUCKET = 200
+"""Each hash meets this many at most of those that share two bands with it: pictures so common prove little."""
 _SLACK = 4
 """Bits that a single pair of frames may be beyond the distance of their clips, which is a median."""
-_MOST_IN_A_BUCKET = 200
-"""Each hash meets this many at most of those that share two bands with it: pictures so common prove little."""
 _CHUNK = 1 << 22
+_WORTH_COMPILING = 20_000
+"""Clips: for fewer, whole columns are as quick as loading what is compiled."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Print:
-    """What is known of one clip, to find its copies by."""
+class Prints:
+    """What is known of clips, to find their copies by; every field is [clips]."""
 
-    clip_key: str
-    split: str
-    row: int
-    """Of the listing, at which it stands first."""
-    digest: str
-    """Of its frames."""
-    signature: NDArray[np.uint64]
-    """Perceptual hashes, uint64 [frames, 3]: each frame whole, then its insides."""
+    clip_keys: Sequence[str]
+    splits: NDArray[np.int8]
+    """Places in SPLITS."""
+    rows: NDArray[np.int32]
+    """Of the listing, at which each stands first."""
+    digests: NDArray[np.void]
+    """Of their frames, 32 bytes each."""
+    signatures: Signatures
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,44 +55,69 @@ class Copy:
     """Median of the bits by which their frames differ; None where the frames are the same."""
 
 
-def find_copies(prints: Sequence[Print], *, near_distance: int, has_official_splits: bool) -> dict[str, Copy]:
+def find_copies(prints: Prints, *, near_distance: int, has_official_splits: bool) -> dict[str, Copy]:
     """Find what to leave out: of exact copies all but one, of near copies those that stand in another split.
 
     The first row stays; but where official lists made the splits, val and test keep theirs and train loses its.
     `near_distance` is the median distance in bits up to which clips are near copies; 0 looks for exact ones alone.
     """
-    ranked = sorted(prints, key=lambda one: (has_official_splits and one.split == "train", one.row))
-    copies: dict[str, Copy] = {}
-    first: dict[str, str] = {}
-    for one in ranked:
-        original = first.setdefault(one.digest, one.clip_key)
-        if original != one.clip_key:
-            copies[one.clip_key] = Copy(clip_key=one.clip_key, original=original, distance=None)
+    ranked = np.lexsort([prints.rows, (prints.splits == SPLITS.index("train")) & has_official_splits])
+    first = _find_first(prints.digests[ranked])
+    copies = {
+        (key := prints.clip_keys[ranked[place]]): Copy(
+            clip_key=key, original=prints.clip_keys[ranked[first[place]]], distance=None
+        )
+        for place in np.flatnonzero(first != np.arange(len(first))).tolist()
+    }
     if near_distance:
-        unique = [one for one in ranked if one.clip_key not in copies]
-        copies |= _drop_across_splits(unique, find_near_copies([one.signature for one in unique], near_distance))
+        unique = ranked[first == np.arange(len(first))]
+        near = find_near_copies(prints.signatures.take(unique), near_distance, prints.splits[unique])
+        copies |= _drop_across_splits([prints.clip_keys[place] for place in unique.tolist()], near)
     return copies
 
 
-def _drop_across_splits(ranked: Sequence[Print], near: Mapping[tuple[int, int], float]) -> dict[str, Copy]:
+def _find_first(digests: NDArray[np.void]) -> NDArray[np.int64]:
+    """Tell for each digest, [clips], the first place of its like."""
+    words = digests.view("<u8").reshape(len(digests), digests.dtype.itemsize // 8)
+    order = np.lexsort([np.arange(len(words)), *words.T])
+    is_new = np.ones(len(words), dtype=bool)
+    is_new[1:] = (words[order[1:]] != words[order[:-1]]).any(axis=1)
+    first = np.empty(len(words), dtype=np.int64)
+    first[order] = order[is_new][np.cumsum(is_new) - 1]
+    return first
+
+
+def _drop_across_splits(clip_keys: Sequence[str], near: Mapping[tuple[int, int], float]) -> dict[str, Copy]:
+    """Leave out every clip to which an earlier one is near that stays; `near` is of clips in different splits."""
     earlier: dict[int, list[tuple[float, int]]] = collections.defaultdict(list)
     for (one, other), distance in near.items():
-        if ranked[one].split != ranked[other].split:
-            earlier[other].append((distance, one))
+        earlier[other].append((distance, one))
     copies: dict[str, Copy] = {}
     for number in sorted(earlier):
-        staying = [(distance, one) for distance, one in earlier[number] if ranked[one].clip_key not in copies]
+        staying = [(distance, one) for distance, one in earlier[number] if clip_keys[one] not in copies]
         if staying:
             distance, one = min(staying)
-            key = ranked[number].clip_key
-            copies[key] = Copy(clip_key=key, original=ranked[one].clip_key, distance=distance)
+            key = clip_keys[number]
+            copies[key] = Copy(clip_key=key, original=clip_keys[one], distance=distance)
     return copies
 
 
-def find_near_copies(signatures: Sequence[NDArray[np.uint64]], max_distance: int) -> dict[tuple[int, int], float]:
-    """Find the pairs of clips, by their numbers, the lower first, that differ by `max_distance` bits at most."""
+def find_near_copies(
+    signatures: Signatures, max_distance: int, groups: NDArray[np.integer] | None = None
+) -> dict[tuple[int, int], float]:
+    """Find the pairs of clips, by their numbers, the lower first, that differ by `max_distance` bits at most.
+
+    With `groups`, [clips], only pairs of clips of different groups.
+    """
+    apart = np.arange(len(signatures)) if groups is None else groups
+    if _HAS_NUMBA and len(signatures) > _WORTH_COMPILING:
+        from curation.near_scan import list_candidates
+
+        candidates = list_candidates(signatures, max_distance, _SLACK, apart)
+    else:
+        candidates = _list_candidates(signatures, max_distance + _SLACK, apart)
     found = {}
-    for one, other in sorted(set(_list_candidates(signatures, max_distance + _SLACK))):
+    for one, other in sorted(set(candidates)):
         distance = measure_distance(signatures[one], signatures[other])
         if distance <= max_distance:
             found[one, other] = distance
@@ -107,39 +138,41 @@ def measure_distance(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> floa
     return float(max(np.median(nearest.min(1)), np.median(nearest.min(0))))
 
 
-def _list_candidates(signatures: Sequence[NDArray[np.uint64]], max_distance: int) -> Iterator[tuple[int, int]]:
+def _list_candidates(
+    signatures: Signatures, max_distance: int, groups: NDArray[np.integer]
+) -> Iterator[tuple[int, int]]:
     """Yield pairs of clips that have two frames of at most this distance, found by two common bands."""
     clips, hashes, whole = _list_hashes(signatures)
-    for bands in itertools.combinations(_BANDS, 2):
-        values = hashes & (bands[0] | bands[1])
+    for bands in itertools.combinations(BANDS, 2):
+        values = hashes & np.uint64(sum(((1 << width) - 1) << shift for shift, width in bands))
         order = np.argsort(values, kind="stable")
         for ones, others in _list_neighbours(values[order]):
             one, other = order[ones], order[others]
-            close = (clips[one] != clips[other]) & (whole[one] | whole[other])
+            close = (groups[clips[one]] != groups[clips[other]]) & (whole[one] | whole[other])
             one, other = one[close], other[close]
             close = np.bitwise_count(hashes[one] ^ hashes[other]) <= max_distance
             pairs = np.sort(np.stack([clips[one[close]], clips[other[close]]]), axis=0)
             yield from zip(*np.unique(pairs, axis=1).tolist(), strict=True)
 
 
-def _list_hashes(
-    signatures: Sequence[NDArray[np.uint64]],
-) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.bool_]]:
+def _list_hashes(signatures: Signatures) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.bool_]]:
     """List every hash once a clip: whose it is, the hash, and whether it saw the whole frame."""
     clips, hashes, whole = [np.empty(0, np.int64)], [np.empty(0, np.uint64)], [np.empty(0, np.bool_)]
     for number, signature in enumerate(signatures):
-        wholes = np.unique(signature[:, 0])
-        insides = np.setdiff1d(signature[:, 1:], wholes)
-        hashes += [wholes, insides]
-        clips.append(np.full(len(wholes) + len(insides), number))
-        whole.append(np.arange(len(wholes) + len(insides)) < len(wholes))
+        # Those of whole frames first: an inside that looks like one is not counted.
+        seen = signature.T.ravel()
+        _, places = np.unique(seen, return_index=True)
+        places.sort()
+        hashes.append(seen[places])
+        clips.append(np.full(len(places), number))
+        whole.append(places < len(signature))
     return np.concatenate(clips), np.concatenate(hashes), np.concatenate(whole)
 
 
 def _list_neighbours(ordered: NDArray[np.uint64]) -> Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Yield the places of equal values in a sorted array, as pairs, a step of distance at a time."""
     alive = np.arange(len(ordered))
-    for step in range(1, _MOST_IN_A_BUCKET):
+    for step in range(1, MOST_IN_A_BUCKET):
         alive = alive[alive + step < len(ordered)]
         alive = alive[ordered[alive] == ordered[alive + step]]
         if not len(alive):

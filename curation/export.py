@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from curation.catalog import Clip
+from curation.clips import Clip
 from curation.config import CurationConfig
 from curation.decode import FrameDecoder
 from curation.errors import SourceChangedError
@@ -163,8 +163,8 @@ def make_record(pair: PlannedPair, clip: Clip, config: CurationConfig) -> Sample
     )
 
 
-def pack_shard(task: PackTask) -> tuple[Location, ShardEntry]:
-    """Write a shard from its fragments, note its hash, and drop the fragments; returns its path and entry."""
+def pack_shard(task: PackTask) -> tuple[tuple[str, int], ShardEntry]:
+    """Write a shard from its fragments, note its hash, and drop the fragments; returns its split, number and entry."""
     samples: dict[str, Sample] = {}
     for path in task.fragments:
         with on_disk(path) as copy, pa.memory_map(str(copy)) as file:
@@ -182,13 +182,17 @@ def pack_shard(task: PackTask) -> tuple[Location, ShardEntry]:
     write_receipt(task.receipt, task.plan_digest, task.path, entry)
     for path in task.fragments:
         path.unlink(missing_ok=True)
-    return task.path, entry
+    return (task.shard.split, task.shard.number), entry
 
 
 def plan_digest(shard: PlannedShard, sources: dict[str, SourceClip], config: CurationConfig) -> str:
     """Name everything that decides a shard's bytes."""
     clips = [
-        [dataclasses.asdict(planned), dataclasses.asdict(source.clip), source.sha256]
+        [
+            [[pair.source_index, pair.target_index, pair.gap_ms, pair.motion_px] for pair in planned.pairs],
+            dataclasses.asdict(source.clip),
+            source.sha256,
+        ]
         for planned in shard.clips
         if (source := sources[planned.clip_key])
     ]
@@ -203,6 +207,6 @@ def finished_shard(path: Location, receipt: Location, wanted_digest: str) -> Sha
     return None
 
 
-def shard_path(out: Location, shard: PlannedShard) -> Location:
+def shard_path(out: Location, split: str, number: int) -> Location:
     """Where a shard belongs."""
-    return out / shard.split / shard_name(shard.number)
+    return out / split / shard_name(number)

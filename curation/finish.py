@@ -1,5 +1,6 @@
 """Results of all stages -> clips.parquet, report.html, README.md and, last, dataset.json."""
 
+import collections
 import dataclasses
 import os
 import re
@@ -8,24 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation.accounts import ClipResult, clips_table, count_verdicts
+from curation.accounts import Accounts, list_rows
 from curation.card import write_card
 from curation.catalog import Catalog
 from curation.config import CurationConfig, RunOptions
 from curation.flatten import flatness_of
-from curation.flow_table import FlowPart, read_rows
 from curation.report import Report, ShownPair, SplitSummary, render_report
 from curation.selection import Selection
 from curation.software import software_versions
-from curation.tally import bin_edges
+from curation.tally import bin_edges, read_part_columns, read_parts_abreast
 from shards.atomic import write_atomically
 from shards.location import Location
 from shards.manifest import ListingEntry, Manifest, MotionHistogram, ShardEntry, SplitEntry, write_manifest
 from shards.reader import read_shard
-from shards.schema import CLIPS, IMAGE_MIME, REPORT, Sample, Verdict
+from shards.schema import CLIPS, CLIPS_SCHEMA, IMAGE_MIME, REPORT, Sample, Verdict
 
 _SHOWN_FAILURES = 50
 _SHOWN_PAIRS = 12
@@ -42,25 +41,25 @@ class Curated:
     config: CurationConfig
     parameters: dict[str, Any]
     """The config and whatever else can change a byte."""
-    results: dict[str, ClipResult]
+    accounts: Accounts
     selections: dict[str, Selection]
     shards: dict[str, tuple[ShardEntry, ...]]
-    parts: tuple[FlowPart, ...]
+    parts: tuple[Location, ...]
 
     @property
     def num_pairs(self) -> int:
         """Pairs in the flow table."""
-        return sum(result.num_pairs for result in self.results.values())
+        return int(self.accounts.num_pairs.sum())
 
     @property
     def num_in_range(self) -> int:
         """Pairs in the motion range, of usable clips."""
-        return sum(result.num_in_range for result in self.results.values())
+        return int(self.accounts.num_in_range.sum())
 
     @property
     def num_kept(self) -> int:
         """Pairs written to shards."""
-        return sum(result.num_kept for result in self.results.values())
+        return int(self.accounts.num_kept.sum())
 
     @property
     def flatness(self) -> float | None:
@@ -96,8 +95,7 @@ def finish_dataset(curated: Curated, seconds: dict[str, float]) -> Manifest:
 
     Raises RuntimeError where a row or a sample cannot be accounted for: that is never the data's fault.
     """
-    clips = clips_table(curated.catalog, curated.results)
-    verdicts = count_verdicts(clips)
+    verdicts = _write_clips(curated)
     if sum(verdicts.values()) != len(curated.catalog.rows):
         raise RuntimeError(f"{len(curated.catalog.rows)} rows went in, {verdicts} came out")
     manifest = Manifest(
@@ -107,14 +105,25 @@ def finish_dataset(curated: Curated, seconds: dict[str, float]) -> Manifest:
         verdicts=verdicts,
         splits={split: _split_entry(curated, split) for split in curated.shards},
     )
-    with write_atomically(curated.out / CLIPS) as temporary:
-        pq.write_table(clips, temporary, compression="zstd")
     report = render_report(make_report(curated, manifest, seconds))
     with write_atomically(curated.out / REPORT) as temporary:
         temporary.write_text(report, encoding="utf-8")
     write_card(curated.out, manifest)
     write_manifest(curated.out, manifest)
     return manifest
+
+
+def _write_clips(curated: Curated) -> dict[str, int]:
+    """Write clips.parquet, some rows at a time; returns the rows by verdict, all verdicts, in the contract's order."""
+    counts: collections.Counter[str] = collections.Counter()
+    with (
+        write_atomically(curated.out / CLIPS) as temporary,
+        pq.ParquetWriter(temporary, CLIPS_SCHEMA, compression="zstd") as file,
+    ):
+        for batch in list_rows(curated.accounts):
+            counts.update(batch["verdict"].to_pylist())
+            file.write_batch(batch)
+    return {verdict.value: counts[verdict.value] for verdict in Verdict}
 
 
 def _split_entry(curated: Curated, split: str) -> SplitEntry:
@@ -124,7 +133,7 @@ def _split_entry(curated: Curated, split: str) -> SplitEntry:
         raise RuntimeError(f"{selection.pairs.num_rows} pairs of {split} were kept, {written} were written")
     return SplitEntry(
         num_samples=written,
-        num_clips=len(pc.unique(selection.pairs["clip_key"])),
+        num_clips=int((selection.num_kept > 0).sum()),
         motion_histogram=MotionHistogram(bin_edges=bin_edges(curated.config), counts=selection.kept_histogram),
         shards=shards,
     )
@@ -167,19 +176,18 @@ def make_report(curated: Curated, manifest: Manifest, seconds: dict[str, float])
 
 def _failures(curated: Curated) -> tuple[tuple[str, str, str], ...]:
     """(verdict, uri, reason) of the first clips that came to nothing, by verdict."""
-    failed = [
-        (list(Verdict).index(result.verdict), clip.row, (result.verdict.value, clip.uri, result.detail or ""))
-        for clip in curated.catalog.clips.values()
-        if (result := curated.results[clip.key]).verdict is not Verdict.KEPT
-    ]
-    return tuple(failure for _, _, failure in sorted(failed)[:_SHOWN_FAILURES])
+    accounts, clips = curated.accounts, curated.catalog.clips
+    return tuple(
+        (accounts.verdict(number).value, clips.uri(number), accounts.detail(number) or "")
+        for number in accounts.failed(_SHOWN_FAILURES)
+    )
 
 
-def _motion_histogram(parts: tuple[FlowPart, ...]) -> tuple[int, ...]:
+def _motion_histogram(parts: tuple[Location, ...]) -> tuple[int, ...]:
     """All measured pairs by whole pixels of motion; the last bin holds the rest."""
     counts = np.zeros(_HISTOGRAM_END_PX + 1, dtype=np.int64)
-    for part in parts:
-        whole_px = read_rows(part.path)["motion_px"].to_numpy().astype(np.int64)
+    for _, (_, motion_px) in read_parts_abreast(parts, lambda path: read_part_columns(path, "motion_px")):
+        whole_px = motion_px.astype(np.int64)
         counts += np.bincount(np.minimum(whole_px, _HISTOGRAM_END_PX), minlength=len(counts))
     return tuple(counts.tolist())
 

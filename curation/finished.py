@@ -2,10 +2,11 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -14,7 +15,9 @@ from curation.config import CurationConfig, RunOptions
 from shards.errors import DatasetError
 from shards.location import Location, for_arrow, list_files
 from shards.manifest import Manifest, read_manifest
-from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, Verdict
+from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, SPLITS, Verdict
+
+_ROWS_AT_A_TIME = 65_536
 
 MEASURED = (Verdict.KEPT, Verdict.NO_PAIR_IN_RANGE)
 """Verdicts of clips whose pairs can be selected from, whatever the thresholds."""
@@ -66,15 +69,20 @@ def catalog_of(dataset: FinishedDataset, options: RunOptions, config: CurationCo
     Splits stay as they are where official lists made them, unless the options name others; else they are drawn by the
     config, which is the same again where seed and share are. Raises ListingError.
     """
-    columns = (dataset.clips[name].to_pylist() for name in ("uri", "caption", "clip_key"))
-    rows = [Row(uri=uri, caption=caption, clip_key=key) for uri, caption, key in zip(*columns, strict=True)]
-    catalog = make_catalog(rows, dataset.manifest.listing.sha256, options, config)
+    catalog = make_catalog(_listed_rows(dataset.clips), dataset.manifest.listing.sha256, options, config)
     lists = dataset.manifest.config.get("split_lists") or {}
     if options.splits or not lists:
         return catalog
-    split_of = dict(zip(*(dataset.own_clips[name].to_pylist() for name in ("clip_key", "split")), strict=True))
-    clips = {key: dataclasses.replace(clip, split=split_of[key]) for key, clip in catalog.clips.items()}
-    return dataclasses.replace(catalog, clips=clips, split_lists=lists)
+    own = dataset.own_clips
+    splits = np.empty(len(catalog.clips), dtype=np.int8)
+    splits[catalog.clips.find_numbers(own["clip_key"].to_pylist())] = list(map(SPLITS.index, own["split"].to_pylist()))
+    return dataclasses.replace(catalog, clips=catalog.clips.with_splits(splits), split_lists=lists)
+
+
+def _listed_rows(clips: pa.Table) -> Iterator[Row]:
+    for batch in clips.select(["uri", "caption", "clip_key"]).to_batches(max_chunksize=_ROWS_AT_A_TIME):
+        for row in batch.to_pylist():
+            yield Row(**row)
 
 
 def places_of(dataset: FinishedDataset, gifs: Path | None) -> dict[str, Any]:

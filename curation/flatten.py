@@ -16,6 +16,7 @@ Counts = NDArray[np.integer]
 """[clips, bins]."""
 
 _ROUNDING = 1e-12
+_CLIPS_AT_A_TIME = 65_536
 
 
 def flatten_histogram(quotas: Counts, available: Counts, weights: Sequence[float] | None = None) -> Counts:
@@ -55,7 +56,11 @@ def flatness_of(counts: NDArray[np.integer]) -> float | None:
 
 def _count_movable(quotas: Counts, available: Counts) -> NDArray[np.float32]:
     """Count the clips that can move a pick from one bin to another, [bins, bins]; whole below 2^24 clips."""
-    return (quotas > 0).T.astype(np.float32) @ (quotas < available).astype(np.float32)
+    movable = np.zeros((quotas.shape[1],) * 2, dtype=np.float32)
+    for first in range(0, len(quotas), _CLIPS_AT_A_TIME):
+        some = slice(first, first + _CLIPS_AT_A_TIME)
+        movable += (quotas[some] > 0).T.astype(np.float32) @ (quotas[some] < available[some]).astype(np.float32)
+    return movable
 
 
 def _num_better(totals: Counts, shares: NDArray[np.float64], chain: list[int]) -> int:

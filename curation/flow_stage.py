@@ -4,97 +4,115 @@ Which clips stand together in a part is decided by the clips alone (`curation.sc
 with another number of workers and an undisturbed one end with the same files.
 """
 
-import collections
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
 
 from curation.cluster import Workers
 from curation.config import CurationConfig
-from curation.flow_table import FlowPart, Measurement, read_all_parts, read_clips, read_parts, write_part
+from curation.flow_table import (
+    FlowPart,
+    Measurement,
+    read_all_parts,
+    read_clips,
+    read_measurements,
+    read_parts,
+    write_part,
+)
 from curation.flow_tasks import JoinTask, PartTask, SliceTask, limits_of, make_part, slice_method
+from curation.found import Measured, Probed
 from curation.measure import method_digest
 from curation.places import Places
 from curation.probe import ProbedClip
 from curation.progress import Bar
 from curation.quarantine import find_incident
-from curation.schedule import Group, costliest_first, group_clips, slice_sources
+from curation.schedule import Group, group_clips, slice_sources
 from shards.location import Location, list_files
 
-Found = dict[str, tuple[Location, Measurement]]
-"""By clip key: the part that holds it, and what it tells of it."""
-Slices = dict[tuple[str, str], list[FlowPart]]
-"""Slices of giants that lie ready, by how they were measured and the clip's key."""
+_NOWHERE = -1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FlowTable:
     """The flow table of a run, whole."""
 
-    parts: tuple[FlowPart, ...]
+    parts: tuple[Location, ...]
     """In the order of their names."""
+    measured: Measured
     num_reused: int
     """Clips that were not measured in this run."""
     num_pairs_measured: int
     """Pairs that were."""
-
-    @property
-    def measurements(self) -> dict[str, Measurement]:
-        """What became of each clip, by its key."""
-        return {one.clip_key: one for part in self.parts for one in part.measurements}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FlowPlan:
     """What a run has to do for its flow table."""
 
-    sound: tuple[FlowPart, ...]
+    probed: Probed
+    measured: Measured
+    """What is measured already."""
+    sound: tuple[Location, ...]
     """Parts that lie where they belong."""
-    found: Found
-    """What is measured already, of the clips that stand in none of those."""
+    parts: tuple[Location, ...]
+    """All parts that hold anything of use."""
+    held_by: NDArray[np.int32]
+    """Which of `parts` holds what is measured of each clip of the listing; -1: none does, or a sound one. [clips]."""
     groups: tuple[Group, ...]
     """The clips of each part that is missing, the costliest first."""
 
     @property
     def num_pairs(self) -> int:
         """Pairs to be measured, as far as the files tell."""
-        return sum(clip.num_pairs for group in self.groups for clip in group if clip.clip_key not in self.found)
+        missing = np.concatenate([np.empty(0, np.int64), *self.groups])
+        return int(self.probed.sizes(missing[self.held_by[missing] == _NOWHERE]).num_pairs.sum())
 
     @property
     def num_reused(self) -> int:
         """Clips that need not be measured."""
-        return len(self.found) + sum(len(part.measurements) for part in self.sound)
+        return int(self.measured.verdicts.known.sum())
 
 
-def plan_flow(
-    clips: Iterable[ProbedClip], folders: Iterable[Location], config: CurationConfig, places: Places
-) -> FlowPlan:
+def plan_flow(probed: Probed, folders: Iterable[Location], config: CurationConfig, places: Places) -> FlowPlan:
     """Find in folders of parts what was measured of the same bytes in the same way, and what is left to do."""
-    wanted = {clip.clip_key: clip for clip in clips}
-    found: Found = {}
-    parts: dict[Location, FlowPart] = {}
+    clips = probed.clips
+    measured = Measured(clips)
+    parts: list[Location] = []
+    contents: list[NDArray[np.int32]] = []
+    held_by = np.full(len(clips), _NOWHERE, dtype=np.int32)
     for folder in folders:
         for part in read_parts(folder, method_digest(config)):
-            parts[part.path] = part
-            for one in part.measurements:
-                if one.clip_key in wanted and _is_current(one, wanted[one.clip_key], config, places):
-                    found.setdefault(one.clip_key, (part.path, one))
+            numbers = clips.find_numbers([one.clip_key for one in part.measurements])
+            for number, one in zip(numbers.tolist(), part.measurements, strict=True):
+                if number >= 0 and held_by[number] == _NOWHERE and _is_current(one, probed.at(number), config, places):
+                    held_by[number] = len(parts)
+                    measured.put(one)
+            parts.append(part.path)
+            contents.append(numbers)
     sound, missing = [], []
-    for group in group_clips(wanted.values()):
-        held_by = {found[clip.clip_key][0] if clip.clip_key in found else None for clip in group}
-        path = held_by.pop()
-        whole = not held_by and path is not None and path.parent == places.flow
-        if whole and path and [one.clip_key for one in parts[path].measurements] == [one.clip_key for one in group]:
-            sound.append(parts[path])
-            for clip in group:
-                del found[clip.clip_key]
+    for group in group_clips(probed.sizes(probed.usable)):
+        place = int(held_by[group[0]])
+        whole = place != _NOWHERE and parts[place].parent == places.flow
+        if whole and bool((held_by[group] == place).all()) and np.array_equal(contents[place], group):
+            sound.append(parts[place])
+            held_by[group] = _NOWHERE
         else:
             missing.append(group)
-    return FlowPlan(sound=tuple(sound), found=found, groups=tuple(costliest_first(missing)))
+    return FlowPlan(
+        probed=probed,
+        measured=measured,
+        sound=tuple(sound),
+        parts=tuple(parts),
+        held_by=held_by,
+        groups=tuple(missing),
+    )
 
 
 def _is_current(one: Measurement, clip: ProbedClip, config: CurationConfig, places: Places) -> bool:
     """Tell whether a measurement is of these bytes, and if the clip was lost, whether it would be again."""
-    if one.sha256 != clip.sha256:
+    if clip.verdict is not None or one.sha256 != clip.sha256:
         return False
     if one.limits is None:
         return True
@@ -104,70 +122,82 @@ def _is_current(one: Measurement, clip: ProbedClip, config: CurationConfig, plac
 
 def make_flow(plan: FlowPlan, config: CurationConfig, places: Places, workers: Workers, bar: Bar) -> FlowTable:
     """Measure what is missing, giants in slices; afterwards the folder holds the parts of this run alone."""
-    tasks: list[PartTask | SliceTask] = []
-    giants: list[ProbedClip] = []
-    ready = _read_slices(places)
-    for group in plan.groups:
-        found = {clip.clip_key: plan.found[clip.clip_key] for clip in group if clip.clip_key in plan.found}
-        if len(slice_sources(group[0])) == 1 or found:
-            tasks.append(PartTask(clips=group, found=found, config=config, places=places))
-        else:
-            giants.append(group[0])
-            tasks += [
-                SliceTask(clip=group[0], sources=sources, config=config, places=places)
-                for sources, part in _find_slices(group[0], ready, config, places).items()
-                if part is None
-            ]
-    announced = {clip.clip_key: clip.num_pairs for group in plan.groups for clip in group}
     parts = list(plan.sound)
-    num_pairs_measured = 0
-    for part in workers.map(make_part, tasks):
-        new = [one for one in part.measurements if one.clip_key not in plan.found]
-        num_pairs_measured += sum(one.num_pairs for one in new)
+    num_reused, num_pairs_measured = plan.num_reused, 0
+    for part in workers.map(make_part, _list_tasks(plan, config, places)):
+        numbers = plan.probed.clips.find_numbers([one.clip_key for one in part.measurements])
+        is_new = plan.held_by[numbers] == _NOWHERE
+        num_pairs = sum(one.num_pairs for one, new in zip(part.measurements, is_new, strict=True) if new)
+        num_pairs_measured += num_pairs
         if part.path.parent == places.flow:
-            parts.append(part)
-            bar.update(sum(announced[one.clip_key] for one in new))
+            parts.append(_enter(part, plan.measured))
+            bar.update(int(plan.probed.sizes(numbers[is_new]).num_pairs.sum()))
         else:
-            bar.update(sum(one.num_pairs for one in new))
-    ready = _read_slices(places) if giants else ready
-    joins = [JoinTask(slices=_all_slices(clip, ready, config, places), config=config, places=places) for clip in giants]
-    parts += workers.map(make_part, joins)
-    kept = {part.path for part in parts}
+            bar.update(num_pairs)
+    parts += [_enter(part, plan.measured) for part in workers.map(make_part, _list_joins(plan, config, places))]
+    kept = set(parts)
     for path in list_files(places.flow, "part-*"):
         if path not in kept:
             path.unlink()
     return FlowTable(
-        parts=tuple(sorted(parts, key=lambda part: part.path.name)),
-        num_reused=plan.num_reused,
+        parts=tuple(sorted(parts, key=lambda path: path.name)),
+        measured=plan.measured,
+        num_reused=num_reused,
         num_pairs_measured=num_pairs_measured,
     )
 
 
-def _read_slices(places: Places) -> Slices:
-    """Read which slices lie ready."""
-    ready: Slices = collections.defaultdict(list)
-    for method, part in read_all_parts(places.slices):
-        (one,) = part.measurements
-        ready[method, one.clip_key].append(part)
-    return ready
+def _enter(part: FlowPart, measured: Measured) -> Location:
+    for one in part.measurements:
+        measured.put(one)
+    return part.path
 
 
-def _find_slices(
-    clip: ProbedClip, ready: Slices, config: CurationConfig, places: Places
-) -> dict[range, FlowPart | None]:
-    """Find the slices of a giant that lie ready, in order."""
-    found: dict[range, FlowPart | None] = {}
-    for sources in slice_sources(clip):
-        parts = ready.get((slice_method(config, sources), clip.clip_key), [])
-        found[sources] = next((part for part in parts if _is_current(part.measurements[0], clip, config, places)), None)
-    return found
+def _list_tasks(plan: FlowPlan, config: CurationConfig, places: Places) -> Iterator[PartTask | SliceTask]:
+    slices = _Slices(config, places)
+    for group in plan.groups:
+        clips = tuple(plan.probed.at(number) for number in group.tolist())
+        if not _is_giant(group, clips[0], plan):
+            held_by = zip(clips, plan.held_by[group].tolist(), strict=True)
+            found = {clip.clip_key: plan.parts[place] for clip, place in held_by if place != _NOWHERE}
+            yield PartTask(clips=clips, found=found, config=config, places=places)
+            continue
+        for sources in slice_sources(clips[0]):
+            if slices.find(clips[0], sources) is None:
+                yield SliceTask(clip=clips[0], sources=sources, config=config, places=places)
 
 
-def _all_slices(clip: ProbedClip, ready: Slices, config: CurationConfig, places: Places) -> tuple[FlowPart, ...]:
-    found = _find_slices(clip, ready, config, places)
-    if missing := [sources for sources, part in found.items() if part is None]:
-        raise RuntimeError(f"{clip.clip_key}: slice {missing[0]} was measured and is not there")
-    return tuple(part for part in found.values() if part)
+def _list_joins(plan: FlowPlan, config: CurationConfig, places: Places) -> Iterator[JoinTask]:
+    """List the giants, whose slices all lie ready."""
+    slices = _Slices(config, places)
+    for group in plan.groups:
+        if len(group) > 1 or not _is_giant(group, clip := plan.probed.at(int(group[0])), plan):
+            continue
+        found = {sources: slices.find(clip, sources) for sources in slice_sources(clip)}
+        if missing := [sources for sources, part in found.items() if part is None]:
+            raise RuntimeError(f"{clip.clip_key}: slice {missing[0]} was measured and is not there")
+        yield JoinTask(slices=tuple(part for part in found.values() if part), config=config, places=places)
+
+
+def _is_giant(group: Group, first: ProbedClip, plan: FlowPlan) -> bool:
+    """Tell whether a group is one clip that is to be measured in slices."""
+    return len(slice_sources(first)) > 1 and bool((plan.held_by[group] == _NOWHERE).all())
+
+
+class _Slices:
+    """The slices of giants that lie ready."""
+
+    def __init__(self, config: CurationConfig, places: Places) -> None:
+        self._config = config
+        self._places = places
+        self._parts = {
+            (method, one.clip_key): part for method, part in read_all_parts(places.slices) for one in part.measurements
+        }
+
+    def find(self, clip: ProbedClip, sources: range) -> FlowPart | None:
+        """Find a slice of a giant, made of the same bytes in the same way."""
+        part = self._parts.get((slice_method(self._config, sources), clip.clip_key))
+        return part if part and _is_current(part.measurements[0], clip, self._config, self._places) else None
 
 
 def give_up_clips(
@@ -175,12 +205,13 @@ def give_up_clips(
 ) -> FlowTable:
     """Take clips that were lost after measuring out of the table: their rows go, their verdict stays."""
     parts = []
-    for part in table.parts:
-        if lost_clips.keys().isdisjoint(one.clip_key for one in part.measurements):
-            parts.append(part)
+    for path in table.parts:
+        measurements = read_measurements(path)
+        if lost_clips.keys().isdisjoint(one.clip_key for one in measurements):
+            parts.append(path)
             continue
-        left = [lost_clips.get(one.clip_key, one) for one in part.measurements]
-        rows = read_clips(part.path, [one.clip_key for one in left if one.clip_key not in lost_clips])
-        parts.append(write_part(places.flow, method_digest(config), left, [rows]))
-        part.path.unlink()
-    return dataclasses.replace(table, parts=tuple(sorted(parts, key=lambda part: part.path.name)))
+        left = [lost_clips.get(one.clip_key, one) for one in measurements]
+        rows = read_clips(path, [one.clip_key for one in left if one.clip_key not in lost_clips])
+        parts.append(_enter(write_part(places.flow, method_digest(config), left, [rows]), table.measured))
+        path.unlink()
+    return dataclasses.replace(table, parts=tuple(sorted(parts, key=lambda path: path.name)))

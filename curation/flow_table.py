@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
+from curation.batches import in_batches
 from shards.atomic import write_atomically
 from shards.errors import DatasetError
 from shards.location import Location, for_arrow, list_files, on_disk
@@ -23,6 +24,8 @@ from shards.schema import FLOW_SCHEMA, PART_DIGITS, Verdict
 _METHOD = b"pix2gif.method"
 _CLIPS = b"pix2gif.clips"
 _MAX_THREADS = 8
+_PARTS_AT_A_TIME = 64
+"""Read ahead at most; a million clips have tens of thousands of parts."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,6 +120,14 @@ def read_measurements(path: Location) -> tuple[Measurement, ...]:
         raise DatasetError(f"{path} tells nothing of its clips: {error!r}") from error
 
 
+def read_measurements_of(paths: Iterable[Location]) -> Iterator[Measurement]:
+    """Yield what parts tell of their clips, part by part. Raises DatasetError where one tells nothing."""
+    with ThreadPoolExecutor(_MAX_THREADS) as threads:
+        for some in in_batches(paths, _PARTS_AT_A_TIME):
+            for measurements in threads.map(read_measurements, some):
+                yield from measurements
+
+
 def _parse_measurements(text: bytes) -> tuple[Measurement, ...]:
     return tuple(
         Measurement(**{**fields, "verdict": Verdict(fields["verdict"]) if fields["verdict"] else None})
@@ -138,11 +149,9 @@ def read_all_parts(folder: Location) -> Iterator[tuple[str, FlowPart]]:
 
     Some are read at a time, as each takes its time to come from a store.
     """
-    threads = ThreadPoolExecutor(_MAX_THREADS)
-    try:
-        yield from filter(None, threads.map(_read_footer, list_files(folder, "part-*.parquet")))
-    finally:
-        threads.shutdown(cancel_futures=True)
+    with ThreadPoolExecutor(_MAX_THREADS) as threads:
+        for some in in_batches(list_files(folder, "part-*.parquet"), _PARTS_AT_A_TIME):
+            yield from filter(None, threads.map(_read_footer, some))
 
 
 def read_rows(path: Location) -> pa.Table:

@@ -9,7 +9,16 @@ import dataclasses
 import pyarrow as pa
 
 from curation.config import CurationConfig
-from curation.flow_table import FlowPart, Measurement, copy_part, read_clips, read_part, read_rows, write_part
+from curation.flow_table import (
+    FlowPart,
+    Measurement,
+    copy_part,
+    read_clips,
+    read_measurements,
+    read_part,
+    read_rows,
+    write_part,
+)
 from curation.measure import measure_clip, method_digest, read_clip
 from curation.places import Places
 from curation.probe import ProbedClip
@@ -27,8 +36,8 @@ class PartTask:
     """Some clips that become one part."""
 
     clips: tuple[ProbedClip, ...]
-    found: dict[str, tuple[Location, Measurement]]
-    """By clip key: what was measured before, and the part that holds it; it is copied."""
+    found: dict[str, Location]
+    """By clip key: the part that holds what was measured of it before; it is copied."""
     config: CurationConfig
     places: Places
 
@@ -75,8 +84,8 @@ def _measure_part(task: PartTask) -> FlowPart:
     if copied := _copy_whole(task):
         return copied
     measured: dict[str, tuple[Measurement, pa.Table | None]] = {}
-    for path in {path for path, _ in task.found.values()}:
-        held = {key: one for key, (where, one) in task.found.items() if where == path}
+    for path in set(task.found.values()):
+        held = {one.clip_key: one for one in read_measurements(path) if task.found.get(one.clip_key) == path}
         rows = read_clips(path, held)
         for key, one in held.items():
             measured[key] = (one, rows.filter(pa.compute.equal(rows["clip_key"].cast(pa.string()), key)))
@@ -94,7 +103,7 @@ def _measure_part(task: PartTask) -> FlowPart:
 
 def _copy_whole(task: PartTask) -> FlowPart | None:
     """Copy the part that another table has of just these clips, if there is one: its bytes would be the same."""
-    paths = {path for path, _ in task.found.values()}
+    paths = set(task.found.values())
     if len(paths) != 1 or len(task.found) != len(task.clips):
         return None
     part = read_part(paths.pop(), method_digest(task.config))

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curation import flow
-from curation.catalog import Clip
+from curation.clips import Clip
 from curation.config import CurationConfig
 from curation.decode import FrameDecoder, UndecodableError, start_times_ms
 from curation.errors import CurationError, SourceChangedError

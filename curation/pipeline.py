@@ -2,11 +2,14 @@
 
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
 from curation.accounts import judge
+from curation.batches import in_batches
 from curation.catalog import Catalog, read_catalog
+from curation.clips import Clip
 from curation.cluster import RayWorkers, Workers, start_workers
 from curation.config import CurationConfig, RunOptions
 from curation.copies import Copy
@@ -17,6 +20,7 @@ from curation.finish import Curated, describe_listing, finish_dataset
 from curation.flow_stage import FlowTable, give_up_clips, make_flow, plan_flow
 from curation.flow_table import read_parts
 from curation.flow_tasks import LOST
+from curation.found import Probed
 from curation.measure import method_digest
 from curation.nodes import check_nodes
 from curation.probe import ProbedClip, ProbeTask, probe_clips
@@ -32,6 +36,7 @@ from curation.write_shards import ClipsLostError, write_shards
 from shards.manifest import ListingEntry, Manifest, digest
 
 _CLIPS_PER_PROBE = 64
+_CLIPS_LOOKED_FOR = 1_000
 
 
 def curate(options: RunOptions, config: CurationConfig, progress: Progress, *, again: bool = False) -> Summary | None:
@@ -52,12 +57,14 @@ def curate(options: RunOptions, config: CurationConfig, progress: Progress, *, a
         note_run(workspace.work, options, config)
         if again:
             keep_incidents(workspace.quarantine, set())
-        arrivals = fetch(catalog, workspace, options, config, progress)
+        arrivals = fetch(catalog.clips, workspace, options, config, progress)
         with contextlib.ExitStack() as running:
             with progress.stage("start"):
                 workers = running.enter_context(start_workers(options.workers, address=options.ray_address))
                 if isinstance(workers, RayWorkers) and options.ray_address:
-                    check_nodes(workers, workspace.work, [clip.location for clip in arrivals.clips])
+                    # To look for each of a million files here, before any work, would take minutes.
+                    shown = itertools.islice(arrivals.clips, 0, None, max(1, arrivals.num_clips // _CLIPS_LOOKED_FOR))
+                    check_nodes(workers, workspace.work, [clip.location for clip in shown])
             summary = _run_stages(workspace, catalog, arrivals, parameters, options, config, progress, workers)
             with progress.stage("stop"):
                 running.close()
@@ -104,7 +111,7 @@ def _run_stages(
     progress: Progress,
     workers: Workers,
 ) -> Summary:
-    probed = probe(arrivals, config, progress, workers)
+    probed = probe(arrivals, Probed(catalog.clips), config, progress, workers)
     table = measure(probed, workspace, options, config, progress, workers)
     listing = describe_listing(options, catalog)
     ready = find_ready(options.flow, probed, config, workers, progress)
@@ -114,7 +121,7 @@ def _run_stages(
 def select_and_export(
     workspace: Workspace,
     catalog: Catalog,
-    probed: dict[str, ProbedClip],
+    probed: Probed,
     table: FlowTable,
     ready: ReadyPictures,
     listing: ListingEntry,
@@ -126,7 +133,7 @@ def select_and_export(
     """Make a data set of what was measured: select, write the shards, close the accounts."""
     while True:
         with progress.stage("select"):
-            copies = find_duplicates(catalog, table.measurements, config)
+            copies = find_duplicates(catalog, table, config)
             selections = select(catalog, table, copies, config)
         try:
             shards = write_shards(catalog, probed, selections, ready, workspace, config, progress, workers)
@@ -134,14 +141,13 @@ def select_and_export(
         except ClipsLostError as error:
             # It was measured and cannot be exported: from here on it is as if it had been lost in measuring.
             table = give_up_clips(table, error.failures, config, workspace.places)
-    by_key = table.measurements
     curated = Curated(
         out=workspace.out,
         listing=listing,
         catalog=catalog,
         config=config,
         parameters=parameters,
-        results=judge(catalog, probed, by_key, selections, copies, config),
+        accounts=judge(catalog, probed, table.measured, selections, copies, config),
         selections=selections,
         shards=shards,
         parts=table.parts,
@@ -149,7 +155,8 @@ def select_and_export(
     with progress.stage("finish"):
         workspace.confirm()
         manifest = finish_dataset(curated, progress.seconds)
-        keep_incidents(workspace.quarantine, {key for key, one in by_key.items() if one.verdict in LOST})
+        lost = table.measured.verdicts.among(*LOST).tolist()
+        keep_incidents(workspace.quarantine, {catalog.clips.keys_in_order[number] for number in lost})
         settle_run(workspace.work, manifest.verdicts)
         workspace.clear()
     return Summary(
@@ -162,37 +169,31 @@ def select_and_export(
 
 
 def fetch(
-    catalog: Catalog, workspace: Workspace, options: RunOptions, config: CurationConfig, progress: Progress
+    clips: Mapping[str, Clip], workspace: Workspace, options: RunOptions, config: CurationConfig, progress: Progress
 ) -> Arrivals:
     """Bring every clip within reach of the workers, before any of them is started."""
-    clips = list(catalog.clips.values())
-    num_elsewhere = sum(map(is_elsewhere, clips))
+    num_elsewhere = sum(map(is_elsewhere, clips.values()))
     if not num_elsewhere:
-        return Arrivals(clips=clips, failures={})
+        return Arrivals(asked=clips, locations={}, failures={})
     with progress.stage("fetch", num_elsewhere, "GIFs") as bar:
         return fetch_all(clips, options.fetch, workspace.fetched, config.max_bytes, bar.update)
 
 
-def probe(arrivals: Arrivals, config: CurationConfig, progress: Progress, workers: Workers) -> dict[str, ProbedClip]:
-    """Look at every clip's bytes, once; those that could not be had keep their verdict."""
-    clips = arrivals.clips
-    tasks = [
-        ProbeTask(clips=tuple(clips[k : k + _CLIPS_PER_PROBE]), config=config)
-        for k in range(0, len(clips), _CLIPS_PER_PROBE)
-    ]
-    probed = {
-        key: ProbedClip(clip_key=key, verdict=verdict, detail=detail)
-        for key, (verdict, detail) in arrivals.failures.items()
-    }
-    with progress.stage("probe", len(clips), "GIFs") as bar:
+def probe(arrivals: Arrivals, probed: Probed, config: CurationConfig, progress: Progress, workers: Workers) -> Probed:
+    """Look at every clip's bytes, once; those that could not be had keep their verdict. Enters it in `probed`."""
+    tasks = (ProbeTask(clips=clips, config=config) for clips in in_batches(arrivals.clips, _CLIPS_PER_PROBE))
+    for key, (verdict, detail) in arrivals.failures.items():
+        probed.put(ProbedClip(clip_key=key, verdict=verdict, detail=detail))
+    with progress.stage("probe", arrivals.num_clips, "GIFs") as bar:
         for batch in workers.map(probe_clips, tasks):
-            probed.update((one.clip_key, one) for one in batch)
+            for one in batch:
+                probed.put(one)
             bar.update(len(batch))
     return probed
 
 
 def measure(
-    probed: dict[str, ProbedClip],
+    probed: Probed,
     workspace: Workspace,
     options: RunOptions,
     config: CurationConfig,
@@ -200,10 +201,9 @@ def measure(
     workers: Workers,
 ) -> FlowTable:
     """Measure what no sound part holds yet."""
-    wanted = [clip for clip in probed.values() if clip.verdict is None]
     folders = [workspace.flow, *([options.flow] if options.flow else [])]
     places = workspace.places
-    plan = plan_flow(wanted, folders, config, places)
+    plan = plan_flow(probed, folders, config, places)
     with progress.stage("measure", plan.num_pairs, "pairs") as bar:
         return make_flow(plan, config, places, workers, bar)
 
@@ -221,9 +221,11 @@ def select(
     catalog: Catalog, table: FlowTable, copies: Mapping[str, Copy], config: CurationConfig
 ) -> dict[str, Selection]:
     """Select each split's pairs from its usable clips."""
-    usable = {
-        key: catalog.clips[key].split
-        for key, one in table.measurements.items()
-        if one.verdict is None and key not in copies
-    }
-    return select_pairs([part.path for part in table.parts], usable, config)
+    return select_pairs(table.parts, usable_clips(catalog, table, copies), config)
+
+
+def usable_clips(catalog: Catalog, table: FlowTable, copies: Mapping[str, Copy]) -> dict[str, str]:
+    """Name the split of every clip that can be selected from, by its key."""
+    clips = catalog.clips
+    keys = ((clips.keys_in_order[number], number) for number in table.measured.usable.tolist())
+    return {key: clips.split(number) for key, number in keys if key not in copies}

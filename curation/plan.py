@@ -51,11 +51,11 @@ class Plan:
     @property
     def num_kept(self) -> int:
         """Samples that would be made."""
-        return sum(sum(quotas.num_kept.values()) for quotas in self.splits.values())
+        return sum(int(quotas.num_kept.sum()) for quotas in self.splits.values())
 
     def num_shards(self, split: str) -> int:
         """Shards that a split would have."""
-        return math.ceil(sum(self.splits[split].num_kept.values()) / self.config.samples_per_shard)
+        return math.ceil(int(self.splits[split].num_kept.sum()) / self.config.samples_per_shard)
 
 
 def make_plan(dataset: FinishedDataset, catalog: Catalog, config: CurationConfig, workers: int) -> Plan:
@@ -65,7 +65,7 @@ def make_plan(dataset: FinishedDataset, catalog: Catalog, config: CurationConfig
     ).to_pylist()
     measured = {clip["clip_key"]: clip for clip in clips if clip["verdict"] in MEASURED}
     quotas = set_quotas(dataset.parts, {key: catalog.clips[key].split for key in measured}, config)
-    num_kept = {key: number for one in quotas.values() for key, number in one.num_kept.items()}
+    num_kept = {key: number for one in quotas.values() for key, number in one.kept_clips.items()}
     kept = {
         key: KeptClip(
             num_frames=measured[key]["num_frames"],

@@ -25,20 +25,20 @@ def _funnel(plan: Plan) -> Iterable[str]:
     cap = f"{config.pairs_per_gif:,} pairs a GIF at most"
     yield f"{plan.dataset.out}: pairs of {config.min_motion:g} to {config.max_motion:g} px, {cap}"
     yield f"  histogram {describe_balance(config.balance)}, seed {config.seed}"
-    num_in_range = [number for one in plan.splits.values() for number in one.num_in_range.values()]
+    num_in_range = [number for one in plan.splits.values() for number in one.num_in_range.tolist()]
     yield f"  {'rows':10}{plan.dataset.manifest.listing.num_rows:>12,}"
     yield f"  {'clips':10}{plan.num_clips:>12,}"
     yield f"  {'measured':10}{plan.num_measured:>12,}  with {plan.num_pairs:,} pairs"
     yield f"  {'in range':10}{sum(map(bool, num_in_range)):>12,}  with {sum(num_in_range):,} pairs"
-    yield f"  {'kept':10}{sum(len(one.num_kept) for one in plan.splits.values()):>12,}  with {plan.num_kept:,} pairs"
+    yield f"  {'kept':10}{sum(len(one.kept_clips) for one in plan.splits.values()):>12,}  with {plan.num_kept:,} pairs"
 
 
 def _splits(plan: Plan) -> Iterable[str]:
     yield f"  {'split':10}{'clips':>12}{'pairs':>14}{'shards':>10}{'size':>12}"
     for split, quotas in plan.splits.items():
-        num_kept = sum(quotas.num_kept.values())
+        num_kept = int(quotas.num_kept.sum())
         size = "" if plan.num_bytes is None else in_units(plan.num_bytes * num_kept // max(plan.num_kept, 1))
-        yield f"  {split:10}{len(quotas.num_kept):>12,}{num_kept:>14,}{plan.num_shards(split):>10,}{size:>12}"
+        yield f"  {split:10}{len(quotas.kept_clips):>12,}{num_kept:>14,}{plan.num_shards(split):>10,}{size:>12}"
 
 
 def _histogram(plan: Plan) -> Iterable[str]:

@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 
-from curation.catalog import Clip
+from curation.clips import Clip
 from curation.config import SOURCE_SIZE, CurationConfig
 from curation.fetch import FetchError, TooManyBytesError, fetch_bytes
 from curation.gif_header import GifHeader, is_gif, scan_gif

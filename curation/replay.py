@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from curation.catalog import Clip
+from curation.clips import Clip
 from curation.config import CurationConfig
 from curation.errors import CurationError
 from curation.export import SourceClip, encode_frames

@@ -6,7 +6,8 @@ will be kept are found first, and the bytes of these alone are read, from where 
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+
+import numpy as np
 
 from curation.catalog import Catalog
 from curation.cluster import Workers, start_workers
@@ -17,8 +18,9 @@ from curation.finish import describe_listing
 from curation.finished import MEASURED, FinishedDataset, catalog_of
 from curation.flow_stage import FlowTable
 from curation.flow_table import read_parts
+from curation.found import Probed
 from curation.measure import method_digest
-from curation.pipeline import fetch, is_finished, measure, probe, select_and_export
+from curation.pipeline import fetch, is_finished, measure, probe, select_and_export, usable_clips
 from curation.probe import ProbedClip
 from curation.progress import Progress
 from curation.ready import find_ready
@@ -27,6 +29,8 @@ from curation.summary import Summary
 from curation.workspace import Workspace
 from shards.errors import DatasetError
 from shards.schema import FLOW, Verdict
+
+_ROWS_AT_A_TIME = 65_536
 
 
 def resplit(
@@ -64,46 +68,53 @@ def resplit(
             return summary
 
 
-def recall_clips(dataset: FinishedDataset, catalog: Catalog) -> dict[str, ProbedClip]:
+def recall_clips(dataset: FinishedDataset, catalog: Catalog) -> Probed:
     """Take from clips.parquet what looking at each clip found out; those that came to nothing keep their verdict."""
     columns = ["clip_key", "verdict", "detail", "sha256", "width", "height", "num_frames", "num_pairs"]
-    probed = {}
-    for row in dataset.own_clips.select(columns).to_pylist():
-        usable = row["verdict"] in (*MEASURED, Verdict.DUPLICATE) and row["num_pairs"]
-        probed[row["clip_key"]] = ProbedClip(
-            clip_key=row["clip_key"],
-            path=catalog.clips[row["clip_key"]].location,
-            sha256=row["sha256"],
-            width=row["width"],
-            height=row["height"],
-            num_frames=row["num_frames"],
-            verdict=None if usable else Verdict(row["verdict"]),
-            detail=None if usable else row["detail"],
-        )
+    probed = Probed(catalog.clips)
+    for batch in dataset.own_clips.select(columns).to_batches(max_chunksize=_ROWS_AT_A_TIME):
+        for row in batch.to_pylist():
+            usable = row["verdict"] in (*MEASURED, Verdict.DUPLICATE) and row["num_pairs"]
+            probed.put(
+                ProbedClip(
+                    clip_key=row["clip_key"],
+                    sha256=row["sha256"],
+                    width=row["width"],
+                    height=row["height"],
+                    num_frames=row["num_frames"],
+                    verdict=None if usable else Verdict(row["verdict"]),
+                    detail=None if usable else row["detail"],
+                )
+            )
     return probed
 
 
-def refuse_other_table(dataset: FinishedDataset, probed: Mapping[str, ProbedClip], config: CurationConfig) -> None:
+def refuse_other_table(dataset: FinishedDataset, probed: Probed, config: CurationConfig) -> None:
     """Raise DatasetError where the flow table was measured in another way, or lacks a clip that was measured."""
-    parts = read_parts(dataset.out / FLOW, method_digest(config))
-    held = {one.clip_key: one.sha256 for part in parts for one in part.measurements}
-    usable = [one for one in probed.values() if one.verdict is None]
-    missing = [one.clip_key for one in usable if held.get(one.clip_key) != one.sha256]
-    if missing and len(missing) == len(usable):
+    held = np.zeros(len(probed.clips), dtype=bool)
+    for part in read_parts(dataset.out / FLOW, method_digest(config)):
+        numbers = probed.clips.find_numbers([one.clip_key for one in part.measurements])
+        for number, one in zip(numbers.tolist(), part.measurements, strict=True):
+            if number >= 0:
+                held[number] = one.sha256 == probed.at(number).sha256
+    usable = probed.usable
+    missing = usable[~held[usable]]
+    if len(missing) and len(missing) == len(usable):
         raise DatasetError(
             f"{dataset.out / 'flow'}: nothing in it was measured by this version; make the data set anew by "
             "pix2gif curate, which measures"
         )
-    if missing:
+    if len(missing):
         raise DatasetError(
-            f"{dataset.out / 'flow'}: the pairs of {missing[0]} are not there; pix2gif verify tells more"
+            f"{dataset.out / 'flow'}: the pairs of {probed.clips.keys_in_order[missing[0]]} are not there; pix2gif "
+            "verify tells more"
         )
 
 
 def _gather(
     workspace: Workspace,
     catalog: Catalog,
-    probed: dict[str, ProbedClip],
+    probed: Probed,
     options: RunOptions,
     config: CurationConfig,
     progress: Progress,
@@ -122,9 +133,10 @@ def _gather(
         if not wanted:
             return table
         clips = {key: clip for key, clip in catalog.clips.items() if key in wanted}
-        arrivals = fetch(dataclasses.replace(catalog, clips=clips), workspace, options, config, progress)
-        found = probe(arrivals, config, progress, workers)
-        probed.update({key: _hold_against(probed[key], one) for key, one in found.items()})
+        arrivals = fetch(clips, workspace, options, config, progress)
+        found = probe(arrivals, Probed(catalog.clips), config, progress, workers)
+        for key, one in found.items():
+            probed.put(_hold_against(probed[key], one))
         here |= wanted
         lost = [one for key in wanted if (one := probed[key]).verdict is not None]
         if len(lost) == len(wanted) == len(here):
@@ -137,14 +149,8 @@ def _gather(
 
 
 def _kept_clips(catalog: Catalog, table: FlowTable, config: CurationConfig) -> set[str]:
-    copies = find_duplicates(catalog, table.measurements, config)
-    usable = {
-        key: catalog.clips[key].split
-        for key, one in table.measurements.items()
-        if one.verdict is None and key not in copies
-    }
-    quotas = set_quotas([part.path for part in table.parts], usable, config)
-    return {key for one in quotas.values() for key in one.num_kept}
+    usable = usable_clips(catalog, table, find_duplicates(catalog, table, config))
+    return {key for one in set_quotas(table.parts, usable, config).values() for key in one.kept_clips}
 
 
 def _hold_against(known: ProbedClip, found: ProbedClip) -> ProbedClip:

@@ -5,7 +5,13 @@ longest. A giant has a part of its own and is measured in slices of its source f
 by their keys, so that a row more in the listing changes one part and no other.
 """
 
-from collections.abc import Iterable, Sequence
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from curation.probe import ProbedClip
 from curation.ranking import hash64
@@ -21,43 +27,72 @@ _SLICE_US = 2_000_000
 _SLICE_TO_DECODING = 4
 """Each slice decodes the whole clip anew; so much more measuring than decoding must be in it."""
 
-Group = tuple[ProbedClip, ...]
+Group = NDArray[np.int64]
+"""Some clips, by their numbers."""
 
 
-def estimate_us(clip: ProbedClip) -> int:
-    """Estimate what measuring a clip takes, in microseconds of a core."""
-    return _PAIR_US * clip.num_pairs + estimate_decoding_us(clip)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """What is known of clips before they are decoded."""
+
+    numbers: NDArray[np.int64]
+    """Of the clips, [clips]; so is every other field."""
+    keys: pa.Array
+    num_frames: NDArray[np.int64]
+    num_pixels: NDArray[np.int64]
+    """Of one frame."""
+
+    @property
+    def num_pairs(self) -> NDArray[np.int64]:
+        """Pairs that measuring each will take, if all its frames are sound."""
+        return self.num_frames * (self.num_frames - 1) // 2
+
+    def take(self, places: NDArray[np.int64]) -> "Sizes":
+        """Choose some of them, by their places here."""
+        columns = (self.numbers, self.num_frames, self.num_pixels)
+        numbers, num_frames, num_pixels = (column[places] for column in columns)
+        return Sizes(numbers=numbers, keys=self.keys.take(places), num_frames=num_frames, num_pixels=num_pixels)
 
 
-def estimate_decoding_us(clip: ProbedClip) -> int:
-    """Estimate what decoding and resizing all frames of a clip takes, in microseconds of a core."""
-    pixels = (clip.width or 0) * (clip.height or 0)
-    return (clip.num_frames or 0) * (_FRAME_US + pixels // _PIXELS_PER_US)
+def estimate_us(clips: Sizes) -> NDArray[np.int64]:
+    """Estimate what measuring each clip takes, in microseconds of a core."""
+    return _PAIR_US * clips.num_pairs + _decoding_us(clips.num_frames, clips.num_pixels)
 
 
-def group_clips(clips: Iterable[ProbedClip]) -> list[Group]:
-    """Deal clips into groups, each to become one part; inside a group they are in the order of their keys.
+def _decoding_us(num_frames: Any, num_pixels: Any) -> Any:
+    """Estimate what decoding and resizing all frames takes, in microseconds of a core, of one clip or of each."""
+    return num_frames * (_FRAME_US + num_pixels // _PIXELS_PER_US)
 
-    The number of groups is a power of two, so that a listing that grows splits groups rather than mixing them.
+
+def group_clips(clips: Sizes) -> list[Group]:
+    """Deal clips into groups, each to become one part, the costliest first; in a group they are ordered by key.
+
+    The number of groups is a power of two, so that a listing that grows splits groups rather than mixing them. What
+    takes longest is begun first, and what is last is short.
     """
-    ordered = sorted(clips, key=lambda clip: clip.clip_key)
-    groups: dict[int, list[ProbedClip]] = {}
-    giants = [clip for clip in ordered if len(slice_sources(clip)) > 1]
-    others = [clip for clip in ordered if len(slice_sources(clip)) == 1]
-    total_us = sum(estimate_us(clip) for clip in others)
+    clips = clips.take(pc.sort_indices(clips.keys).to_numpy().astype(np.int64))
+    cost_us = estimate_us(clips)
+    is_giant = _count_slices(clips.num_frames, clips.num_pixels) > 1
+    total_us = int(cost_us[~is_giant].sum())
     least, most = _PART_US
     wanted = -(-total_us // min(most, max(least, total_us // _PARTS_WANTED)))
     num_groups = 1 << max(0, wanted - 1).bit_length()
-    for clip in others:
-        groups.setdefault(hash64(0, "part", clip.clip_key) % num_groups, []).append(clip)
-    return [(clip,) for clip in giants] + [tuple(group) for group in groups.values()]
+    drawn = np.array([hash64(0, "part", key.as_py()) % num_groups for key in clips.keys], dtype=np.int64)
+    # Each giant has a group of its own, behind all others.
+    drawn[is_giant] = num_groups + np.arange(is_giant.sum())
+    order = np.argsort(drawn, kind="stable")
+    starts = np.flatnonzero(np.diff(drawn[order], prepend=-1))
+    costs = np.add.reduceat(cost_us[order], starts) if len(starts) else starts
+    # Of equal cost, those with the lesser first key.
+    costliest_first = np.lexsort([order[starts], -costs])
+    groups = np.split(clips.numbers[order], starts[1:])
+    return [groups[place] for place in costliest_first.tolist()]
 
 
 def slice_sources(clip: ProbedClip) -> list[range]:
     """Cut a clip's source frames into slices of about equally many pairs; one slice for all but giants."""
     frames, pairs = clip.num_frames or 0, clip.num_pairs
-    slice_us = max(_SLICE_US, _SLICE_TO_DECODING * estimate_decoding_us(clip))
-    num_slices = max(1, -(-_PAIR_US * pairs // slice_us))
+    num_slices = int(_count_slices(frames, (clip.width or 0) * (clip.height or 0)))
     cuts, taken = [0], 0
     for source in range(frames):
         taken += frames - 1 - source
@@ -66,6 +101,8 @@ def slice_sources(clip: ProbedClip) -> list[range]:
     return [range(start, stop) for start, stop in zip(cuts, [*cuts[1:], frames], strict=True)]
 
 
-def costliest_first(groups: Sequence[Group]) -> list[Group]:
-    """Order groups so that what takes longest is begun first, and what is last is short."""
-    return sorted(groups, key=lambda group: (-sum(map(estimate_us, group)), group[0].clip_key))
+def _count_slices(num_frames: Any, num_pixels: Any) -> Any:
+    """Tell into how many slices a clip is cut, or each clip."""
+    slice_us = np.maximum(_SLICE_US, _SLICE_TO_DECODING * _decoding_us(num_frames, num_pixels))
+    num_pairs = num_frames * (num_frames - 1) // 2
+    return np.maximum(1, -(-_PAIR_US * num_pairs // slice_us))

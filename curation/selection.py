@@ -30,40 +30,48 @@ from shards.schema import SPLITS
 
 SELECTION_SCHEMA = pa.schema(
     [
-        pa.field("clip_key", pa.string()),
+        pa.field("clip_key", pa.dictionary(pa.int32(), pa.string())),
         pa.field("source_index", pa.int32()),
         pa.field("target_index", pa.int32()),
         pa.field("gap_ms", pa.int32()),
         pa.field("motion_px", pa.float32()),
     ]
 )
-"""Kept pairs, ordered by clip, source and target."""
+"""Kept pairs, ordered by clip, source and target; the dictionary holds the clips that give any, in order."""
+
+_CHOSEN = np.dtype([("place", np.uint64), ("gap_ms", np.int32), ("motion_px", np.float32)])
+"""A kept pair as long as there are many: `place` is clip, source and target in one number, by which it is ordered."""
+_FRAME_BITS = 14
+"""A clip has 10,000 frames at most."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SplitQuotas:
     """What is to be taken of one split, before any pair is."""
 
-    num_in_range: dict[str, int]
-    """Pairs in range by clip, for every clip that was counted."""
-    num_kept: dict[str, int]
-    """Pairs that will be taken, by clip; clips that give none are absent."""
+    clip_keys: tuple[str, ...]
+    """Every clip that was counted."""
+    num_in_range: NDArray[np.int64]
+    """Pairs in range of each, [clips]."""
+    num_kept: NDArray[np.int64]
+    """Pairs that will be taken of each, [clips]."""
     in_range_histogram: tuple[int, ...]
     """Pairs in range by bin, before selection."""
     kept_histogram: tuple[int, ...]
 
+    @property
+    def kept_clips(self) -> dict[str, int]:
+        """Pairs that will be taken, by clip key; clips that give none are absent."""
+        kept = np.flatnonzero(self.num_kept).tolist()
+        return {self.clip_keys[place]: int(self.num_kept[place]) for place in kept}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Selection:
+class Selection(SplitQuotas):
     """What was kept of one split, and what there was."""
 
     pairs: pa.Table
     """SELECTION_SCHEMA."""
-    num_in_range: dict[str, int]
-    """Pairs in range by clip, for every clip that was counted."""
-    in_range_histogram: tuple[int, ...]
-    """Pairs in range by bin, before selection."""
-    kept_histogram: tuple[int, ...]
 
 
 def select_pairs(parts: Iterable[Location], splits: Mapping[str, str], config: CurationConfig) -> dict[str, Selection]:
@@ -72,58 +80,59 @@ def select_pairs(parts: Iterable[Location], splits: Mapping[str, str], config: C
     `splits` tells the split of every clip that can be selected from. Reads each part of the flow table twice.
     """
     paths = list(parts)
-    tally, quotas, by_split = _set_quotas(paths, splits, config)
-    numbers = {key: number for number, key in enumerate(tally.keys) if quotas[number].any()}
-    chosen: dict[str, list[pa.Table]] = {split: [SELECTION_SCHEMA.empty_table()] for split in by_split}
-    columns_of_bin = np.searchsorted(tally.bins, np.arange(tally.num_bins))
-    for taken in read_parts_abreast(paths, lambda path: _choose(path, numbers, quotas, columns_of_bin, config)):
-        for split, rows in _apart(taken, splits).items():
-            chosen[split].append(rows)
-    order = [(name, "ascending") for name in ("clip_key", "source_index", "target_index")]
+    keys, quotas, bins, by_split = _set_quotas(paths, splits, config)
+    numbers = {keys[number]: number for number in np.flatnonzero(quotas.any(axis=1)).tolist()}
+    in_order = pa.array(sorted(numbers), pa.string())
+    places = np.zeros(len(keys), dtype=np.uint64)
+    places[[numbers[key] for key in in_order.to_pylist()]] = np.arange(len(in_order))
+    columns_of_bin = np.searchsorted(bins, np.arange(len(bin_edges(config)) - 1))
+    taken = read_parts_abreast(paths, lambda path: _choose(path, numbers, quotas, columns_of_bin, places, config))
+    chosen = np.concatenate([np.empty(0, _CHOSEN), *taken])
+    chosen = chosen[np.argsort(chosen["place"])]
+    split_of = np.array([SPLITS.index(splits[key]) for key in in_order.to_pylist()], dtype=np.int8)
+    at = split_of[(chosen["place"] >> np.uint64(2 * _FRAME_BITS)).astype(np.int64)]
     return {
-        split: Selection(
-            pairs=pa.concat_tables(chosen[split]).sort_by(order),
-            num_in_range=found.num_in_range,
-            in_range_histogram=found.in_range_histogram,
-            kept_histogram=found.kept_histogram,
-        )
+        split: Selection(**vars(found), pairs=_tabulate(chosen[at == SPLITS.index(split)], in_order))
         for split, found in by_split.items()
     }
 
 
 def set_quotas(parts: Iterable[Location], splits: Mapping[str, str], config: CurationConfig) -> dict[str, SplitQuotas]:
     """Tell how many pairs `select_pairs` would take, of which clips and bins; reads each part once."""
-    return _set_quotas(list(parts), splits, config)[2]
+    return _set_quotas(list(parts), splits, config)[3]
 
 
 def _set_quotas(
     paths: list[Location], splits: Mapping[str, str], config: CurationConfig
-) -> tuple[Tally, NDArray[np.int32], dict[str, SplitQuotas]]:
-    """Count; returns the counts, what each clip gives to each of their columns, and the same by split."""
-    keys = sorted(splits, key=lambda key: (hash64(config.seed, "order", key), key))
-    tally = count_pairs(paths, keys, config)
+) -> tuple[tuple[str, ...], NDArray[np.int32], NDArray[np.int64], dict[str, SplitQuotas]]:
+    """Count; returns the clips, what each gives to each bin of any pair, [clips, bins], these bins, and by split."""
+    keys = sorted(splits)
+    drawn = np.array([hash64(config.seed, "order", key) for key in keys], dtype=np.uint64)
+    tally = count_pairs(paths, [keys[place] for place in np.argsort(drawn, kind="stable").tolist()], config)
     left_out = tally.in_range.sum(axis=1) < config.min_pairs
-    quotas = np.where(left_out[:, None], 0, tally.drawn)
-    available = np.where(left_out[:, None], 0, tally.in_range)
-    split_of = np.array([SPLITS.index(splits[key]) for key in keys], dtype=np.int64)
+    quotas = tally.drawn
+    quotas[left_out] = 0
+    split_of = np.array([SPLITS.index(splits[key]) for key in tally.keys], dtype=np.int8)
     by_split = {}
     for number in np.unique(split_of).tolist():
         clips = np.flatnonzero(split_of == number)
         if config.balance != "none":
             weights = bin_weights(config.balance, (tally.bins + bin_edges(config)[0]).tolist())
-            quotas[clips] = flatten_histogram(quotas[clips], available[clips], weights)
+            available = tally.in_range[clips]
+            available[left_out[clips]] = 0
+            quotas[clips] = flatten_histogram(quotas[clips], available, weights)
         by_split[SPLITS[number]] = _describe(tally, quotas, clips)
-    return tally, quotas, by_split
+    return tally.keys, quotas, tally.bins, by_split
 
 
 def _describe(tally: Tally, quotas: NDArray[np.int32], clips: NDArray[np.int64]) -> SplitQuotas:
-    num_in_range, num_kept = tally.in_range[clips].sum(axis=1).tolist(), quotas[clips].sum(axis=1).tolist()
-    keys = [tally.keys[number] for number in clips]
+    in_range, kept = tally.in_range[clips], quotas[clips]
     return SplitQuotas(
-        num_in_range=dict(zip(keys, num_in_range, strict=True)),
-        num_kept={key: number for key, number in zip(keys, num_kept, strict=True) if number},
-        in_range_histogram=tally.spread(tally.in_range[clips].sum(axis=0)),
-        kept_histogram=tally.spread(quotas[clips].sum(axis=0)),
+        clip_keys=tuple(tally.keys[number] for number in clips.tolist()),
+        num_in_range=in_range.sum(axis=1),
+        num_kept=kept.sum(axis=1),
+        in_range_histogram=tally.spread(in_range.sum(axis=0)),
+        kept_histogram=tally.spread(kept.sum(axis=0)),
     )
 
 
@@ -132,9 +141,10 @@ def _choose(
     numbers: Mapping[str, int],
     quotas: NDArray[np.int32],
     columns_of_bin: NDArray[np.int64],
+    places: NDArray[np.uint64],
     config: CurationConfig,
-) -> pa.Table:
-    """Take of each clip and bin of a part the pairs of lowest rank, as many as the clip's quota there."""
+) -> NDArray[np.void]:
+    """Take of each clip and bin of a part the pairs of lowest rank, as many as the clip's quota there; [pairs]."""
     keys, (codes, *columns, gaps) = read_part_columns(path, *deciding_columns(config), "gap_ms")
     motion, sources, targets = columns[:3]
     found = rows_in_range(keys, [codes, *columns], numbers, config)
@@ -143,12 +153,26 @@ def _choose(
     wanted = np.array(found.clips, dtype=np.int64)
     num_wanted[wanted >= 0] = quotas[wanted[wanted >= 0]]
     groups = found.codes * num_columns + columns_of_bin[found.bins]
-    rows = found.rows[np.sort(lowest_ranked(found.ranks, groups, num_wanted.ravel()))]
-    names = pa.array(keys, pa.string()).take(pa.array(codes[rows]))
-    return pa.table([names, sources[rows], targets[rows], gaps[rows], motion[rows]], schema=SELECTION_SCHEMA)
+    taken = lowest_ranked(found.ranks, groups, num_wanted.ravel())
+    rows = found.rows[taken]
+    chosen = np.empty(len(rows), _CHOSEN)
+    clip = places[wanted[found.codes[taken]]]
+    frames = (sources[rows].astype(np.uint64) << np.uint64(_FRAME_BITS)) | targets[rows].astype(np.uint64)
+    chosen["place"] = (clip << np.uint64(2 * _FRAME_BITS)) | frames
+    chosen["gap_ms"], chosen["motion_px"] = gaps[rows], motion[rows]
+    return chosen
 
 
-def _apart(taken: pa.Table, splits: Mapping[str, str]) -> dict[str, pa.Table]:
-    """Part rows by the split of their clips."""
-    at = np.array([SPLITS.index(splits[key]) for key in taken["clip_key"].to_pylist()], dtype=np.int64)
-    return {SPLITS[number]: taken.filter(pa.array(at == number)) for number in np.unique(at).tolist()}
+def _tabulate(chosen: NDArray[np.void], keys: pa.Array) -> pa.Table:
+    """Make a selection (SELECTION_SCHEMA) of ordered pairs; `keys` are those of the clips, by place."""
+    clips = (chosen["place"] >> np.uint64(2 * _FRAME_BITS)).astype(np.int64)
+    own, codes = np.unique(clips, return_inverse=True)
+    frame = np.uint64((1 << _FRAME_BITS) - 1)
+    columns = [
+        pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), keys.take(pa.array(own))),
+        ((chosen["place"] >> np.uint64(_FRAME_BITS)) & frame).astype(np.int32),
+        (chosen["place"] & frame).astype(np.int32),
+        chosen["gap_ms"],
+        chosen["motion_px"],
+    ]
+    return pa.table(columns, schema=SELECTION_SCHEMA)

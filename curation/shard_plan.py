@@ -5,16 +5,18 @@ shard they stand apart, evenly.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import overload
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from curation.config import CurationConfig
 from curation.ranking import hash64, uniform
 
 SAMPLES_PER_FRAGMENT = 100
 """Samples that are encoded together, about: small enough that one shard's work is shared by several workers."""
-_ROWS_AT_A_TIME = 10_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,22 +73,54 @@ class PlannedShard:
         return [(key, pair) for _, key, pair in placed]
 
 
-def plan_shards(split: str, pairs: pa.Table, config: CurationConfig) -> Iterator[PlannedShard]:
-    """Deal a split's selection (SELECTION_SCHEMA) into shards, clips in an order drawn by seed and key."""
-    by_clip: dict[str, list[PlannedPair]] = {}
-    for batch in pairs.to_batches(max_chunksize=_ROWS_AT_A_TIME):  # A million rows as objects are a gigabyte.
-        for row in batch.to_pylist():
-            by_clip.setdefault(row.pop("clip_key"), []).append(PlannedPair(**row))
-    shard: list[PlannedClip] = []
-    room, number = config.samples_per_shard, 0
-    for key in sorted(by_clip, key=lambda key: (hash64(config.seed, "shard", key), key)):
-        left = by_clip[key]
-        while left:
-            taken, left = left[:room], left[room:]
-            shard.append(PlannedClip(clip_key=key, pairs=tuple(taken)))
-            room -= len(taken)
-            if room == 0:
-                yield PlannedShard(split=split, number=number, clips=tuple(shard))
-                shard, room, number = [], config.samples_per_shard, number + 1
-    if shard:
-        yield PlannedShard(split=split, number=number, clips=tuple(shard))
+class ShardPlan(Sequence[PlannedShard]):
+    """The shards of a split: each is made when it is asked for, from the table of kept pairs."""
+
+    def __init__(self, split: str, pairs: pa.Table, config: CurationConfig) -> None:
+        """Deal a split's selection (SELECTION_SCHEMA) into shards, clips in an order drawn by seed and key."""
+        self.split = split
+        self.num_samples: int = pairs.num_rows
+        """Of all shards."""
+        self._samples_per_shard = config.samples_per_shard
+        pairs = pairs.unify_dictionaries().combine_chunks()
+        self._columns = [pairs[field.name].to_numpy() for field in dataclasses.fields(PlannedPair)]
+        clips = pairs["clip_key"].chunk(0) if self.num_samples else pa.array([], pairs.schema.field("clip_key").type)
+        self._keys = clips.dictionary
+        self._codes = clips.indices.to_numpy()
+        self._rows = self._order_rows(config.seed)
+        """Rows of the table in the order of the shards, int32 [samples]; a clip's stand together."""
+
+    def _order_rows(self, seed: int) -> NDArray[np.int32]:
+        starts = np.flatnonzero(np.diff(self._codes, prepend=-1))
+        num_pairs = np.diff(starts, append=self.num_samples)
+        keys = self._keys.take(pa.array(self._codes[starts])).to_pylist()
+        drawn = np.array([hash64(seed, "shard", key) for key in keys], dtype=np.uint64)
+        order = np.argsort(drawn, kind="stable")  # Keys are ascending, so they decide where draws are equal.
+        shifts = starts[order] - np.cumsum(num_pairs[order]) + num_pairs[order]
+        return (np.repeat(shifts, num_pairs[order]) + np.arange(self.num_samples)).astype(np.int32)
+
+    def __len__(self) -> int:
+        return -(-self.num_samples // self._samples_per_shard)
+
+    @overload
+    def __getitem__(self, number: int) -> PlannedShard: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[PlannedShard]: ...
+    def __getitem__(self, number: int | slice) -> PlannedShard | Sequence[PlannedShard]:
+        if isinstance(number, slice):
+            return [self[one] for one in range(*number.indices(len(self)))]
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        rows = self._rows[number * self._samples_per_shard : (number + 1) * self._samples_per_shard]
+        columns = (column[rows].tolist() for column in self._columns)
+        pairs = [
+            PlannedPair(source_index=source, target_index=target, gap_ms=gap_ms, motion_px=motion_px)
+            for source, target, gap_ms, motion_px in zip(*columns, strict=True)
+        ]
+        codes = self._codes[rows]
+        starts = np.flatnonzero(np.diff(codes, prepend=-1)).tolist()
+        clips = tuple(
+            PlannedClip(clip_key=self._keys[int(codes[start])].as_py(), pairs=tuple(pairs[start:stop]))
+            for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True)
+        )
+        return PlannedShard(split=self.split, number=number, clips=clips)

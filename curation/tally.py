@@ -79,14 +79,17 @@ def count_pairs(paths: Iterable[Location], keys: Iterable[str], config: Curation
     """Count the pairs in range of these clips, and those that a plain draw takes; reads each part once."""
     ordered = tuple(keys)
     numbers = {key: number for number, key in enumerate(ordered)}
-    nothing = (np.zeros(0, np.int64),) * 3
-    counted = [nothing, *read_parts_abreast(paths, lambda path: _count_part(path, numbers, config))]
-    cells, in_range, drawn = (np.concatenate(columns) for columns in zip(*counted, strict=True))
     num_bins = len(bin_edges(config)) - 1
-    bins, columns = np.unique(cells % num_bins, return_inverse=True)
-    table = np.zeros((2, len(ordered), len(bins)), dtype=np.int32)
-    table[0, cells // num_bins, columns], table[1, cells // num_bins, columns] = in_range, drawn
-    return Tally(keys=ordered, bins=bins, num_bins=num_bins, in_range=table[0], drawn=table[1])
+    counted = list(read_parts_abreast(paths, lambda path: _count_part(path, numbers, config)))
+    is_there = np.zeros(num_bins, dtype=bool)
+    for one in counted:
+        is_there[one.cells % num_bins] = True
+    bins = np.flatnonzero(is_there)
+    in_range, drawn = np.zeros((2, len(ordered), len(bins)), dtype=np.int32)
+    for one in counted:
+        cells = one.cells // num_bins, np.searchsorted(bins, one.cells % num_bins)
+        in_range[cells], drawn[cells] = one.in_range, one.drawn
+    return Tally(keys=ordered, bins=bins, num_bins=num_bins, in_range=in_range, drawn=drawn)
 
 
 def read_parts_abreast(paths: Iterable[Location], read: Callable[[Location], Result]) -> Iterator[Result]:
@@ -161,10 +164,17 @@ def lowest_ranked(ranks: NDArray[np.uint64], groups: NDArray[np.int64], num_want
     return order[place < num_wanted[sorted_groups]]
 
 
-def _count_part(
-    path: Location, numbers: Mapping[str, int], config: CurationConfig
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Count one part: cells (clip x bins + bin) that are not empty, the pairs in range of each, and those drawn."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Counts:
+    """Pairs of one part by clip and bin; arrays are [cells]."""
+
+    cells: NDArray[np.int64]
+    """Clip x bins + bin, of those that are not empty."""
+    in_range: NDArray[np.int32]
+    drawn: NDArray[np.int32]
+
+
+def _count_part(path: Location, numbers: Mapping[str, int], config: CurationConfig) -> _Counts:
     keys, columns = read_part_columns(path, *deciding_columns(config))
     found = rows_in_range(keys, columns, numbers, config)
     drawn = lowest_ranked(found.ranks, found.codes, np.full(len(keys), config.pairs_per_gif))
@@ -173,7 +183,11 @@ def _count_part(
     places, in_range = np.unique(cells, return_counts=True)
     taken = np.bincount(np.searchsorted(places, cells[drawn]), minlength=len(places))
     clips = np.array(found.clips, dtype=np.int64)
-    return clips[places // num_bins] * num_bins + places % num_bins, in_range, taken
+    return _Counts(
+        cells=clips[places // num_bins] * num_bins + places % num_bins,
+        in_range=in_range.astype(np.int32),
+        drawn=taken.astype(np.int32),
+    )
 
 
 def _as_stored(threshold: float, *, up: bool) -> float:

@@ -1,8 +1,9 @@
 """Selections -> shards on disk, with what an earlier run finished left as it is."""
 
-import collections
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+from curation.batches import in_batches
 from curation.catalog import Catalog
 from curation.cluster import Workers
 from curation.config import CurationConfig
@@ -18,14 +19,14 @@ from curation.export import (
 )
 from curation.flow_table import Measurement
 from curation.flow_tasks import lost_clip
-from curation.probe import ProbedClip
+from curation.found import Probed
 from curation.progress import Progress
 from curation.ready import ReadyPictures
 from curation.receipts import receipt_path
 from curation.selection import Selection
-from curation.shard_plan import PlannedShard, plan_shards
+from curation.shard_plan import PlannedClip, PlannedShard, ShardPlan
 from curation.workspace import Workspace
-from shards.location import Location, remove_tree
+from shards.location import Location, list_files, remove_tree
 from shards.manifest import ShardEntry
 
 _SHARDS_AT_A_TIME = 256
@@ -43,7 +44,7 @@ class ClipsLostError(Exception):
 
 def write_shards(
     catalog: Catalog,
-    probed: dict[str, ProbedClip],
+    probed: Probed,
     selections: dict[str, Selection],
     ready: ReadyPictures,
     workspace: Workspace,
@@ -53,70 +54,94 @@ def write_shards(
 ) -> dict[str, tuple[ShardEntry, ...]]:
     """Write every shard of every split; returns their entries in order.
 
-    Raises ClipsLostError where clips cannot be encoded: what is selected must be decided anew, without them.
+    Shards are planned some at a time. Raises ClipsLostError where clips cannot be encoded: what is selected must be
+    decided anew, without them.
     """
-    planned = [
-        shard for split, selection in selections.items() for shard in plan_shards(split, selection.pairs, config)
-    ]
-    keys = {clip.clip_key for shard in planned for clip in shard.clips}
-    sources = {
-        key: SourceClip(clip=catalog.clips[key], path=probed[key].path, sha256=probed[key].sha256 or "") for key in keys
-    }
-    workspace.drop_stray_shards({shard_path(workspace.out, shard) for shard in planned})
-    entries: dict[Location, ShardEntry] = {}
-    unfinished: list[PackTask] = []
-    packs = [_plan_pack(shard, sources, workspace, config) for shard in planned]
-    with ThreadPoolExecutor() as threads:
-        found = threads.map(lambda pack: finished_shard(pack.path, pack.receipt, pack.plan_digest), packs)
-        for pack, entry in zip(packs, found, strict=True):
-            if entry:
-                entries[pack.path] = entry
-            else:
-                unfinished.append(pack)
+    plans = {split: ShardPlan(split, selection.pairs, config) for split, selection in selections.items()}
+    planner = _Planner(catalog, probed, ready, workspace, config)
+    shards = [(plan, number) for plan in plans.values() for number in range(len(plan))]
+    workspace.drop_stray_shards({shard_path(workspace.out, plan.split, number) for plan, number in shards})
+    entries = planner.find_finished(shards)
+    unfinished = [(plan, number) for plan, number in shards if (plan.split, number) not in entries]
     remove_tree(workspace.fragments)
-    with progress.stage("export", sum(pack.shard.num_samples for pack in unfinished), "samples") as bar:
-        for first in range(0, len(unfinished), _SHARDS_AT_A_TIME):
-            batch = unfinished[first : first + _SHARDS_AT_A_TIME]
-            encodes = [task for pack in batch for task in _encode_tasks(pack, sources, ready, workspace)]
+    num_samples = sum(plan.num_samples for plan in plans.values()) - sum(one.num_samples for one in entries.values())
+    with progress.stage("export", num_samples, "samples") as bar:
+        for some in in_batches(unfinished, _SHARDS_AT_A_TIME):
+            packs: list[PackTask] = []
             lost: dict[str, Measurement] = {}
-            for encoded in workers.map(encode_fragment, encodes):
+            for encoded in workers.map(encode_fragment, planner.encodes(some, packs)):
                 bar.update(encoded.num_samples)
                 lost |= {one.clip_key: lost_clip(probed[one.clip_key], one.failure, config) for one in encoded.failures}
             if lost:
                 raise ClipsLostError(lost)
-            entries.update(workers.map(pack_shard, batch))
-    by_split: dict[str, list[ShardEntry]] = collections.defaultdict(list)
-    for shard in planned:
-        by_split[shard.split].append(entries[shard_path(workspace.out, shard)])
-    return {split: tuple(in_order) for split, in_order in by_split.items()}
+            for shard, entry in workers.map(pack_shard, packs):
+                entries[shard] = entry
+    return {
+        split: tuple(entries[split, number] for number in range(len(plan)))
+        for split, plan in plans.items()
+        if len(plan)
+    }
 
 
-def _plan_pack(
-    shard: PlannedShard, sources: dict[str, SourceClip], workspace: Workspace, config: CurationConfig
-) -> PackTask:
-    name = f"{shard.split}-{shard.number:05d}"
-    return PackTask(
-        shard=shard,
-        config=config,
-        fragments=tuple(
-            workspace.fragments / f"{name}-{number:03d}.arrow" for number, _ in enumerate(shard.fragments())
-        ),
-        path=shard_path(workspace.out, shard),
-        receipt=receipt_path(workspace.receipts, shard.split, shard.number),
-        plan_digest=plan_digest(shard, sources, config),
-    )
+class _Planner:
+    """Turns planned shards into tasks."""
 
+    def __init__(
+        self, catalog: Catalog, probed: Probed, ready: ReadyPictures, workspace: Workspace, config: CurationConfig
+    ) -> None:
+        self._catalog = catalog
+        self._probed = probed
+        self._ready = ready
+        self._workspace = workspace
+        self._config = config
 
-def _encode_tasks(
-    pack: PackTask, sources: dict[str, SourceClip], ready: ReadyPictures, workspace: Workspace
-) -> list[EncodeTask]:
-    return [
-        EncodeTask(
-            clips=tuple((planned, sources[planned.clip_key]) for planned in clips),
-            config=pack.config,
-            fragment=fragment,
-            quarantine=workspace.quarantine,
-            ready=ready.of(planned.clip_key for planned in clips),
+    def find_finished(self, shards: Iterable[tuple[ShardPlan, int]]) -> dict[tuple[str, int], ShardEntry]:
+        """Find the shards that an earlier run made to the same plan, by split and number."""
+        # Most often there is none, and what is not there need not be planned to be told from another.
+        noted = {path.name for path in list_files(self._workspace.receipts, "*.json")}
+        named = (one for one in shards if self._receipt(one[0].split, one[1]).name in noted)
+        found: dict[tuple[str, int], ShardEntry] = {}
+        with ThreadPoolExecutor() as threads:
+            for some in in_batches(named, _SHARDS_AT_A_TIME):
+                for (plan, number), entry in zip(some, threads.map(self._find_one, some), strict=True):
+                    if entry:
+                        found[plan.split, number] = entry
+        return found
+
+    def _find_one(self, shard: tuple[ShardPlan, int]) -> ShardEntry | None:
+        pack = self.plan(shard[0][shard[1]])
+        return finished_shard(pack.path, pack.receipt, pack.plan_digest)
+
+    def plan(self, shard: PlannedShard) -> PackTask:
+        """Plan the packing of a shard."""
+        name = f"{shard.split}-{shard.number:05d}"
+        fragments = enumerate(shard.fragments())
+        return PackTask(
+            shard=shard,
+            config=self._config,
+            fragments=tuple(self._workspace.fragments / f"{name}-{number:03d}.arrow" for number, _ in fragments),
+            path=shard_path(self._workspace.out, shard.split, shard.number),
+            receipt=self._receipt(shard.split, shard.number),
+            plan_digest=plan_digest(shard, {clip.clip_key: self._source(clip) for clip in shard.clips}, self._config),
         )
-        for clips, fragment in zip(pack.shard.fragments(), pack.fragments, strict=True)
-    ]
+
+    def encodes(self, shards: Iterable[tuple[ShardPlan, int]], packs: list[PackTask]) -> Iterator[EncodeTask]:
+        """Plan the encoding of shards, fragment by fragment, while workers are busy; adds their packing to `packs`."""
+        for plan, number in shards:
+            pack = self.plan(plan[number])
+            packs.append(pack)
+            for clips, fragment in zip(pack.shard.fragments(), pack.fragments, strict=True):
+                yield EncodeTask(
+                    clips=tuple((planned, self._source(planned)) for planned in clips),
+                    config=pack.config,
+                    fragment=fragment,
+                    quarantine=self._workspace.quarantine,
+                    ready=self._ready.of(planned.clip_key for planned in clips),
+                )
+
+    def _receipt(self, split: str, number: int) -> Location:
+        return receipt_path(self._workspace.receipts, split, number)
+
+    def _source(self, planned: PlannedClip) -> SourceClip:
+        probed = self._probed[planned.clip_key]
+        return SourceClip(clip=self._catalog.clips[planned.clip_key], path=probed.path, sha256=probed.sha256 or "")

@@ -11,12 +11,12 @@ import dataclasses
 import shutil
 import tempfile
 import urllib.parse
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from curation.catalog import Clip
+from curation.clips import Clip
 from curation.config import FetchOptions
 from curation.errors import OutputError
 from curation.fetch.cache import Cache
@@ -36,41 +36,53 @@ Result = TypeVar("Result")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Arrivals:
-    """What became of the clips of one fetch stage: each is in one of the two."""
+    """What became of the clips of one fetch stage."""
 
-    clips: list[Clip]
-    """Those that have bytes, in the order given; `location` is within reach of every worker."""
+    asked: Mapping[str, Clip]
+    """All clips, as they were asked for."""
+    locations: dict[str, str]
+    """By clip key: where the bytes lie now of those that lay elsewhere, within reach of every worker."""
     failures: dict[str, tuple[Verdict, str]]
     """By clip key: the verdict and the reason in words of those that have none."""
 
+    @property
+    def clips(self) -> Iterator[Clip]:
+        """Those that have bytes, in the order asked for, and where they have them."""
+        for key, clip in self.asked.items():
+            if key not in self.failures:
+                location = self.locations.get(key)
+                yield dataclasses.replace(clip, location=location) if location else clip
+
+    @property
+    def num_clips(self) -> int:
+        """How many have bytes."""
+        return len(self.asked) - len(self.failures)
+
 
 def fetch_all(
-    clips: Iterable[Clip], options: FetchOptions, folder: Location, max_bytes: int, done: Callable[[int], object]
+    clips: Mapping[str, Clip], options: FetchOptions, folder: Location, max_bytes: int, done: Callable[[int], object]
 ) -> Arrivals:
     """Bring every clip within reach; `done` counts those from elsewhere as they are settled.
 
     `folder` is the run's own, for what is arriving, and for what has arrived where the options name no cache. Raises
     OutputError where the cache cannot be used, and OSError for a full or unwritable disk.
     """
-    clips = list(clips)
-    elsewhere = [clip for clip in clips if is_elsewhere(clip)]
-    if not elsewhere:
-        return Arrivals(clips=clips, failures={})
+    queues: dict[str, collections.deque[str]] = collections.defaultdict(collections.deque)
+    for key, clip in clips.items():
+        if is_elsewhere(clip):
+            queues[_queue_name(clip.location)].append(key)
+    if not queues:
+        return Arrivals(asked=clips, locations={}, failures={})
     try:
         cache = open_cache(options, folder)
         with _room_for_arrivals(folder) as arriving:
-            bring = _Bring(cache, arriving, done)
-            run_downloads(lambda downloads: bring.all(elsewhere, downloads, options), options, max_bytes)
+            bring = _Bring(clips, cache, arriving, done)
+            run_downloads(lambda downloads: bring.all(queues, downloads, options), options, max_bytes)
         if options.max_cache_bytes is not None:
             cache.trim(options.max_cache_bytes)
     except StoreError as error:
         raise OutputError(f"the cache {options.cache or folder} cannot be used: {error}") from error
-    brought = [
-        dataclasses.replace(clip, location=bring.locations.get(clip.key, clip.location))
-        for clip in clips
-        if clip.key not in bring.failures
-    ]
-    return Arrivals(clips=brought, failures=bring.failures)
+    return Arrivals(asked=clips, locations=bring.locations, failures=bring.failures)
 
 
 @contextlib.contextmanager
@@ -122,27 +134,27 @@ def run_downloads(
 class _Bring:
     """What has been brought so far."""
 
-    def __init__(self, cache: Cache, arriving: Path, done: Callable[[int], object]) -> None:
+    def __init__(self, clips: Mapping[str, Clip], cache: Cache, arriving: Path, done: Callable[[int], object]) -> None:
         self.locations: dict[str, str] = {}
         self.failures: dict[str, tuple[Verdict, str]] = {}
+        self._clips = clips
         self._cache = cache
         self._arriving = arriving
         self._done = done
 
-    async def all(self, clips: list[Clip], downloads: "Downloads", options: FetchOptions) -> None:
+    async def all(
+        self, queues: dict[str, collections.deque[str]], downloads: "Downloads", options: FetchOptions
+    ) -> None:
         """Bring all clips: a queue for each host, so that one which is slow or wants peace holds up no other."""
-        queues: dict[str, collections.deque[Clip]] = collections.defaultdict(collections.deque)
-        for clip in clips:
-            queues[_queue_name(clip.location)].append(clip)
         async with asyncio.TaskGroup() as group:
             for name, queue in queues.items():
                 most = options.fetches_per_host if name else options.max_fetches
                 for _ in range(min(most, len(queue))):
                     group.create_task(self._work_off(queue, downloads))
 
-    async def _work_off(self, queue: collections.deque[Clip], downloads: "Downloads") -> None:
+    async def _work_off(self, queue: collections.deque[str], downloads: "Downloads") -> None:
         while queue:
-            clip = queue.popleft()
+            clip = self._clips[queue.popleft()]
             try:
                 self.locations[clip.key] = await self._bring(clip, downloads)
             except FetchError as error:

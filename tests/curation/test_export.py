@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from curation.catalog import Clip
+from curation.clips import Clip
 from curation.config import SOURCE_SIZE, CurationConfig
 from curation.decode import FrameDecoder
 from curation.errors import SourceChangedError
@@ -62,13 +62,13 @@ def make_shard(folder: Path, source: SourceClip, config: CurationConfig) -> Pack
         shard=SHARD,
         config=config,
         fragments=(fragment,),
-        path=shard_path(folder, SHARD),
+        path=shard_path(folder, SHARD.split, SHARD.number),
         receipt=folder / "receipt.json",
         plan_digest=digest,
     )
-    path, entry = pack_shard(task)
-    assert (path, entry.name, entry.num_samples) == (folder / "val/00003.tar", "00003.tar", 2)
-    assert entry.sha256 == file_sha256(path)
+    shard, entry = pack_shard(task)
+    assert (shard, entry.name, entry.num_samples) == (("val", 3), "00003.tar", 2)
+    assert entry.sha256 == file_sha256(folder / "val/00003.tar")
     return task
 
 

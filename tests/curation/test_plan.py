@@ -30,7 +30,7 @@ def test_what_is_announced_is_what_is_made(dataset, tmp_path, given):
     made = read_manifest(tmp_path / "out").splits
     for split, quotas in plan.splits.items():
         assert quotas.kept_histogram == made[split].motion_histogram.counts
-        assert len(quotas.num_kept) == made[split].num_clips
+        assert len(quotas.kept_clips) == made[split].num_clips
         assert plan.num_shards(split) == len(made[split].shards)
     num_bytes = sum(shard.num_bytes for entry in made.values() for shard in entry.shards)
     assert plan.num_bytes == pytest.approx(num_bytes, rel=0.25)

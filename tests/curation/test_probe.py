@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.catalog import Clip
+from curation.clips import Clip
 from curation.config import SOURCE_SIZE, CurationConfig
 from curation.gif_header import GifHeader
 from curation.measure import measure_clip

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.config import CurationConfig
-from curation.shard_plan import SAMPLES_PER_FRAGMENT, PlannedShard, plan_shards
+from curation.shard_plan import SAMPLES_PER_FRAGMENT, PlannedShard, ShardPlan
 from tests.strategies import selection_table, selections
 
 
@@ -19,7 +19,7 @@ def make_selection(num_clips: int, num_pairs: int = 10) -> pa.Table:
 
 def plan(pairs: pa.Table, samples_per_shard: int, seed: int = 0) -> list[PlannedShard]:
     """Plan the shards of one split."""
-    return list(plan_shards("train", pairs, CurationConfig(samples_per_shard=samples_per_shard, seed=seed)))
+    return list(ShardPlan("train", pairs, CurationConfig(samples_per_shard=samples_per_shard, seed=seed)))
 
 
 @given(selections(), st.integers(1, 40), st.integers(0, 3))

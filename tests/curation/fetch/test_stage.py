@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from curation.catalog import Clip, read_catalog
+from curation.catalog import read_catalog
+from curation.clips import Clip
 from curation.config import CurationConfig, FetchOptions, RunOptions
 from curation.errors import ListingError
 from curation.fetch import fetch_bytes
@@ -25,8 +26,9 @@ def bring(folder: Path, *clips: Clip, **options: object) -> Arrivals:
     """Fetch some clips from the loopback interface."""
     chosen = FetchOptions(**{"allow_host": ("127.0.0.1",), "rate_per_host": 0, **options})  # type: ignore[arg-type]
     counts: list[int] = []
-    arrivals = fetch_all(clips, chosen, folder / "fetched", LIMIT, counts.append)
+    arrivals = fetch_all({clip.key: clip for clip in clips}, chosen, folder / "fetched", LIMIT, counts.append)
     assert sum(counts) == sum("://" in clip.location for clip in clips)
+    assert arrivals.num_clips == len(list(arrivals.clips))
     assert {clip.key for clip in arrivals.clips} | arrivals.failures.keys() == {clip.key for clip in clips}
     return arrivals
 
@@ -36,9 +38,10 @@ def test_each_clip_arrives_in_order_or_gets_its_verdict(host: Host, tmp_path: Pa
     names = ("b.gif", "gone.gif", "a.gif", "big.gif")
     clips = [make_clip(f"{host.url}/{name}", name) for name in names] + [make_clip(tmp_path / "here.gif", "here.gif")]
     arrivals = bring(tmp_path, *clips, make_clip("ftp://host/a.gif", "ftp"))
-    assert [clip.key for clip in arrivals.clips] == ["b.gif", "a.gif", "here.gif"]
-    assert [fetch_bytes(clip.location, LIMIT) for clip in arrivals.clips[:2]] == [b"GIF89a b", b"GIF89a a"]
-    assert arrivals.clips[2] == clips[-1]
+    arrived = list(arrivals.clips)
+    assert [clip.key for clip in arrived] == ["b.gif", "a.gif", "here.gif"]
+    assert [fetch_bytes(clip.location, LIMIT) for clip in arrived[:2]] == [b"GIF89a b", b"GIF89a a"]
+    assert arrived[2] == clips[-1]
     assert arrivals.failures == {
         "gone.gif": (Verdict.FETCH_FAILED, "HTTP 404 Not Found"),
         "big.gif": (Verdict.TOO_LARGE, "1,000,001 bytes, more than the limit of 1,000,000"),
@@ -49,7 +52,7 @@ def test_each_clip_arrives_in_order_or_gets_its_verdict(host: Host, tmp_path: Pa
 
 def test_clips_of_this_machine_alone_need_no_folder(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "here.gif", "here")
-    assert bring(tmp_path, clip) == Arrivals(clips=[clip], failures={})
+    assert bring(tmp_path, clip) == Arrivals(asked={"here": clip}, locations={}, failures={})
     assert not (tmp_path / "fetched").exists()
 
 
@@ -57,19 +60,19 @@ def test_a_later_run_fetches_only_what_failed_or_was_damaged(host: Host, tmp_pat
     host.pages.update({f"/{name}.gif": name.encode() for name in "abc"})
     clips = [make_clip(f"{host.url}/{name}.gif", name) for name in "abcd"]
     first = bring(tmp_path, *clips)
-    Path(first.clips[1].location).write_bytes(b"x")
+    Path(first.locations["b"]).write_bytes(b"x")
     (tmp_path / "fetched" / "arriving").mkdir()
     (tmp_path / "fetched" / "arriving" / "killed").write_bytes(b"GIF")
     host.log.clear()
     assert bring(tmp_path, *clips) == first
     assert sorted(host.paths()) == ["/b.gif", "/d.gif"]
-    assert Path(first.clips[1].location).read_bytes() == b"b"
+    assert Path(first.locations["b"]).read_bytes() == b"b"
 
 
 def test_runs_share_a_cache_that_is_named(host: Host, tmp_path: Path) -> None:
     host.pages["/a.gif"] = b"GIF89a a"
     clip = make_clip(f"{host.url}/a.gif", "a")
-    arrived = {bring(tmp_path / run, clip, cache=str(tmp_path / "cache")).clips[0].location for run in ("one", "two")}
+    arrived = {bring(tmp_path / run, clip, cache=str(tmp_path / "cache")).locations["a"] for run in ("one", "two")}
     assert len(arrived) == 1
     assert arrived.pop().startswith(str(tmp_path / "cache"))
     assert host.paths() == ["/a.gif"]
@@ -80,7 +83,7 @@ def test_a_bounded_cache_drops_what_earlier_runs_used(host: Host, tmp_path: Path
     clips = [make_clip(f"{host.url}/{name}.gif", name) for name in "abc"]
     earlier = bring(tmp_path, clips[0], clips[1])
     later = bring(tmp_path, clips[1], clips[2], max_cache_bytes=100)
-    assert not Path(earlier.clips[0].location).exists()
+    assert not Path(earlier.locations["a"]).exists()
     assert all(Path(clip.location).exists() for clip in later.clips)
 
 

@@ -1,0 +1,159 @@
+"""What looking and measuring found out about every clip of a listing, in columns, by the clips' numbers.
+
+A clip costs about a hundred bytes here; as an object with its strings it would cost a thousand.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curation.clips import Clips
+from curation.flow_table import Measurement
+from curation.probe import ProbedClip
+from curation.schedule import Sizes
+from shards.schema import Verdict
+
+_VERDICTS: tuple[Verdict | None, ...] = (None, *Verdict)
+_UNKNOWN = -1
+_DIGEST_BYTES = 32
+
+
+class Verdicts:
+    """A verdict, or none, and the reason in words, of some of a listing's clips."""
+
+    def __init__(self, num_clips: int) -> None:
+        self._codes = np.full(num_clips, _UNKNOWN, dtype=np.int8)
+        self.details: dict[int, str] = {}
+        """By the clip's number; most have none."""
+
+    def put(self, number: int, verdict: Verdict | None, detail: str | None) -> None:
+        """Enter what became of a clip."""
+        self._codes[number] = _VERDICTS.index(verdict)
+        if detail is not None:
+            self.details[number] = detail
+        else:
+            self.details.pop(number, None)
+
+    def __getitem__(self, number: int) -> Verdict | None:
+        return _VERDICTS[self._codes[number]]
+
+    def has(self, number: int) -> bool:
+        """Tell whether something is entered of a clip."""
+        return bool(self._codes[number] != _UNKNOWN)
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """The clips of which something is entered, bool [clips]."""
+        return self._codes != _UNKNOWN
+
+    def among(self, *verdicts: Verdict | None) -> NDArray[np.int64]:
+        """Numbers of the clips with one of these verdicts, ascending."""
+        return np.flatnonzero(np.isin(self._codes, [_VERDICTS.index(verdict) for verdict in verdicts]))
+
+
+class Probed(Mapping[str, ProbedClip]):
+    """What looking at the clips of a listing found out, by key."""
+
+    def __init__(self, clips: Clips) -> None:
+        num_clips = len(clips)
+        self.clips = clips
+        self.verdicts = Verdicts(num_clips)
+        self.width, self.height, self.num_frames = (np.full(num_clips, _UNKNOWN, dtype=np.int32) for _ in range(3))
+        """int32 [clips], -1 where it is not known."""
+        self._sha256 = np.zeros(num_clips, dtype=f"V{_DIGEST_BYTES}")
+        self._has_sha256 = np.zeros(num_clips, dtype=bool)
+        self._paths: dict[int, str] = {}
+
+    def put(self, one: ProbedClip) -> None:
+        """Enter what is known of a clip, in place of what was."""
+        number = self.clips.number(one.clip_key)
+        self.verdicts.put(number, one.verdict, one.detail)
+        for column, value in ((self.width, one.width), (self.height, one.height), (self.num_frames, one.num_frames)):
+            column[number] = _UNKNOWN if value is None else value
+        self._has_sha256[number] = one.sha256 is not None
+        if one.sha256 is not None:
+            self._sha256[number] = bytes.fromhex(one.sha256)
+        # Most lie where the listing says, and a million paths are a hundred megabytes.
+        if one.path and one.path != self.clips.location(number):
+            self._paths[number] = one.path
+        else:
+            self._paths.pop(number, None)
+
+    def at(self, number: int) -> ProbedClip:
+        """Tell what is known of a clip by its number."""
+        key = self.clips.keys_in_order[number]
+        return ProbedClip(
+            clip_key=key,
+            path=self._paths.get(number) or self.clips.location(number),
+            sha256=self.digest(number),
+            width=_known(self.width[number]),
+            height=_known(self.height[number]),
+            num_frames=_known(self.num_frames[number]),
+            verdict=self.verdicts[number],
+            detail=self.verdicts.details.get(number),
+        )
+
+    def digest(self, number: int) -> str | None:
+        """Tell the SHA-256 of a clip's bytes, hexadecimal."""
+        return self._sha256[number].tobytes().hex() if self._has_sha256[number] else None
+
+    def __getitem__(self, key: str) -> ProbedClip:
+        number = self.clips.number(key)
+        if not self.verdicts.has(number):
+            raise KeyError(key)
+        return self.at(number)
+
+    def __iter__(self) -> Iterator[str]:
+        return (self.clips.keys_in_order[number] for number in np.flatnonzero(self.verdicts.known).tolist())
+
+    def __len__(self) -> int:
+        return int(self.verdicts.known.sum())
+
+    @property
+    def usable(self) -> NDArray[np.int64]:
+        """Numbers of the clips that are worth decoding, ascending."""
+        return self.verdicts.among(None)
+
+    def sizes(self, numbers: NDArray[np.integer]) -> Sizes:
+        """Tell how much work some clips are, by their numbers."""
+        keys = self.clips.keys_in_order
+        width, height, num_frames = (column[numbers] for column in (self.width, self.height, self.num_frames))
+        return Sizes(
+            numbers=numbers.astype(np.int64),
+            keys=pa.array([keys[number] for number in numbers.tolist()], pa.string()),
+            num_frames=np.maximum(num_frames, 0).astype(np.int64),
+            num_pixels=np.maximum(width, 0).astype(np.int64) * np.maximum(height, 0),
+        )
+
+
+class Measured:
+    """What measuring the clips of a listing found out, but for the rows of the flow table and the fingerprints."""
+
+    def __init__(self, clips: Clips, measurements: Iterable[Measurement] = ()) -> None:
+        self.clips = clips
+        self.verdicts = Verdicts(len(clips))
+        self.num_frames, self.num_pairs = (np.zeros(len(clips), dtype=np.int32) for _ in range(2))
+        """Sound frames, and rows of the flow table, int32 [clips]."""
+        self.frames_sha256 = np.zeros(len(clips), dtype=f"V{_DIGEST_BYTES}")
+        """By which exact copies are found, [clips]."""
+        for one in measurements:
+            self.put(one)
+
+    def put(self, one: Measurement) -> None:
+        """Enter what is known of a clip, in place of what was."""
+        number = self.clips.number(one.clip_key)
+        self.verdicts.put(number, one.verdict, one.detail)
+        self.num_frames[number] = one.num_frames
+        self.num_pairs[number] = one.num_pairs
+        self.frames_sha256[number] = bytes.fromhex(one.frames_sha256 or "00")
+
+    @property
+    def usable(self) -> NDArray[np.int64]:
+        """Numbers of the clips that can be selected from, ascending."""
+        return self.verdicts.among(None)
+
+
+def _known(value: np.int32) -> int | None:
+    return None if value == _UNKNOWN else int(value)

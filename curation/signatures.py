@@ -1,0 +1,46 @@
+"""The signatures of many clips in one array: of a million clips they are 300 MB, and nothing more."""
+
+from collections.abc import Iterable, Sequence
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.fingerprint import INSIDES
+
+Signature = NDArray[np.uint64]
+"""Perceptual hashes, uint64 [frames, 3]: each frame whole, then its insides."""
+
+
+class Signatures(Sequence[Signature]):
+    """Signatures of clips, each [frames, 3]."""
+
+    def __init__(self, hashes: Signature, starts: NDArray[np.int64], num_frames: NDArray[np.int64]) -> None:
+        """Take all hashes, uint64 [all frames, 3], and where each clip's begin and how many frames it has, [clips]."""
+        self.hashes = hashes
+        self.starts = starts
+        self.num_frames = num_frames
+
+    @classmethod
+    def join(cls, signatures: Iterable[Signature]) -> "Signatures":
+        """Put signatures into one array."""
+        each = list(signatures)
+        num_frames = np.array([len(one) for one in each], dtype=np.int64)
+        hashes = np.concatenate([np.empty((0, len(INSIDES)), np.uint64), *each])
+        return cls(hashes, np.cumsum(num_frames) - num_frames, num_frames)
+
+    def take(self, places: NDArray[np.int64]) -> "Signatures":
+        """Choose some, in this order; the array stays as it is."""
+        return Signatures(self.hashes, self.starts[places], self.num_frames[places])
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @overload
+    def __getitem__(self, place: int) -> Signature: ...
+    @overload
+    def __getitem__(self, place: slice) -> "Signatures": ...
+    def __getitem__(self, place: int | slice) -> "Signature | Signatures":
+        if isinstance(place, slice):
+            return Signatures(self.hashes, self.starts[place], self.num_frames[place])
+        return self.hashes[self.starts[place] : self.starts[place] + self.num_frames[place]]
