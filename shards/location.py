@@ -96,11 +96,14 @@ class ObjectPath:
         # In one piece: were a fault to come between two, what the store has by then would appear when the stream is
         # closed. A file that is empty cannot be mapped.
         data = pa.memory_map(str(file)).read_buffer() if file.stat().st_size else b""
-        with self._reaching() as (store, path):
-            with store.open_output_stream(path, compression=None) as stream:
-                stream.write(data)
-            if store.get_file_info(path).size != len(data):
-                raise StoreError(f"{self}: the store does not hold as many bytes as were sent")
+        try:
+            with self._reaching() as (store, path):
+                with store.open_output_stream(path, compression=None) as stream:
+                    stream.write(data)
+                if store.get_file_info(path).size != len(data):
+                    raise StoreError(f"{self}: the store does not hold as many bytes as were sent")
+        except FileNotFoundError as error:
+            raise StoreError(f"{self}: there is no such bucket") from error
 
     @property
     def etag(self) -> str | None:
@@ -121,11 +124,16 @@ class ObjectPath:
 
     def iterdir(self) -> Iterator["ObjectPath"]:
         """Yield what the folder holds, objects and folders."""
-        return (path for path, _ in self.scan())
+        # Google's client does not tell of folders that it did not make.
+        recursive = self.location.lower().startswith(("gs://", "gcs://"))
+        start = len(self.location) + 1
+        names = {path.location[start:].partition("/")[0]: None for path, _ in self.scan(recursive=recursive)}
+        return (self / name for name in names)
 
     def glob(self, pattern: str) -> Iterator["ObjectPath"]:
-        """Yield what the folder holds under names of a pattern, which has no slash."""
-        return (path for path in self.iterdir() if fnmatch.fnmatchcase(path.name, pattern))
+        """Yield the objects that the folder holds under names of a pattern, which has no slash."""
+        found = (path for path, info in self.scan() if info.is_file)
+        return (path for path in found if fnmatch.fnmatchcase(path.name, pattern))
 
     def scan(self, *, recursive: bool = False) -> list[tuple["ObjectPath", Any]]:
         """List the folder: each path with what the store tells of it, pyarrow's FileInfo."""
@@ -143,8 +151,12 @@ class ObjectPath:
 
     def remove_tree(self) -> None:
         """Delete all objects below."""
-        with contextlib.suppress(FileNotFoundError), self._reaching() as (store, path):
-            store.delete_dir(path)
+        with self._reaching() as (store, path):
+            try:
+                store.delete_dir(path)
+            except OSError:
+                if store.get_file_info(path).type.name == "Directory":
+                    raise
 
     def _type(self) -> str | None:
         with self._reaching() as (store, path):

@@ -55,7 +55,7 @@ def undisturbed(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def words(listing: Path, out: Path) -> list[str]:
+def words(listing: object, out: object) -> list[str]:
     """The command of a run."""
     return [PIX2GIF, "curate", str(listing), "--out", str(out), "--workers", "2", "--quiet"]
 

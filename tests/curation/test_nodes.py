@@ -12,7 +12,11 @@ import pytest
 
 from curation.errors import ClusterError
 from curation.nodes import Look, Sight, _compare, look_around
-from tests.curation.test_faults import hold_against, many, undisturbed, words  # noqa: F401 # Two are fixtures.
+from shards.location import ObjectPath
+from shards.verify import verify_dataset
+from tests.bucket import upload_tree
+from tests.curation.test_faults import contents, hold_against, many, undisturbed, words  # noqa: F401 # Two are fixtures.
+from tests.curation.test_stores import contents_there
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +49,16 @@ def test_what_a_process_does_not_see_it_says(tmp_path):
 def test_a_node_that_cannot_do_the_work_is_named_with_what_to_do(here, change, sentence):
     with pytest.raises(ClusterError, match="^" + sentence):
         _compare("10.0.0.2", here, dataclasses.replace(here, **change), Path("/data/out"))
+
+
+def test_a_node_that_does_not_reach_the_store_is_named_with_what_to_do(s3, here):
+    token = ObjectPath("s3://bucket/out/.work/token")
+    assert look_around(Look(token=token, gifs=())).token is None
+    s3.put_object(Bucket="bucket", Key="out/.work/token", Body=b"written by the driver")
+    assert look_around(Look(token=token, gifs=())).token == here.token
+    sentence = "node 10.0.0.2 does not see --out s3://bucket/out; give it the environment that this machine reaches"
+    with pytest.raises(ClusterError, match="^" + sentence):
+        _compare("10.0.0.2", here, dataclasses.replace(here, token=None), ObjectPath("s3://bucket/out"))
 
 
 @pytest.fixture
@@ -81,6 +95,18 @@ def test_a_cluster_of_three_nodes_makes_the_same_bytes(many, undisturbed, tmp_pa
     if loses_a_node:
         remover.join()
         assert removed[0] < len(list(out.glob("flow/part-*"))), "it went while parts were missing"
+
+
+@pytest.mark.slow
+def test_a_cluster_of_three_nodes_works_in_a_bucket(s3, request, many, undisturbed, tmp_path):  # noqa: F811
+    upload_tree(s3, many.parent, "in")
+    nodes = request.getfixturevalue("cluster")  # Now, as nodes keep the environment that they start with.
+    out = ObjectPath("s3://bucket/out")
+    command = [*words("s3://bucket/in/listing.tsv", out), "--ray-address", nodes.address]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    assert ended.returncode == 0, ended.stderr
+    verify_dataset(out)
+    assert contents_there(s3) == contents(undisturbed)
 
 
 @pytest.mark.slow  # Ray asks for a minute.
