@@ -53,7 +53,7 @@ class Claim:
         finally:
             self._ended.set()
             if thread.is_alive():
-                thread.join()
+                thread.join(BEAT_S)  # It may be waiting for a store that does not answer.
             self._withdraw()
 
     def confirm(self) -> None:
@@ -75,7 +75,9 @@ class Claim:
 
     def _step_back_for_others(self) -> None:
         found = dict(self._path.parent.scan())
-        own = found.pop(self._path)
+        own = found.pop(self._path, None)
+        if own is None:
+            raise StoreError(f"{self._path}: was written, and the store does not list it")
         for path, info in found.items():
             silent_s = (own.mtime_ns - info.mtime_ns) / 1e9
             record = _read_claim(path)

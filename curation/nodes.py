@@ -1,6 +1,6 @@
 """Before work begins on a cluster: has every node our code, our libraries and the same files? One sentence if not.
 
-Nodes need the same installation, and a filesystem in common that holds the GIFs and OUT.
+Nodes need the same installation, and in common what holds the GIFs and OUT: a filesystem, or an object store.
 """
 
 import dataclasses

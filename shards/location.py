@@ -179,11 +179,13 @@ Location: TypeAlias = Path | ObjectPath
 
 def parse_location(text: str | Location) -> Location:
     """Take a path on disk, or the address of a place in a store. Raises StoreError for one of any other kind."""
-    scheme, is_url, _ = str(text).partition("://")
+    scheme, is_url, path = str(text).partition("://")
     if not is_url:
         return Path(str(text))
     if scheme.lower() not in _SCHEMES:
         raise StoreError(f"{text}: a data set lies in a folder, or in a store at s3:// or gs://, not at {scheme}://")
+    if not path.strip("/"):
+        raise StoreError(f"{text}: names no bucket")
     return ObjectPath(str(text).rstrip("/"))
 
 

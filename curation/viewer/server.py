@@ -13,6 +13,7 @@ from aiohttp import web
 
 from curation.errors import CurationError
 from curation.viewer.index import Filters, find_samples, read_picture
+from shards.errors import StoreError
 from shards.location import Location
 from shards.manifest import Manifest
 from shards.schema import sample_key
@@ -46,6 +47,8 @@ def make_app(out: Location, manifest: Manifest, index: pa.Table) -> web.Applicat
             picture, mime = read_picture(out, index, row, request.match_info["role"])
         except OSError as error:
             raise web.HTTPNotFound(text=f"{error.filename}: {error.strerror}") from error
+        except StoreError as error:
+            raise web.HTTPNotFound(text=str(error)) from error
         return web.Response(body=picture, content_type=mime, headers={"Cache-Control": "max-age=3600"})
 
     app = web.Application(middlewares=[_refuse_other_names])

@@ -111,6 +111,8 @@ def test_places_are_told_by_their_scheme() -> None:
     for text in ("http://host/shards", "ftp://host/shards", "hf://datasets/shards"):
         with pytest.raises(StoreError, match=f"{text}: a data set lies in a folder, or in a store at s3:// or gs://"):
             parse_location(text)
+    with pytest.raises(StoreError, match="s3://: names no bucket"):
+        parse_location("s3://")
 
 
 @pytest.fixture
