@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 import requests
+from typer.testing import CliRunner
 
+from cli import app
 from curation import claim
 from curation.claim import Claim
 from curation.config import CurationConfig
@@ -23,6 +25,7 @@ from curation.sandbox import Failure
 from curation.viewer.index import load_index, read_picture
 from curation.workspace import Workspace
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
+from shards.errors import DatasetError, StoreError
 from shards.location import ObjectPath
 from shards.schema import Verdict
 from shards.verify import verify_dataset
@@ -42,8 +45,15 @@ with Workspace(parse_location(sys.argv[1])).claim(overwrite=False):
 """
 
 
+def invoke(*words: object) -> str:
+    """Run a command in this process; gives what it printed."""
+    ended = CliRunner().invoke(app, [*map(str, words)], catch_exceptions=False)
+    assert ended.exit_code == 0, ended.output
+    return ended.stdout
+
+
 def command(name: str, *words: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run one of our commands."""
+    """Run one of our commands in a process of its own."""
     line = [str(Path(sys.executable).with_name(name)), *map(str, words)]
     ended = subprocess.run(line, capture_output=True, text=True, timeout=600, check=False)
     assert ended.returncode == 0 or not check, ended.stderr
@@ -57,17 +67,21 @@ def contents_there(s3: Any, prefix: str = "out/") -> dict[str, bytes]:
     return {name: read(s3, f"{prefix}{name}") for name in names if name.startswith(DECIDED)}
 
 
-@pytest.fixture(scope="module")
-def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A listing of three small GIFs."""
-    folder = tmp_path_factory.mktemp("few")
+def draw(folder: Path, num_gifs: int, num_frames: int) -> Path:
+    """Draw small GIFs and a listing of them."""
     rows = []
-    for seed in range(3):
-        drawn = DrawnGif(name="", caption="", width=64, height=64, num_frames=6, dx=3.0, seed=seed)
+    for seed in range(num_gifs):
+        drawn = DrawnGif(name="", caption="", width=64, height=64, num_frames=num_frames, dx=3.0, seed=seed)
         save_gif(folder / f"{seed}.gif", draw_frames(drawn))
         rows.append(f"{seed}.gif\tcaption {seed}\n")
     (folder / "listing.tsv").write_text("".join(rows))
     return folder / "listing.tsv"
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A listing of three small GIFs."""
+    return draw(tmp_path_factory.mktemp("few"), 3, 6)
 
 
 @pytest.fixture(scope="module")
@@ -92,36 +106,33 @@ def test_listing_gifs_cache_and_out_may_all_lie_in_a_bucket(s3, listing: Path, d
     told = command("pix2gif-curate", *words).stdout
     assert "The data set is in s3://bucket/out; look at s3://bucket/out/report.html first." in told
     assert contents_there(s3) == contents(dataset)
-    assert command("pix2gif", "verify", "s3://bucket/out").stdout == (
-        "s3://bucket/out holds: 15 rows, 1,920 measured pairs, 120 samples in 2 shards.\n"
+    assert str(verify_dataset(OUT)) == (
+        "s3://bucket/out holds: 15 rows, 1,920 measured pairs, 120 samples in 2 shards."
     )
     left = {key.split("/")[1] for key in list_keys(s3, "out/") if key.split("/")[1]}
     assert left == {path.name for path in dataset.iterdir()} | {".work"}
     manifest = json.loads(read(s3, "out/dataset.json"))
     assert manifest["splits"] == json.loads((dataset / "dataset.json").read_text())["splits"]
     assert manifest["listing"]["folder"] == "s3://bucket/in"
-    assert command("pix2gif-curate", *words).stdout == (
-        "s3://bucket/out holds this data set already, finished; nothing to do.\n"
-    )
-    again = command("pix2gif-curate", *words, "--min-motion", 3, check=False)
-    assert (again.returncode, again.stderr.count("\n")) == (1, 1)
-    assert "--out s3://bucket/out holds a finished data set made with other parameters (min_motion 2.0" in again.stderr
+    assert invoke("curate", *words) == "s3://bucket/out holds this data set already, finished; nothing to do.\n"
+    with pytest.raises(OutputError, match=r"--out s3://bucket/out holds a finished data set .* \(min_motion 2\.0"):
+        invoke("curate", *words, "--min-motion", 3)
 
 
 def test_other_commands_read_it_there(s3, few_there, few_on_disk: Path, tmp_path: Path) -> None:
     thresholds = ["--min-motion", 4, "--workers", 0]
-    planned = command("pix2gif", "plan", OUT, *thresholds).stdout.splitlines()
-    on_disk = command("pix2gif", "plan", few_on_disk, *thresholds).stdout.splitlines()
+    planned = invoke("plan", OUT, *thresholds).splitlines()
+    on_disk = invoke("plan", few_on_disk, *thresholds).splitlines()
     assert planned[0].startswith("s3://bucket/out: pairs of 4 to 20 px")
     assert planned[1:5] == on_disk[1:5]
-    command("pix2gif", "resplit", OUT, "--out", "s3://bucket/resplit", *thresholds)
-    command("pix2gif", "resplit", few_on_disk, "--out", tmp_path / "resplit", *thresholds)
+    invoke("resplit", OUT, "--out", "s3://bucket/resplit", *thresholds)
+    invoke("resplit", few_on_disk, "--out", tmp_path / "resplit", *thresholds)
     assert contents_there(s3, "resplit/") == contents(tmp_path / "resplit")
     verify_dataset(ObjectPath("s3://bucket/resplit"))
-    command("pix2gif", "resplit", OUT, "--out", tmp_path / "back", *thresholds)
+    invoke("resplit", OUT, "--out", tmp_path / "back", *thresholds)
     assert contents(tmp_path / "back") == contents(tmp_path / "resplit")
-    assert command("pix2gif", "audit", OUT).stdout == command("pix2gif", "audit", few_on_disk).stdout
-    assert command("pix2gif", "retry", OUT).stdout == f"{OUT}: nothing failed that could be tried again.\n"
+    assert invoke("audit", OUT) == invoke("audit", few_on_disk)
+    assert invoke("retry", OUT) == f"{OUT}: nothing failed that could be tried again.\n"
 
 
 def test_the_flow_table_there_serves_a_run_elsewhere(few_there, few: Path, tmp_path: Path) -> None:
@@ -142,9 +153,8 @@ def test_the_viewer_shows_it_from_there(few_there, few_on_disk: Path, tmp_path: 
 def test_a_damaged_object_is_told_by_verify(s3, few_there) -> None:
     for name in ("clips.parquet", "train/00000.tar", sorted(key for key in few_there if key.startswith("flow/"))[0]):
         s3.put_object(Bucket="bucket", Key=f"out/{name}", Body=few_there[name][:-40])
-        told = command("pix2gif", "verify", OUT, check=False)
-        assert told.returncode == 1
-        assert told.stderr.startswith(f"Error: s3://bucket/out/{name}: ")
+        with pytest.raises(DatasetError, match=f"^s3://bucket/out/{name}: "):
+            verify_dataset(OUT)
         s3.put_object(Bucket="bucket", Key=f"out/{name}", Body=few_there[name])
     verify_dataset(OUT)
 
@@ -169,18 +179,23 @@ def test_what_is_damaged_between_runs_is_made_again(s3, few: Path, few_there, is
     verify_dataset(OUT)
 
 
-def test_a_killed_run_goes_on_at_once_and_ends_with_the_same_bytes(s3, listing: Path, dataset: Path) -> None:
-    words = ["pix2gif-curate", listing, "--out", OUT, "--workers", "0", "--quiet"]
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_killed_run_goes_on_at_once_and_ends_with_the_same_bytes(s3, tmp_path: Path, workers: int) -> None:
+    (tmp_path / "in").mkdir()
+    listing = draw(tmp_path / "in", 12, 24)
+    run(listing, tmp_path / "out")
+    assert len(list((tmp_path / "out" / "flow").iterdir())) > 3
+    words = ["pix2gif", "curate", listing, "--out", OUT, "--workers", workers, "--quiet"]
     with subprocess.Popen([Path(sys.executable).with_name(words[0]), *map(str, words[1:])]) as process:
         deadline_s = time.monotonic() + 120
-        while len(list_keys(s3, "out/flow/")) < 3 and time.monotonic() < deadline_s:
+        while not list_keys(s3, "out/flow/") and time.monotonic() < deadline_s:
             time.sleep(0.02)
         process.kill()
     assert process.returncode == -signal.SIGKILL
     assert "out/dataset.json" not in list_keys(s3)
     assert list_keys(s3, "out/.work/claims/"), "it had no time to take its claim away"
     command(*words)
-    assert contents_there(s3) == contents(dataset)
+    assert contents_there(s3) == contents(tmp_path / "out")
     verify_dataset(OUT)
     assert [key for key in list_keys(s3, "out/.work/claims/") if not key.endswith("/")] == []
 
@@ -277,14 +292,15 @@ def test_a_store_that_cannot_be_written_to_is_told_before_anything_is_measured(
     s3, service: str, few: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(out: str) -> str:
-        told = command("pix2gif-curate", few, "--out", out, "--workers", 0, check=False)
-        assert (told.returncode, told.stderr.count("\n"), told.stdout) == (1, 1, "")
-        return told.stderr
+        with pytest.raises((OutputError, StoreError)) as told:
+            invoke("curate", few, "--out", out, "--workers", 0)
+        return str(told.value)
 
+    told = command("pix2gif-curate", few, "--out", "s3://nowhere/out", "--workers", 0, check=False)
     asked = f"(asked of {service})"
-    assert refused("s3://nowhere/out") == (
-        f"Error: cannot write to --out s3://nowhere/out: there is no such bucket {asked}\n"
-    )
+    assert (told.returncode, told.stdout, told.stderr) == (
+        1, "", f"Error: cannot write to --out s3://nowhere/out: there is no such bucket {asked}\n",
+    )  # fmt: skip
     assert "a data set lies in a folder, or in a store at s3:// or gs://, not at ftp://" in refused("ftp://host/out")
     requests.post(f"{service}/moto-api/reset-auth", data="0", timeout=10)
     try:
