@@ -164,7 +164,10 @@ def make_record(pair: PlannedPair, clip: Clip, config: CurationConfig) -> Sample
 
 
 def pack_shard(task: PackTask) -> tuple[tuple[str, int], ShardEntry]:
-    """Write a shard from its fragments, note its hash, and drop the fragments; returns its split, number and entry."""
+    """Write a shard from its fragments and note its hash; returns its split, number and entry.
+
+    The fragments stay: a worker that is lost after its work has it done again by another one.
+    """
     samples: dict[str, Sample] = {}
     for path in task.fragments:
         with on_disk(path) as copy, pa.memory_map(str(copy)) as file:
@@ -180,8 +183,6 @@ def pack_shard(task: PackTask) -> tuple[tuple[str, int], ShardEntry]:
     ]
     entry = write_shard(task.path, (samples[key] for key in order))
     write_receipt(task.receipt, task.plan_digest, task.path, entry)
-    for path in task.fragments:
-        path.unlink(missing_ok=True)
     return (task.shard.split, task.shard.number), entry
 
 

@@ -76,6 +76,8 @@ def write_shards(
                 raise ClipsLostError(lost)
             for shard, entry in workers.map(pack_shard, packs):
                 entries[shard] = entry
+            # Not before all are packed: a worker that is lost after its work has it done again by another one.
+            remove_tree(workspace.fragments)
     return {
         split: tuple(entries[split, number] for number in range(len(plan)))
         for split, plan in plans.items()
