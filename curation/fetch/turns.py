@@ -12,6 +12,9 @@ from curation.fetch.errors import FetchError
 
 MAX_PAUSE_S = 600.0
 """A host that wants to be left alone for longer is not waited for."""
+REFUSAL_PAUSE_S = 5.0
+"""Pause of a host that was asked too often and does not say how long to wait; it doubles while it goes on saying so."""
+_MAX_REFUSAL_PAUSE_S = 120.0
 SILENCE_PAUSE_S = 1.0
 """Pause of a host that has stopped answering; it doubles with each further request that gets no answer."""
 _MAX_SILENCE_PAUSE_S = 120.0
@@ -30,6 +33,8 @@ class Host:
         self._everywhere = everywhere
         self._open_at_s = 0.0
         self._num_silences = 0
+        self._refusal_pause_s = 0.0
+        self._refusal_over_at_s = 0.0
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -67,6 +72,17 @@ class Host:
     def answered(self) -> None:
         """Note that the host is there."""
         self._num_silences = 0
+
+    def served(self) -> None:
+        """Note that the host gave what it has, if only the word that it has nothing."""
+        self._refusal_pause_s = 0.0
+
+    def refused(self) -> None:
+        """Note that the host was asked too often. Requests that were under way together are refused together, once."""
+        if _now_s() >= self._refusal_over_at_s:
+            self._refusal_pause_s = min(max(2 * self._refusal_pause_s, REFUSAL_PAUSE_S), _MAX_REFUSAL_PAUSE_S)
+            self._refusal_over_at_s = _now_s() + self._refusal_pause_s
+        self.pause(self._refusal_over_at_s - _now_s())
 
     def silent(self) -> None:
         """Note a request without an answer; a host that gives none at all gets longer and longer pauses."""

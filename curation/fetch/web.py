@@ -24,8 +24,6 @@ USER_AGENT = f"pix2gif-curate/{software_versions()['pix2gif']} (makes data sets 
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _TOO_MANY_REQUESTS = 429
-UNSAID_PAUSE_S = 5.0
-"""Of a host that was asked too often and does not say how long to wait."""
 _WORTH_A_RETRY = (408, 425, _TOO_MANY_REQUESTS)
 _CHUNK = 2**16
 
@@ -68,6 +66,8 @@ class Web:
             async with asyncio.timeout(left_s), session.get(url, allow_redirects=False) as response:
                 answered = True
                 host.answered()
+                if response.status < 500 and response.status not in _WORTH_A_RETRY:
+                    host.served()
                 if response.status in _REDIRECTS:
                     return _follow(response)
                 if response.status != 200:
@@ -148,10 +148,10 @@ def _refusal(response: aiohttp.ClientResponse, host: Host) -> FetchError:
     if response.status not in _WORTH_A_RETRY and response.status < 500:
         return FetchError(words)
     wait_s = _retry_after_s(response.headers.get("Retry-After"))
-    if wait_s is None and response.status == _TOO_MANY_REQUESTS:
-        wait_s = UNSAID_PAUSE_S
     if wait_s is not None:
         host.pause(wait_s)
+    elif response.status == _TOO_MANY_REQUESTS:
+        host.refused()
     return TransientError(words)
 
 

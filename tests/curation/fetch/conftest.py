@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from curation.fetch import download, turns, web
+from curation.fetch import download, turns
 from tests.curation.fetch.hosts import Host, serve
 
 
@@ -18,4 +18,4 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait between tries for a moment only, and as if a silent host could come back at once."""
     monkeypatch.setattr(download, "BACKOFF_S", 0.02)
     monkeypatch.setattr(turns, "SILENCE_PAUSE_S", 0.001)
-    monkeypatch.setattr(web, "UNSAID_PAUSE_S", 0.02)
+    monkeypatch.setattr(turns, "REFUSAL_PAUSE_S", 0.02)

@@ -4,6 +4,7 @@ import asyncio
 import datetime
 import hashlib
 import ipaddress
+import itertools
 import socket
 import ssl
 import threading
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from curation.config import FetchOptions
-from curation.fetch import FetchError, TooManyBytesError
+from curation.fetch import FetchError, TooManyBytesError, turns
 from curation.fetch.stage import run_downloads
 from curation.fetch.web import MAX_REDIRECTS, USER_AGENT
 from tests.curation.fetch.hosts import Host, serve
@@ -146,6 +147,16 @@ def test_a_pause_that_is_none_is_no_pause(host: Host, tmp_path: Path, asked_for:
         *((200, GIF) if before else (429,)), Retry_After=asked_for
     )
     assert fetch(tmp_path, f"{host.url}/wait/a.gif") == GIF
+
+
+def test_a_host_that_does_not_say_how_long_to_wait_gets_pauses_that_double(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "REFUSAL_PAUSE_S", 0.1)
+    host.answers["often"] = lambda answer, before: answer.send(*((200, GIF) if before == 3 else (429,)))
+    assert fetch(tmp_path, f"{host.url}/often/a.gif") == GIF
+    pauses_s = [after.at_s - before.at_s for before, after in itertools.pairwise(host.log)]
+    assert [pause_s >= least_s for pause_s, least_s in zip(pauses_s, (0.1, 0.2, 0.4), strict=True)] == [True] * 3
 
 
 def test_exactly_as_many_bytes_as_the_limit_are_taken(host: Host, tmp_path: Path) -> None:

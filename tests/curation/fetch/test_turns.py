@@ -114,3 +114,17 @@ def test_a_host_that_answers_now_and_then_is_never_given_up(monkeypatch: pytest.
                 (host.silent if number % 19 else host.answered)()
 
     asyncio.run(run())
+
+
+def test_requests_that_are_refused_together_are_one_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "REFUSAL_PAUSE_S", 0.05)
+
+    async def run() -> float:
+        host = Hosts(FetchOptions())["a.example"]
+        start_s = asyncio.get_running_loop().time()
+        for _ in range(12):
+            host.refused()
+        async with host.turn():
+            return asyncio.get_running_loop().time() - start_s
+
+    assert 0.05 <= asyncio.run(run()) < 60, "twelve doublings would be minutes"
