@@ -102,6 +102,11 @@ class RayWorkers:
         except self._ray.exceptions.RayTaskError as error:
             # The task's own exception, as it would be raised without Ray.
             raise error.cause from error
+        except self._ray.exceptions.LocalRayletDiedError as error:
+            raise WorkerLostError(
+                f"Ray's own process on this machine was killed during {name}, most likely for want of memory; what was "
+                "finished is kept, and the same command goes on"
+            ) from error
         except self._ray.exceptions.RayError as error:
             raise WorkerLostError(
                 f"a worker died again and again in {name} ({type(error).__name__}): something on the machine kills it, "

@@ -1,9 +1,9 @@
 """A cluster's nodes are looked at before work begins; three of them make the same bytes, also when one goes."""
 
 import dataclasses
+import signal
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from curation.nodes import Look, Sight, _compare, look_around
 from shards.location import ObjectPath
 from shards.verify import verify_dataset
 from tests.bucket import upload_tree
-from tests.curation.test_faults import contents, hold_against, many, undisturbed, words  # noqa: F401 # Two are fixtures.
+from tests.curation.runs import contents, finish, wait_until, words
 from tests.curation.test_stores import contents_there
 
 
@@ -74,31 +74,41 @@ def cluster() -> Iterator[Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("loses_a_node", [False, True], ids=["whole", "a node removed"])
-def test_a_cluster_of_three_nodes_makes_the_same_bytes(many, undisturbed, tmp_path, cluster, loses_a_node):  # noqa: F811
+def test_none_one_and_two_workers_three_nodes_and_an_interrupted_run_make_the_same_bytes(
+    many, undisturbed, tmp_path, cluster
+):
+    for workers in range(3):
+        finish(many, tmp_path / str(workers), undisturbed, workers=workers)
+    finish(many, tmp_path / "cluster", undisturbed, "--ray-address", cluster.address)
+    out = tmp_path / "interrupted"
+    with subprocess.Popen(words(many, out), stderr=subprocess.PIPE, text=True) as process:
+        assert wait_until(lambda: len(list(out.glob("flow/part-*"))) > 2, 120)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert not (out / "dataset.json").exists()
+    finish(many, out, undisturbed)
+
+
+@pytest.mark.slow
+def test_a_node_that_is_removed_costs_time_alone(many, undisturbed, tmp_path, cluster):
     out = tmp_path / "out"
     removed = []
 
     def remove_one() -> None:
-        while not list(out.glob("flow/part-*")):
-            time.sleep(0.05)
-        cluster.remove_node(cluster.spare[0], allow_graceful=False)
-        removed.append(len(list(out.glob("flow/part-*"))))
+        if wait_until(lambda: list(out.glob("flow/part-*")), 300):
+            cluster.remove_node(cluster.spare[0], allow_graceful=False)
+            removed.append(len(list(out.glob("flow/part-*"))))
 
     remover = threading.Thread(target=remove_one, daemon=True)
-    if loses_a_node:
-        remover.start()
-    command = [*words(many, out), "--ray-address", cluster.address]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
-    assert ended.returncode == 0, ended.stderr
-    hold_against(out, undisturbed)
-    if loses_a_node:
-        remover.join()
-        assert removed[0] < len(list(out.glob("flow/part-*"))), "it went while parts were missing"
+    remover.start()
+    finish(many, out, undisturbed, "--ray-address", cluster.address)
+    remover.join()
+    assert removed[0] < len(list(out.glob("flow/part-*"))), "it went while parts were missing"
 
 
 @pytest.mark.slow
-def test_a_cluster_of_three_nodes_works_in_a_bucket(s3, request, many, undisturbed, tmp_path):  # noqa: F811
+def test_a_cluster_of_three_nodes_works_in_a_bucket(s3, request, many, undisturbed, tmp_path):
     upload_tree(s3, many.parent, "in")
     nodes = request.getfixturevalue("cluster")  # Now, as nodes keep the environment that they start with.
     out = ObjectPath("s3://bucket/out")
@@ -110,7 +120,7 @@ def test_a_cluster_of_three_nodes_works_in_a_bucket(s3, request, many, undisturb
 
 
 @pytest.mark.slow  # Ray asks for a minute.
-def test_a_cluster_that_does_not_answer_is_told_in_one_sentence(many, tmp_path):  # noqa: F811
+def test_a_cluster_that_does_not_answer_is_told_in_one_sentence(many, tmp_path):
     command = [*words(many, tmp_path / "out"), "--ray-address", "127.0.0.1:1"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == 1

@@ -30,7 +30,7 @@ from shards.location import ObjectPath
 from shards.schema import Verdict
 from shards.verify import verify_dataset
 from tests.bucket import list_keys, read, upload_tree
-from tests.curation.test_faults import contents
+from tests.curation.runs import contents
 from tests.curation.test_pipeline import run
 
 OUT = ObjectPath("s3://bucket/out")
