@@ -56,6 +56,11 @@ class RayWorkers:
         self._call = ray.remote(**options)(_call)
         self._window = 0
         self._ask_again_s = 0.0
+        self._first: Callable[[], None] | None = None
+
+    def before_first_task(self, call: Callable[[], None]) -> None:
+        """Have every worker process make a call before its first task from now on. What it raises the task raises."""
+        self._first = call
 
     def _count_window(self) -> int:
         """Tasks in flight at most. Asked now and then, as a cluster may grow and shrink."""
@@ -71,7 +76,9 @@ class RayWorkers:
         running: list[Any] = []
         while True:
             room = self._count_window() - len(running)
-            running += [self._call.remote(function, task) for task in itertools.islice(waiting, max(0, room))]
+            running += [
+                self._call.remote(self._first, function, task) for task in itertools.islice(waiting, max(0, room))
+            ]
             if not running:
                 return
             done, running = self._ray.wait(running, num_returns=1)
@@ -84,7 +91,7 @@ class RayWorkers:
         asked = {}
         for node in nodes:
             call = self._call.options(num_cpus=0, num_gpus=0, scheduling_strategy=pin(node, soft=False))
-            asked[node] = call.remote(function, task)
+            asked[node] = call.remote(None, function, task)
         found = []
         for node, name in nodes.items():
             try:
@@ -114,9 +121,17 @@ class RayWorkers:
             ) from error
 
 
-def _call(function: Callable[[Any], Any], task: Any) -> Any:
+def _call(first: Callable[[], None] | None, function: Callable[[Any], Any], task: Any) -> Any:
     _import_webdataset_without_torch()
+    global _has_begun
+    if first and not _has_begun:
+        first()
+        _has_begun = True
     return function(task)
+
+
+_has_begun = False
+"""In a worker: whether it is past what comes before its first task."""
 
 
 def _import_webdataset_without_torch() -> None:

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import itertools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from curation.accounts import judge
@@ -22,7 +23,7 @@ from curation.flow_table import read_parts
 from curation.flow_tasks import LOST
 from curation.found import Probed
 from curation.measure import method_digest
-from curation.nodes import check_nodes
+from curation.nodes import watch_nodes
 from curation.probe import ProbedClip, ProbeTask, probe_clips
 from curation.progress import Progress
 from curation.quarantine import keep_incidents
@@ -57,18 +58,35 @@ def curate(options: RunOptions, config: CurationConfig, progress: Progress, *, a
         note_run(workspace.work, options, config)
         if again:
             keep_incidents(workspace.quarantine, set())
-        arrivals = fetch(catalog.clips, workspace, options, config, progress)
         with contextlib.ExitStack() as running:
-            with progress.stage("start"):
-                workers = running.enter_context(start_workers(options.workers, address=options.ray_address))
-                if isinstance(workers, RayWorkers) and options.ray_address:
-                    # To look for each of a million files here, before any work, would take minutes.
-                    shown = itertools.islice(arrivals.clips, 0, None, max(1, arrivals.num_clips // _CLIPS_LOOKED_FOR))
-                    check_nodes(workers, workspace.work, [clip.location for clip in shown])
+            # A cluster is joined first, so that what it lacks is told before hours of fetching; a Ray of our own after.
+            workers = join_cluster(running, catalog, workspace, options, progress) if options.ray_address else None
+            arrivals = fetch(catalog.clips, workspace, options, config, progress)
+            if workers is None:
+                with progress.stage("start"):
+                    workers = running.enter_context(start_workers(options.workers))
             summary = _run_stages(workspace, catalog, arrivals, parameters, options, config, progress, workers)
             with progress.stage("stop"):
                 running.close()
             return summary
+
+
+def join_cluster(
+    running: contextlib.ExitStack, catalog: Catalog, workspace: Workspace, options: RunOptions, progress: Progress
+) -> Workers:
+    """Join the cluster that the options name, and have each of its nodes looked at."""
+    clips = catalog.clips.values()
+    folders = {f"--out {workspace.out}": workspace.work}
+    cache = options.fetch.cache
+    if cache and "://" not in cache and any(map(is_elsewhere, clips)):
+        folders[f"--cache {cache}"] = Path(cache)
+    with progress.stage("start"):
+        workers = running.enter_context(start_workers(options.workers, address=options.ray_address))
+        if isinstance(workers, RayWorkers):
+            # To look for each of a million files here, before any work, would take minutes.
+            shown = itertools.islice(clips, 0, None, max(1, len(clips) // _CLIPS_LOOKED_FOR))
+            running.enter_context(watch_nodes(workers, folders, (clip.location for clip in shown)))
+        return workers
 
 
 def is_finished(workspace: Workspace, catalog: Catalog, parameters: dict[str, Any], options: RunOptions) -> bool:

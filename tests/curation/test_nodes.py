@@ -1,7 +1,9 @@
 """A cluster's nodes are looked at before work begins; three of them make the same bytes, also when one goes."""
 
 import dataclasses
+import os
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -10,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from curation.cluster import start_workers
 from curation.errors import ClusterError
-from curation.nodes import Look, Sight, _compare, look_around
+from curation.nodes import Look, _compare, look_around, watch_nodes
 from shards.location import ObjectPath
 from shards.verify import verify_dataset
 from tests.bucket import upload_tree
@@ -19,36 +22,56 @@ from tests.curation.runs import contents, finish, wait_until, words
 from tests.curation.test_stores import contents_there
 
 
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Sight:
-    """What this machine sees."""
-    token = tmp_path_factory.mktemp("work") / "token"
-    token.write_text("written by the driver")
-    return look_around(Look(token=token, gifs=(__file__,)))
+@pytest.fixture
+def look(tmp_path: Path) -> Look:
+    """A folder that the driver wrote to."""
+    (tmp_path / "token").write_text("written by the driver")
+    return Look(tokens=(("--out /data/out", tmp_path / "token"),), gifs=(__file__,))
 
 
-def test_a_machine_agrees_with_itself(here):
-    assert (here.token, here.missing) == ("written by the driver", ())
-    _compare("10.0.0.2", here, here, Path("out"))
+def test_a_machine_agrees_with_itself(look):
+    here = look_around(look)
+    assert (here.tokens, here.missing) == (("written by the driver",), ())
+    _compare("10.0.0.2", here, here, look)
 
 
 def test_what_a_process_does_not_see_it_says(tmp_path):
-    seen = look_around(Look(token=tmp_path / "token", gifs=(str(tmp_path / "a.gif"), __file__)))
-    assert (seen.token, seen.missing) == (None, (str(tmp_path / "a.gif"),))
+    lost = tmp_path / "lost"
+    seen = look_around(Look(tokens=(("--cache", lost),), gifs=(str(lost), __file__)))
+    assert (seen.tokens, seen.missing) == ((None,), (str(lost),))
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"token": None}, "node 10.0.0.2 does not see --out /data/out; put it on a filesystem that all nodes share"),
+        ({"tokens": (None,)}, "node 10.0.0.2 does not see --out /data/out; put it on a filesystem that all nodes"),
         ({"missing": ("/gifs/a.gif",)}, "node 10.0.0.2 does not see /gifs/a.gif; put the GIFs on a filesystem"),
-        ({"code": "other"}, "node 10.0.0.2 has other sources of pix2gif than this machine"),
-        ({"software": {"pillow": "1.0"}}, "node 10.0.0.2 has libjpeg_turbo None, this machine"),
+        ({"code": "other"}, "node 10.0.0.2 has other sources of pix2gif than the driver"),
+        ({"software": {"pillow": "1.0"}}, "node 10.0.0.2 has libjpeg_turbo None, the driver"),
     ],
 )  # fmt: skip
-def test_a_node_that_cannot_do_the_work_is_named_with_what_to_do(here, change, sentence):
+def test_a_node_that_cannot_do_the_work_is_named_with_what_to_do(look, change, sentence):
+    here = look_around(look)
     with pytest.raises(ClusterError, match="^" + sentence):
-        _compare("10.0.0.2", here, dataclasses.replace(here, **change), Path("/data/out"))
+        _compare("10.0.0.2", here, dataclasses.replace(here, **change), look)
+
+
+def test_a_worker_that_comes_later_looks_around_before_its_first_task(tmp_path):
+    # Inside the test, so that Ray ships it by value: workers cannot import the tests.
+    def die_once(note: Path) -> None:
+        if not note.exists():
+            note.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    folders = {"--out /data/out": tmp_path}
+    with start_workers(1) as workers, watch_nodes(workers, folders, [__file__]):
+        assert list(workers.map(abs, [-3])) == [3]
+        (token,) = tmp_path.iterdir()
+        token.unlink()
+        assert list(workers.map(abs, [-4])) == [4], "the same worker looks no second time"
+        with pytest.raises(ClusterError, match=f"node {socket.gethostname()} does not see --out /data/out; put it on"):
+            list(workers.map(die_once, [tmp_path / "died"]))
+    assert [path.name for path in tmp_path.iterdir()] == ["died"]
 
 
 def test_a_node_that_does_not_reach_the_store_is_named_with_what_to_do(s3, here):
