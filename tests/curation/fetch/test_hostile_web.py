@@ -102,7 +102,6 @@ def manners(folder: Path, canary_port: int) -> dict[str, Manner]:
         "forbidden": Manner(20, lambda answer, _: answer.send(403), "fetch_failed", "HTTP 403 Forbidden"),
         "wait": Manner(5, first(again, sound), "kept", asked=2),
         "date": Manner(1, first(lambda to: to.send(503, Retry_After=formatdate(usegmt=True)), sound), "kept", asked=2),
-        "toolong": Manner(1, lambda answer, _: answer.send(404), "fetch_failed", "HTTP 404"),
         "hiccup": Manner(20, first(lambda answer: answer.send(500), sound), "kept", asked=2),
         "early": Manner(3, first(lambda answer: answer.send(425), sound), "kept", asked=2),
         "slowpoke": Manner(3, first(lambda answer: answer.send(408), sound), "kept", asked=2),
@@ -208,3 +207,22 @@ def check_peace(log: list[Asked]) -> None:
             begun_s, over_s = asked.at_s + 0.3, asked.at_s + RETRY_AFTER_S
             assert not [other for other in log if begun_s < other.at_s < over_s]
     assert len(seen) == 5
+
+
+def test_a_host_that_wants_peace_for_an_hour_is_left_alone_and_another_one_is_served(tmp_path: Path) -> None:
+    with serve() as host, serve() as closed:
+        host.pages = {f"/{n}.gif": gif(tmp_path, n) for n in range(5)}
+        closed.answers["closed"] = lambda answer, _: answer.send(429, Retry_After="3600")
+        rows = [f"http://localhost:{closed.port}/closed/{n}.gif" for n in range(30)] + [
+            host.url + page for page in host.pages
+        ]
+        (tmp_path / "listing.tsv").write_text("".join(f"{row}\ta caption\n" for row in rows))
+        fetch = FetchOptions(
+            allow_host=(host.name, f"localhost:{closed.port}"), fetches_per_host=AT_ONCE, rate_per_host=RATE
+        )
+        options = RunOptions(listing=tmp_path / "listing.tsv", out=tmp_path / "out", workers=0, fetch=fetch)
+        curate(options, CurationConfig(resolution=64, min_motion=0.1, max_motion=60), Progress(quiet=True))
+    clips = pq.read_table(tmp_path / "out" / "clips.parquet").to_pylist()
+    assert {clip["detail"] for clip in clips[:30]} == {"localhost asked to be left alone for more than 600 s"}
+    assert [clip["verdict"] for clip in clips[30:]] == ["kept"] * 5
+    assert len(closed.log) <= AT_ONCE, "but for those under way together, nothing was asked again"
