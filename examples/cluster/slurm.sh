@@ -22,20 +22,24 @@ shift 2
 
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 head=${nodes[0]}
-address="$(srun --nodes 1 --ntasks 1 --nodelist "$head" hostname --ip-address | awk '{print $1}'):6379"
+ip=$(srun --nodes 1 --ntasks 1 --nodelist "$head" hostname --ip-address | awk '{print $1}')
+port=6379
 cores=${SLURM_CPUS_PER_TASK:-$SLURM_CPUS_ON_NODE}
 # By default Ray tries a task that ran out of memory for ever.
 export RAY_task_oom_retries=10 RAY_USAGE_STATS_ENABLED=0
 
 srun --nodes 1 --ntasks 1 --overlap --nodelist "$head" \
-    ray start --head --port 6379 --num-cpus "$cores" --include-dashboard false --block &
-sleep 15
+    ray start --head --node-ip-address "$ip" --port "$port" --num-cpus "$cores" --include-dashboard false --block &
+for _ in {1..60}; do
+    ray status --address "$ip:$port" > /dev/null 2>&1 && break
+    sleep 1
+done
 if [ "${#nodes[@]}" -gt 1 ]; then
     others=$(IFS=,; echo "${nodes[*]:1}")
     srun --nodes $((${#nodes[@]} - 1)) --ntasks-per-node 1 --overlap --nodelist "$others" \
-        ray start --address "$address" --num-cpus "$cores" --block &
-    sleep 15
+        ray start --address "$ip:$port" --num-cpus "$cores" --block &
+    sleep 15 # One that comes later gets work all the same.
 fi
 
 exec srun --nodes 1 --ntasks 1 --overlap --nodelist "$head" \
-    pix2gif-curate "$listing" --out "$out" --ray-address "$address" "$@"
+    pix2gif-curate "$listing" --out "$out" --ray-address "$ip:$port" "$@"
