@@ -16,6 +16,7 @@ from curation.quarantine import list_incidents
 from shards.schema import Verdict
 from shards.verify import verify_dataset
 from tests.curation.poison import ABORT_IN_EXPORT, draw_aborting, draw_endless, draw_huge, patch_decoder
+from tests.curation.runs import check_independently
 from tests.curation.test_pipeline import hashes, run
 
 PIX2GIF = str(Path(sys.executable).with_name("pix2gif"))
@@ -159,9 +160,10 @@ def test_no_broken_gif_stops_a_run_or_takes_more_than_itself(real_gifs, tmp_path
     broken = sorted((real_gifs / "broken").glob("*.gif"))
     listing = tmp_path / "broken.tsv"
     listing.write_text("".join(f"{path}\t{path.stem}\n" for path in broken))
-    summary = run(listing, tmp_path / "out")
+    summary = run(listing, tmp_path / "out", CurationConfig(clip_memory=1, clip_timeout=60))
     counts = summary.manifest.verdicts
     assert sum(counts.values()) == len(broken)
-    assert counts["crashed"] == counts["timed_out"] == 0
+    assert counts["crashed"] == counts["timed_out"] == 0, "each was done in a minute and a gigabyte"
     assert not (tmp_path / "out" / "quarantine").exists()
     verify_dataset(tmp_path / "out")
+    check_independently(listing, tmp_path / "out", num_remeasured=0)
