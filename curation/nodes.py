@@ -1,8 +1,8 @@
 """On a cluster: has every node our code, our libraries and the same files? One sentence if not.
 
-Nodes need the same installation, and in common what holds the GIFs, OUT and the cache: a filesystem, or an object store.
-Those that are there are asked before work begins, hours of fetching included; on one that joins later, each worker looks
-around before its first task.
+Nodes need the same installation, and in common what holds the GIFs, OUT and the cache: a filesystem, or an object
+store. Those that are there are asked before work begins, hours of fetching included; on one that joins later, each
+worker looks around before its first task.
 """
 
 import contextlib
