@@ -99,16 +99,21 @@ def refuse_what_is_no_number(figures: Mapping[str, float], step: int, positions:
 
     To be asked before the optimizer steps, so that such a step reaches no weight and no checkpoint.
     """
-    wrong = [name for name, value in figures.items() if not math.isfinite(value)]
+    what, wrong = find_no_number(figures)
     if not wrong:
         return
     with write_atomically(note) as temporary:
         temporary.write_text(json.dumps({"step": step, "positions": list(positions), "not_a_number": wrong}))
-    what = "loss" if "loss" in wrong else "gradient"
     raise TrainingError(
         f"the {what} is not a number at step {step + 1}; the last checkpoint is kept, {note} names the samples: resume "
         "with a lower learning rate, --max-grad-norm 1 or --precision bf16"
     )
+
+
+def find_no_number(figures: Mapping[str, float]) -> tuple[str, list[str]]:
+    """Find the figures that are NaN or infinite: what to call them, loss or gradient, and their names."""
+    wrong = [name for name, value in figures.items() if not math.isfinite(value)]
+    return "loss" if "loss" in wrong else "gradient", wrong
 
 
 @dataclasses.dataclass

@@ -7,7 +7,6 @@ run that was stopped and resumed is the run that was not.
 import contextlib
 import dataclasses
 import json
-import math
 from pathlib import Path
 
 import torch
@@ -29,7 +28,7 @@ from training.giftune.gif import write_clip_gif
 from training.giftune.step import TuneStep
 from training.giftune.tuned import make_tuned_model
 from training.metrics import MetricsLog
-from training.setup import advice_for_out_of_memory, refuse_other_run, stop_signals
+from training.setup import advice_for_out_of_memory, find_no_number, refuse_other_run, stop_signals
 from training.throughput import Throughput
 
 CONFIG_FILE = "config.json"
@@ -118,17 +117,20 @@ class Tuner:
 
     def _optimizer_step(self) -> dict[str, float]:
         losses = self.step(self.model, self.state.step)
-        figures = losses.figures()
-        if not math.isfinite(figures["loss"]):
-            raise TrainingError(
-                f"the loss is not a number at step {self.state.step + 1}; the last checkpoint is kept: resume with a "
-                "lower learning rate, or --precision bf16"
-            )
         self.accelerator.backward(losses.total)
-        norm = self.accelerator.clip_grad_norm_(self.trained.values(), self.config.max_grad_norm)
+        norm = float(self.accelerator.clip_grad_norm_(self.trained.values(), self.config.max_grad_norm))
+        # A gradient that overflows in fp16 is the scaler's to skip.
+        figures = losses.figures()
+        asked = figures if self.accelerator.scaler is not None else {**figures, "grad_norm": norm}
+        what, wrong = find_no_number(asked)
+        if wrong:
+            raise TrainingError(
+                f"the {what} is not a number at step {self.state.step + 1}; the last checkpoint is kept: resume with a "
+                "lower --learning-rate, or --precision bf16"
+            )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return figures | {"grad_norm": float(norm), "learning_rate": self.config.learning_rate}
+        return {**figures, "grad_norm": norm, "learning_rate": self.config.learning_rate}
 
     def save(self) -> None:
         """Write a checkpoint of what is trained; the image model stays where it is, known by its digest."""

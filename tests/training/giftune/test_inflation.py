@@ -5,11 +5,12 @@ import copy
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
-from diffusers.models.attention_processor import AttnProcessor2_0
+from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 
 from tests.training.giftune.conftest import NUM_FRAMES, set_at_random
 from training.giftune.attention import SpatioTemporalProcessor
-from training.giftune.inflation import InflatedUNet
+from training.giftune.inflation import InflatedBlock, InflatedUNet
+from training.giftune.temporal import TemporalAttention
 from training.model.errors import ModelError
 
 SMALL = {
@@ -83,6 +84,65 @@ def test_but_for_whom_a_frame_attends_to_every_frame_is_the_image_models(unet, i
                 unet.get_submodule(name.removesuffix(".processor")).set_processor(AttnProcessor2_0())
         close(model(*inputs), expected)
     assert tuned_away > 1e-4
+
+
+class EarlierFrames:
+    """Self-attention of an image model that draws frame after frame: what frames 1 and i-1 left here answers."""
+
+    def __init__(self):
+        self.left = []
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
+        first, previous = (self.left[0], self.left[-1]) if self.left else (hidden_states, hidden_states)
+        self.left.append(hidden_states)
+        return AttnProcessor()(attn, hidden_states, torch.cat([first, previous], dim=1))
+
+
+def test_every_frame_of_a_moving_clip_is_the_image_models_with_its_self_attention_turned_to_earlier_frames(
+    unet, inputs
+):
+    """The reference draws one frame at a time, with attention written out, and knows nothing of clips."""
+    reference = copy.deepcopy(unet)
+    turned = 0
+    for name in reference.attn_processors:
+        attention = reference.get_submodule(name.removesuffix(".processor"))
+        if name.endswith("attn1.processor"):
+            attention.set_processor(EarlierFrames())
+            turned += 1
+    assert turned >= 3
+    expected = predict_by_image(reference, *inputs)
+    assert (expected - predict_by_image(unet, *inputs))[:, 1:].abs().amax() > 1e-4
+    model = InflatedUNet(unet, NUM_FRAMES)
+    with torch.no_grad():
+        close(model(*inputs), expected)
+
+
+def test_the_temporal_attention_adds_exactly_nothing_to_a_moving_clip(unet, inputs):
+    model = InflatedUNet(unet, NUM_FRAMES)
+    without = copy.deepcopy(model)
+    added = [part for part in without.modules() if isinstance(part, InflatedBlock)]
+    for block in added:
+        assert isinstance(block.temporal, TemporalAttention)
+        block.temporal = torch.nn.Identity()
+    assert len(added) >= 3
+    with torch.no_grad():
+        assert torch.equal(model(*inputs), without(*inputs))
+        set_at_random(model)
+        assert not torch.allclose(model(*inputs), without(*inputs), atol=1e-3)
+
+
+def test_no_frame_changes_one_before_it(unet, inputs):
+    """At step 0: the temporal attention, once it has learnt, hears all frames."""
+    latents, timesteps, text = inputs
+    model = InflatedUNet(unet, NUM_FRAMES)
+    with torch.no_grad():
+        before = model(latents, timesteps, text)
+        for changed in range(NUM_FRAMES):
+            other = latents.clone()
+            other[:, changed] += torch.randn(latents[:, 0].shape, generator=torch.Generator().manual_seed(6))
+            after = model(other, timesteps, text)
+            assert torch.equal(after[:, :changed], before[:, :changed])
+            assert not torch.equal(after[:, changed], before[:, changed])
 
 
 def test_clips_of_a_batch_do_not_mix(unet, inputs):

@@ -102,10 +102,19 @@ def test_a_loss_that_is_no_number_ends_the_run_and_spoils_nothing(quick, clip, t
     with torch.no_grad():
         tuner.tuned.parts.unet.conv_out.bias.fill_(float("nan"))
     before = weights(tuner)
-    with pytest.raises(TrainingError, match="not a number at step 2"):
+    with pytest.raises(TrainingError, match="the loss is not a number at step 2"):
         tuner.tune()
     assert all(torch.equal(tensor, before[name]) for name, tensor in tuner.tuned.model.trained().items())
     assert load_checkpoint(tmp_path / "checkpoints" / "step-00000001").state.step == 1
+
+
+def test_a_gradient_that_is_no_number_reaches_no_weight(quick, clip, tmp_path):
+    tuner = Tuner(quick(max_steps=5), clip, tmp_path)
+    before = weights(tuner)
+    next(iter(tuner.trained.values())).register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(TrainingError, match="the gradient is not a number at step 1"):
+        tuner.tune()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in tuner.tuned.model.trained().items())
 
 
 @pytest.mark.parametrize(
