@@ -10,18 +10,11 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
+from examples.steps import call, make_command, take_steps, write_text
 from examples.toy_world.draw import draw_world
 from examples.toy_world.presets import PRESETS, VARIANTS, Preset
-from shards.atomic import write_atomically
-
-COMMANDS = Path(sys.executable).parent
-"""Where pip put `pix2gif`."""
 
 
 class Run:
@@ -37,21 +30,8 @@ class Run:
 
     def go(self) -> Path:
         """Take every step that is not done yet and write the result page; returns its path."""
-        path = self.out / "done.json"
         chosen = {"preset": repr(self.preset), "seed": self.seed}
-        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {**chosen, "seconds": {}}
-        if any(found[name] != value for name, value in chosen.items()):
-            sys.exit(f"Error: {self.out} holds a run of another preset or seed; choose another --out")
-        seconds: dict[str, float] = found["seconds"]
-        for step in self.STEPS:
-            if step in seconds:
-                print(f"{step}: done before, in {seconds[step]:.0f} s", flush=True)
-                continue
-            start = time.monotonic()
-            getattr(self, step)()
-            seconds[step] = round(time.monotonic() - start, 1)
-            print(f"{step}: {seconds[step]:.0f} s", flush=True)
-            _write(path, json.dumps(found, indent=2))
+        seconds = take_steps(self.out, chosen, {name: getattr(self, name) for name in self.STEPS})
         from examples.toy_world.report import write_report
 
         return write_report(self.out, self.preset, seconds)
@@ -67,7 +47,7 @@ class Run:
         options = {"--splits": self.drawn / "splits", "--resolution": preset.world.side, "--min-motion": least,
                    "--max-motion": most, "--pairs-per-gif": preset.pairs_per_gif, "--image-format": "png",
                    "--seed": self.seed, "--out": self.shards}  # fmt: skip
-        _call(_command("pix2gif-curate", self.drawn / "listing.tsv", "--quiet", **options))
+        call(make_command("pix2gif-curate", self.drawn / "listing.tsv", "--quiet", **options))
 
     def autoencoder(self) -> None:
         """Train the autoencoder and write what stands for Stable Diffusion."""
@@ -86,14 +66,14 @@ class Run:
         }
         shutil.rmtree(self.weights, ignore_errors=True)
         write_stable_diffusion(self.weights, vae, preset.denoiser, self.seed)
-        _write(self.weights / "about.json", json.dumps(about))
+        write_text(self.weights / "about.json", json.dumps(about))
 
     def encode(self) -> None:
         """Encode the pictures once with `pix2gif encode`, so that every variant trains on latents."""
         self._write_config()
         options = {"--preset": "tiny", "--config": self.config, "--pretrained": self.weights, "--batch": 64,
                    "--out": self.latents}  # fmt: skip
-        _call(_command("pix2gif", "encode", self.shards, **options))
+        call(make_command("pix2gif", "encode", self.shards, **options))
 
     def train(self) -> None:
         """Train the variants with `pix2gif train`: on a CPU side by side, on a GPU one after another."""
@@ -101,16 +81,16 @@ class Run:
 
         self._write_config()
         commands = [
-            _command("pix2gif", "train", self.latents, **{"--preset": "tiny", "--config": self.config,
+            make_command("pix2gif", "train", self.latents, **{"--preset": "tiny", "--config": self.config,
                      "--pretrained": self.weights, "--variant": variant, "--out": self.run_folder(variant)})
             for variant in VARIANTS
         ]  # fmt: skip
         if torch.cuda.is_available():
             for command in commands:
-                _call(command)
+                call(command)
         else:
             # Models this small gain less from a second core than they lose by waiting for it at every layer.
-            _call(*commands, threads=max(1, len(os.sched_getaffinity(0)) // len(commands)))
+            call(*commands, threads=max(1, len(os.sched_getaffinity(0)) // len(commands)))
 
     def generate(self) -> None:
         """Generate frames of held-out clips and measure their motion with `pix2gif evaluate table2`."""
@@ -119,34 +99,14 @@ class Run:
         options = {"--motion": ",".join(map(str, preset.requested_px)), "--num-pairs": preset.num_clips,
                    "--image-guidance": preset.image_guidance, "--text-guidance": preset.text_guidance,
                    "--steps": preset.sampling_steps, "--seed": self.seed, "--out": self.table}  # fmt: skip
-        _call(_command("pix2gif", "evaluate", "table2", self.shards, *models, **options))
+        call(make_command("pix2gif", "evaluate", "table2", self.shards, *models, **options))
 
     def _write_config(self) -> None:
-        _write(self.config, self.preset.training_toml())
+        write_text(self.config, self.preset.training_toml())
 
     def run_folder(self, variant: str) -> Path:
         """Name the folder of a variant's training."""
         return self.out / f"run-{variant}"
-
-
-def _command(name: str, *arguments: object, **options: object) -> list[str]:
-    return [str(COMMANDS / name), *map(str, arguments), *(str(part) for pair in options.items() for part in pair)]
-
-
-def _call(*commands: Sequence[str], threads: int | None = None) -> None:
-    """Run commands side by side; ends the example where one fails, whose own words are on the screen by then."""
-    environment = os.environ | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
-    for command in commands:
-        print("$", Path(command[0]).name, *command[1:], flush=True)
-    running = [subprocess.Popen(command, env=environment) for command in commands]  # noqa: S603 (Our own commands.)
-    ended = [process.wait() for process in running]
-    if any(ended):
-        sys.exit(1)
-
-
-def _write(path: Path, text: str) -> None:
-    with write_atomically(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def main() -> None:
