@@ -95,6 +95,7 @@ def invert(run: RunFolder, checkpoint: Checkpoint = "latest", steps: Steps = Non
     from training.setup import quieten_libraries
 
     quieten_libraries()
+    _check_steps(steps)
     tuned = read_run(run, checkpoint)
     path, was_there = tuned.invert(steps or tuned.tuned.config.inversion_steps)
     typer.echo(f"The noise behind the GIF at step {tuned.step} is in {path}{' already' if was_there else ''}.")
@@ -121,13 +122,21 @@ def sample(
     quieten_libraries()
     if out is not None and out.suffix.lower() != ".gif":
         raise TrainingError(f"--out {out} must end in .gif")
-    if guidance is not None and guidance < 1:
+    _check_steps(steps)
+    if guidance is not None and not guidance >= 1:
         raise TrainingError(f"--guidance is {guidance:g}; it must be 1 or more")
     path = out or run / "samples" / f"{name_of(prompt)}.gif"
     tuned = read_run(run, checkpoint)
     frames = tuned.sample(prompt, guidance=guidance, num_steps=steps)
     write_clip_gif(path, frames, tuned.tuned.clip.durations_ms)
     typer.echo(f"{len(frames)} frames of {prompt!r}: {path}")
+
+
+def _check_steps(steps: int | None) -> None:
+    from training.giftune.config import MAX_DDIM_STEPS
+
+    if steps is not None and not 1 <= steps <= MAX_DDIM_STEPS:
+        raise TrainingError(f"--steps is {steps}; it must be 1 to {MAX_DDIM_STEPS}")
 
 
 def name_of(prompt: str) -> str:

@@ -10,6 +10,9 @@ from training.errors import TrainingError
 Consistency = Literal["change", "stillness"]
 """What the temporal loss compares: the frames' differences with the source's, or with none at all."""
 
+MAX_DDIM_STEPS = 999
+"""One fewer than Stable Diffusion has timesteps."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GifTuneConfig:
@@ -87,7 +90,7 @@ class GifTuneConfig:
         for name in ("learning_rate", "max_grad_norm"):
             check_field(self, name, getattr(self, name) > 0, "more than 0")
         check_field(self, "num_frames", self.num_frames >= 2, "2 or more")
-        check_field(self, "inversion_steps", self.inversion_steps <= 999, "999 or fewer")
+        check_field(self, "inversion_steps", self.inversion_steps <= MAX_DDIM_STEPS, f"{MAX_DDIM_STEPS} or fewer")
         check_field(self, "guidance", self.guidance >= 1, "1 or more")
         check_field(self, "consistency", self.consistency in ("change", "stillness"), "change or stillness")
         check_field(self, "precision", self.precision in ("bf16", "fp16", "no"), "bf16, fp16 or no")

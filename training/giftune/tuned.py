@@ -19,6 +19,8 @@ from training.giftune.inflation import InflatedUNet
 from training.model.stable_diffusion import StableDiffusion, load_stable_diffusion, make_random_stable_diffusion
 from training.model.text import count_cut_tokens, encode_text, tokenize
 
+_SHOWN = 60
+"""Characters of a prompt that an error repeats."""
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "no": torch.float32}
 
 
@@ -78,7 +80,8 @@ def make_tuned_model(config: GifTuneConfig, clip: Clip, device: torch.device) ->
     factor = 2 ** (len(parts.vae.config["block_out_channels"]) - 1)
     if config.resolution % factor:
         raise TrainingError(f"resolution is {config.resolution}; it must be a multiple of {factor}, as latents go")
-    refuse_long_prompt(parts, clip.prompt)
+    for prompt in (clip.prompt, config.validation_prompt or ""):
+        refuse_long_prompt(parts, prompt)
     digest = hash_weights(parts.unet)
     frozen: tuple[nn.Module, ...] = (parts.vae, parts.text_encoder)
     for part in frozen:
@@ -96,7 +99,8 @@ def make_tuned_model(config: GifTuneConfig, clip: Clip, device: torch.device) ->
 def refuse_long_prompt(parts: StableDiffusion, prompt: str) -> None:
     """Raise TrainingError for a prompt of more tokens than the text model hears: what is cut would do nothing."""
     if cut := count_cut_tokens(parts.tokenizer, [prompt])[0]:
-        raise TrainingError(f"the prompt is {cut} tokens longer than the text model hears; shorten it: {prompt!r}")
+        begins = prompt if len(prompt) <= _SHOWN else f"{prompt[:_SHOWN]}..."
+        raise TrainingError(f"the prompt is {cut} tokens longer than the text model hears; shorten it: {begins!r}")
 
 
 def hash_weights(module: nn.Module) -> str:

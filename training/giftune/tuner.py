@@ -53,12 +53,12 @@ class Tuner:
         Raises TrainingError or ModelError, what costs least first.
         """
         self.config, self.clip, self.out = config, clip, out
+        checkpoint = self._find_checkpoint(resume)
         if resume == "latest" and (out / CLIP_FILE).exists() and not read_clip(out).shows_the_same(clip):
             raise TrainingError(
                 f"{out} holds a run on another GIF, other frames of it or another caption; choose another --out, or "
                 "--resume none to replace it"
             )
-        checkpoint = self._find_checkpoint(resume)
         has_gpu = torch.cuda.is_available()
         self.tuned = make_tuned_model(config, clip, torch.device("cuda" if has_gpu else "cpu"))
         self.accelerator = Accelerator(mixed_precision=config.precision, cpu=not has_gpu)

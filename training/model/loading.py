@@ -12,6 +12,12 @@ LOADING_ERRORS = (OSError, ValueError, RuntimeError, SafetensorError)
 """What diffusers and transformers raise where files are missing, torn, or another model's."""
 
 
+def refuse_what_is_nowhere(place: str) -> None:
+    """Raise ModelError for a word that is neither a folder here nor a name on the hub, before anyone asks the hub."""
+    if "/" not in place and not Path(place).is_dir():
+        raise ModelError(f"There is no folder {place}, and models of the hub are named OWNER/NAME.")
+
+
 def load_weights(from_pretrained: Callable[..., Any], what: str, place: str | Path, **options: Any) -> Any:
     """Load weights by diffusers' or transformers' `from_pretrained`; `what` names the part in an error.
 

@@ -12,7 +12,7 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from training.model.errors import ModelError
-from training.model.loading import LOADING_ERRORS, load_weights
+from training.model.loading import LOADING_ERRORS, load_weights, refuse_what_is_nowhere
 from training.model.text import NUM_TOKENS, check_tokenizer
 from training.model.tokenizer import make_tokenizer
 
@@ -54,6 +54,7 @@ def load_stable_diffusion(
     fit each other, and where the model predicts none of `predictions` (epsilon, v_prediction).
     """
     place = str(name_or_folder)
+    refuse_what_is_nowhere(place)
     tokenizer = _load_files(CLIPTokenizer.from_pretrained, "tokenizer", place, "tokenizer")
     try:
         check_tokenizer(tokenizer)

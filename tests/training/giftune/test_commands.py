@@ -44,6 +44,10 @@ def test_one_gif_end_to_end(gif, image_model, tmp_path):
         (("sample", ".", "a cat"), TrainingError, "is no run of"),
         (("sample", ".", "a cat", "--out", "cat.mp4"), TrainingError, "must end in .gif"),
         (("sample", ".", "a cat", "--guidance", "0"), TrainingError, "--guidance is 0; it must be 1 or more"),
+        (("sample", ".", "a cat", "--guidance", "nan"), TrainingError, "--guidance is nan; it must be 1 or more"),
+        (("sample", ".", "a cat", "--steps", "5000"), TrainingError, "--steps is 5000; it must be 1 to 999"),
+        (("invert", ".", "--steps", "0"), TrainingError, "--steps is 0; it must be 1 to 999"),
+        (("train", __file__, "a cat", *TRAIN, "--out", "run", "--resolution", "0"), TrainingError, "resolution is 0"),
     ],
 )
 def test_a_mistake_gets_one_sentence(words, error, sentence, tmp_path, monkeypatch):

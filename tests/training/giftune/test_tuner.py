@@ -83,6 +83,9 @@ def test_another_clip_and_another_model_are_refused(quick, clip, tmp_path):
         Tuner(quick(max_steps=2), other, tmp_path)
     with pytest.raises(TrainingError, match="was written with seed 33, and this run has 4"):
         Tuner(quick(max_steps=2, seed=4), clip, tmp_path)
+    smaller = dataclasses.replace(clip, frames=clip.frames[:, ::2, ::2].copy())
+    with pytest.raises(TrainingError, match="was written with resolution 64, and this run has 32"):
+        Tuner(quick(max_steps=2, resolution=32), smaller, tmp_path)
     Tuner(quick(max_steps=1, seed=4), other, tmp_path, resume="none").tune()
     assert read_run(tmp_path).tuned.clip.shows_the_same(other)
 
@@ -122,6 +125,9 @@ def test_a_gradient_that_is_no_number_reaches_no_weight(quick, clip, tmp_path):
     [
         ({"precision": "fp16"}, "fp16 needs a GPU"),
         ({"resolution": 60}, "must be a multiple of 8"),
+        ({"validation_prompt": "word " * 100, "validate_every": 1}, "tokens longer than the text model hears"),
+        ({"model": "nowhere"}, "There is no folder nowhere, and models of the hub are named OWNER/NAME"),
+        ({"depth_model": "nowhere", "background_weight": 0.1}, "There is no folder nowhere"),
         ({"model": "nowhere/at/all"}, "No tokenizer can be loaded from nowhere/at/all"),
     ],
 )
