@@ -53,6 +53,9 @@ def _sentences_for_users() -> Iterator[None]:
             errno.EACCES,
             errno.EPERM,
             errno.EFBIG,
+            errno.EEXIST,
+            errno.ENOTDIR,
+            errno.EISDIR,
         ):
             raise
         where = f", writing {error.filename}" if error.filename else ""

@@ -123,6 +123,15 @@ def test_out_is_asked_for(tmp_path):
     assert "--out is missing" in refused(command("pix2gif-curate", "good.tsv", cwd=tmp_path))
 
 
+def test_a_file_where_a_folder_belongs_gets_one_sentence(listing, tmp_path):
+    (tmp_path / "run").write_text("not a folder")
+    gif = sorted((listing.parent / "gifs").glob("texture_*.gif"))[0]
+    words = ("giftune", "train", gif, "a texture", "--preset", "tiny", "--max-steps", "1")
+    said = refused(command("pix2gif", *words, "--out", tmp_path / "run"))
+    assert re.fullmatch(r"Error: (File exists|Not a directory), writing .*run.*", said)
+    assert (tmp_path / "run").read_text() == "not a folder"
+
+
 def test_a_full_disk_gets_one_sentence_and_what_was_made_is_kept(listing, tmp_path):
     # A limit on the size of files stands in for the disk: the kernel refuses the write in the same way.
     def small_files() -> None:
