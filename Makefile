@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo toy test check format clean
+.PHONY: demo toy giftune-demo test check format clean
 
 demo: .venv/ready  ## Draw some GIFs, curate them, say where to look.
 	$(BIN)/python examples/draw_gifs.py demo
@@ -10,6 +10,9 @@ demo: .venv/ready  ## Draw some GIFs, curate them, say where to look.
 
 toy: .venv/ready  ## Draw a toy world, train small models on it, measure whether they move things as they are told.
 	$(BIN)/python -m examples.toy_world --out toy
+
+giftune-demo: .venv/ready  ## Train a small text-to-image model, tune it on one drawn GIF, measure what comes of it.
+	$(BIN)/python -m examples.giftune_demo --out giftune-demo
 
 test: .venv/ready  ## Run the whole suite, but for what is marked slow or needs a GPU.
 	$(BIN)/python -m pytest -m "not docs and not slow and not gpu" -n 2 --dist loadfile

@@ -1,20 +1,39 @@
 import dataclasses
+import itertools
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import cli
 from examples.giftune_demo import measure
+from examples.giftune_demo.__main__ import Demo
+from examples.giftune_demo.compare import UNTUNED
+from examples.giftune_demo.image_model import ImageModelPlan, make_image_model
 from examples.giftune_demo.presets import PRESETS, PROMPTS
-from examples.giftune_demo.world import GIF, WORLD, draw_pictures, sprite_core, untouched_ground
-from examples.toy_world.draw import COLOURS, GROUNDS, SHAPES, draw_frames
+from examples.giftune_demo.world import GIF, WORLD, Pictures, draw_pictures, sprite_core, untouched_ground
+from examples.toy_world.autoencoder import AutoencoderPlan
+from examples.toy_world.draw import COLOURS, GROUNDS, SHAPES, Kind, draw_frames
+from examples.toy_world.weights import DenoiserPlan
+from training.giftune.clip import Clip
 from training.giftune.config import resolve_config
+from training.giftune.run import read_run
+from training.giftune.tuner import Tuner
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def draw_clip(**fields) -> np.ndarray:
@@ -69,21 +88,65 @@ def test_every_preset_is_a_config_of_the_tuner(preset, tmp_path):
     assert config.num_frames == GIF.num_frames
 
 
+def call_here(*commands: list[str], threads: int | None = None) -> None:
+    """Run the commands in this process, which has loaded torch already."""
+    for words in commands:
+        assert Path(words[0]).name == "pix2gif"
+        cli.app(words[1:], standalone_mode=False)
+
+
+def test_every_step_is_taken_and_the_result_page_tells_what_was_measured(tmp_path):
+    preset = PRESETS["smoke"]()
+    page = Demo(tmp_path / "demo", preset, seed=0, call=call_here).go().read_text(encoding="utf-8")
+    figures = json.loads((tmp_path / "demo" / "figures.json").read_text(encoding="utf-8"))
+    variants = (UNTUNED, *preset.variants)
+    assert {(row["variant"], row["prompt"]) for row in figures["rows"]} == set(itertools.product(variants, PROMPTS))
+    for row in figures["rows"]:
+        assert f"| {row['psnr_db']:.3f} | {row['path_px']:.3f} | {row['flicker']:.3f} |" in page
+    assert {row["variant"] for row in figures["losses"]} == set(variants)
+    assert len(list((tmp_path / "demo" / "samples").glob("*.gif"))) == len(PROMPTS)
+    assert all((tmp_path / "demo" / "pictures" / f"{variant}.png").exists() for variant in variants)
+
+
 @pytest.mark.slow
-def test_the_smoke_preset_goes_from_drawing_to_the_result_page_and_finds_what_it_has_done(tmp_path):
+def test_a_model_that_knows_the_gif_gives_it_back_and_for_another_prompt_another_clip(tmp_path):
+    """A small model overfitted to the GIF and to one other clip that moves alike, then tuned on the GIF."""
+    other = dataclasses.replace(GIF, kind=Kind("square", "striped", "blue"), ground="brown earth")
+    clips = [np.stack([np.asarray(frame) for frame in draw_frames(WORLD, clip)]) for clip in (GIF, other)]
+    pixels = torch.from_numpy(np.concatenate(clips)).permute(0, 3, 1, 2).contiguous()
+    known = Pictures(
+        pixels=pixels,
+        captions=[GIF.caption] * len(clips[0]) + [other.caption] * len(clips[1]),
+        disparity=torch.zeros(len(pixels), WORLD.side, WORLD.side),
+    )
+    plan = ImageModelPlan(
+        autoencoder=AutoencoderPlan(widths=(8, 16), crop_steps=300, whole_steps=0, crop_batch=16, learning_rate=4e-3),
+        denoiser=DenoiserPlan(widths=(16, 32, 48), text_width=32),
+        steps=500,
+        batch=16,
+    )
+    make_image_model(tmp_path / "model", known, plan, 0, print)
+    (tmp_path / "tune.toml").write_text(PRESETS["demo"]().tuning_toml(str(tmp_path / "model"), "none"))
+    config = resolve_config("tiny", tmp_path / "tune.toml", {"max_steps": 30, "background_weight": 0.0})
+    clip = Clip(frames=clips[0], durations_ms=np.full(GIF.num_frames, 100, np.int32), prompt=GIF.caption)
+    Tuner(config, clip, tmp_path / "run").tune()
+    run = read_run(tmp_path / "run")
+    same, changed = run.sample(GIF.caption, guidance=1.0), run.sample(other.caption)
+    assert measure.measure_psnr(same, clips[0]) > 26
+    assert measure.measure_psnr(changed, clips[0]) < 18
+    assert (measure.name_colour(same), measure.name_ground(same)) == ("red", "green grass")
+    assert (measure.name_colour(changed), measure.name_ground(changed)) == ("blue", "brown earth")
+    assert max(measure.measure_path(same), measure.measure_path(changed)) < 2
+
+
+@pytest.mark.slow
+def test_the_command_runs_and_finds_what_it_has_done(tmp_path):
     command = [sys.executable, "-m", "examples.giftune_demo", "--preset", "smoke", "--out", str(tmp_path / "demo")]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    figures = json.loads((tmp_path / "demo" / "figures.json").read_text(encoding="utf-8"))
-    preset = PRESETS["smoke"]()
-    assert {(row["variant"], row["prompt"]) for row in figures["rows"]} == {
-        (variant, prompt) for variant in preset.variants for prompt in PROMPTS
-    }
-    page = (tmp_path / "demo" / "report.md").read_text(encoding="utf-8")
-    for row in figures["rows"]:
-        assert f"{row['psnr_db']:.3f}" in page
+    assert ended.stdout.splitlines()[-1] == f"The result page is {tmp_path / 'demo' / 'report.md'}"
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert again.stdout.count("done before") == 7
+    assert again.stdout.count("done before") == len(Demo.STEPS)
     other = subprocess.run([*command, "--seed", "1"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert other.returncode == 1
     assert "another --out" in other.stderr

@@ -1,0 +1,130 @@
+"""Draw a GIF and a small world, train a small text-to-image model on the world, tune it on the GIF, and measure.
+
+    python -m examples.giftune_demo --out giftune-demo/ [--preset demo|smoke] [--seed 0]
+
+Image model and depth model are small ones of diffusers' and transformers' classes, trained here on drawn pictures. All
+else is done by `pix2gif giftune`, whose calls are printed. The same command goes on where it was stopped.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from examples.giftune_demo.presets import PRESETS, PROMPTS, SHOWN, VARIANTS, Preset
+from examples.giftune_demo.world import GIF, WORLD, draw_pictures
+from examples.steps import call, make_command, take_steps, write_text
+from examples.toy_world.draw import draw_frames, save_gif
+
+
+class Demo:
+    """One run of the demo in a folder. Its steps, in their order, are the methods named in STEPS."""
+
+    STEPS = ("draw", "image_model", "depth_model", "tune", "invert", "sample", "compare")
+
+    def __init__(self, out: Path, preset: Preset, seed: int, call: Callable[..., None] = call) -> None:
+        """Name the folders; nothing is written yet. `call` runs the project's commands."""
+        self.out, self.preset, self.seed, self.call = out, preset, seed, call
+        self.gif, self.model, self.depth, self.config = (
+            out / GIF.name, out / "image-model", out / "depth-model", out / "tune.toml"
+        )  # fmt: skip
+
+    def go(self) -> Path:
+        """Take every step that is not done yet and write the result page; returns its path."""
+        import torch
+
+        from training.setup import quieten_libraries
+
+        quieten_libraries()
+        # Models this small gain less from a second core than they lose by waiting for it at every layer.
+        torch.set_num_threads(1)
+        chosen = {"preset": repr(self.preset), "seed": self.seed}
+        seconds = take_steps(self.out, chosen, {name: getattr(self, name) for name in self.STEPS})
+        from examples.giftune_demo.report import write_report
+
+        return write_report(self.out, self.preset, seconds)
+
+    def draw(self) -> None:
+        """Draw the GIF."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        save_gif(self.gif, draw_frames(WORLD, GIF))
+        write_text(self.config, self.preset.tuning_toml(str(self.model.absolute()), str(self.depth.absolute())))
+
+    def image_model(self) -> None:
+        """Train autoencoder and U-Net on pictures with captions; neither has seen a GIF."""
+        from examples.giftune_demo.image_model import make_image_model
+
+        plan = self.preset.image_model
+        make_image_model(self.model, draw_pictures(plan.num_pictures, self.seed), plan, self.seed, print)
+
+    def depth_model(self) -> None:
+        """Train the depth model on the same pictures."""
+        from examples.giftune_demo.depth_model import make_depth_model
+
+        pictures = draw_pictures(self.preset.image_model.num_pictures, self.seed)
+        make_depth_model(self.depth, pictures, self.preset.depth, self.seed, print)
+
+    def tune(self) -> None:
+        """Tune with `pix2gif giftune train`: every variant with every seed, as many side by side as there are cores."""
+        commands = []
+        for (name, seed), folder in self.runs().items():
+            weights = VARIANTS[name]
+            options = {"--preset": "tiny", "--config": self.config, "--seed": seed,
+                       "--background-weight": weights.background, "--consistency-weight": weights.consistency,
+                       "--consistency": weights.form, "--out": folder}  # fmt: skip
+            commands.append(make_command("pix2gif", "giftune", "train", self.gif, GIF.caption, **options))
+        cores = len(os.sched_getaffinity(0))
+        for first in range(0, len(commands), cores):
+            self.call(*commands[first : first + cores], threads=1)
+
+    def invert(self) -> None:
+        """Invert the GIF with `pix2gif giftune invert`, for the run that is shown."""
+        self.call(make_command("pix2gif", "giftune", "invert", self.shown_run))
+
+    def sample(self) -> None:
+        """Sample every prompt with `pix2gif giftune sample`, from the run that is shown."""
+        for name, prompt in PROMPTS.items():
+            options = {"--guidance": 1} if prompt == GIF.caption else {}
+            options["--out"] = self.out / "samples" / f"{name.replace(' ', '-')}.gif"
+            self.call(make_command("pix2gif", "giftune", "sample", self.shown_run, prompt, **options))
+
+    def compare(self) -> None:
+        """Sample every prompt from every run, and measure."""
+        from examples.giftune_demo.compare import compare_runs
+
+        figures = compare_runs(self.runs(), self.model, self.depth, self.out / "frames", self.seed)
+        write_text(self.out / "figures.json", json.dumps(figures, indent=2) + "\n")
+
+    def runs(self) -> dict[tuple[str, int], Path]:
+        """Name the folder of each tuning run, by its variant and seed."""
+        return {
+            (name, seed): self.out / "runs" / f"{name.replace(' ', '-')}-{seed}"
+            for name in self.preset.variants
+            for seed in range(self.preset.num_seeds)
+        }
+
+    @property
+    def shown_run(self) -> Path:
+        """Name the folder of the run that is inverted and sampled by the commands."""
+        return self.runs()[SHOWN, 0]
+
+
+def main() -> None:
+    """Do what the command line asks for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.giftune_demo",
+        description="Train a small text-to-image model on a drawn world, tune it on one drawn GIF, and measure.",
+        epilog="Example: python -m examples.giftune_demo --out giftune-demo/",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="The folder that everything is written to.")
+    sizes = "demo: ten minutes on 2 cores; smoke: every step once, learns nothing."
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="demo", help=sizes)
+    parser.add_argument("--seed", type=int, default=0, help="Of the image model, the depth model and their pictures.")
+    args = parser.parse_args()
+    page = Demo(args.out, PRESETS[args.preset](), args.seed).go()
+    print(f"The result page is {page}")
+
+
+if __name__ == "__main__":
+    main()
