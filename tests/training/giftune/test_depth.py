@@ -14,6 +14,7 @@ from transformers import (
 
 from training.errors import TrainingError
 from training.giftune.depth import load_depth_model
+from training.giftune.tuned import hash_weights
 from training.giftune.tuner import Tuner
 from training.model.errors import ModelError
 
@@ -102,6 +103,21 @@ def test_the_background_counts_at_low_timesteps_alone(quick, clip, tmp_path, dep
             losses.total.backward()
     assert set(seen.values()) == {True, False}
     assert any(parameter.grad is not None for parameter in tuner.trained.values())
+
+
+def test_with_every_loss_what_is_named_changes_and_nothing_else(quick, clip, tmp_path, depth_anything):
+    fields = {"background_weight": 0.5, "background_max_timestep": 1000, "consistency_weight": 0.5, "max_steps": 2}
+    depth = load_depth_model(depth_anything)
+    tuner = Tuner(quick(depth_model=depth_anything, **fields), clip, tmp_path / "run", disparity=depth)
+    frozen = (tuner.tuned.parts.vae, tuner.tuned.parts.text_encoder, depth)
+    before = [hash_weights(part) for part in frozen]
+    weights = {name: tensor.clone() for name, tensor in tuner.tuned.model.state_dict().items()}
+    tuner.tune()
+    changed = {
+        name for name, tensor in tuner.tuned.model.state_dict().items() if not torch.equal(tensor, weights[name])
+    }
+    assert changed == set(tuner.trained)
+    assert [hash_weights(part) for part in frozen] == before
 
 
 def test_a_weight_without_a_model_gets_a_sentence(quick):
