@@ -74,7 +74,10 @@ def read_run(folder: Path, checkpoint: str = "latest") -> Run:
     if path is None:
         raise TrainingError(f"{folder} holds no checkpoint yet; let `pix2gif giftune train` come to one")
     loaded = load_checkpoint(path, only=["model"])
-    tuned = make_tuned_model(config, clip, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cpu" and config.precision == "fp16":
+        config = dataclasses.replace(config, precision="no")  # What a GPU has tuned, a laptop may draw from.
+    tuned = make_tuned_model(config, clip, device)
     restore_weights(tuned.image_model_sha256, tuned.model.trained(), loaded)
     tuned.model.eval().requires_grad_(False)
     return Run(folder=folder, step=loaded.state.step, tuned=tuned)

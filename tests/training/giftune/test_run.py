@@ -1,5 +1,7 @@
 """What a run's folder gives again: the same clip for the same caption, from an inversion made once."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -43,6 +45,15 @@ def test_the_same_caption_gives_the_same_clip_and_another_another(run, clip):
     assert first.dtype == np.uint8
     assert np.array_equal(read_run(run.folder).sample("a ball moves left", guidance=3.0), first)
     assert not np.array_equal(run.sample("two cats", guidance=3.0), first)
+
+
+def test_what_was_tuned_in_fp16_on_a_gpu_is_sampled_on_a_cpu(run):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    expected = run.sample("a ball moves left", guidance=3.0)
+    config = run.folder / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "precision": "fp16"}))
+    assert np.array_equal(read_run(run.folder).sample("a ball moves left", guidance=3.0), expected)
 
 
 def test_a_validation_gif_is_what_sample_gives(quick, clip, tmp_path):
