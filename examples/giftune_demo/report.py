@@ -62,8 +62,8 @@ def _compose(preset: Preset, figures: dict[str, Any], seconds: dict[str, float])
         f"{preset.image_model.steps:,} steps of the image model, {preset.tuning_steps:,} of each tuning run, "
         f"{preset.num_seeds} seeds a variant, on {len(os.sched_getaffinity(0))} CPU cores ({platform.machine()}).",
         f"The autoencoder gives held-out pictures back at {about['autoencoder_psnr_db']:.1f} dB and the GIF at "
-        f"{about['clip_through_autoencoder_psnr_db']:.1f} dB, which a sample can hardly pass; the depth model is off by "
-        f"{about['depth_error']:.3f} of 1 on held-out pictures.",
+        f"{about['clip_through_autoencoder_psnr_db']:.1f} dB, which a sample can hardly pass; the depth model "
+        f"is off by {about['depth_error']:.3f} of 1 on held-out pictures.",
         "",
         "Means over the seeds (and their standard deviation). The GIF's own prompt is sampled without guidance, others "
         f"at {preset.guidance:g}. Flicker and ground change are grey levels of 255 where no sprite ever is.",
