@@ -26,12 +26,12 @@ _SNR_GAMMA = 0.1
 class ImageModelPlan:
     """The image model and how it is trained."""
 
-    num_pictures: int = 2000
+    num_pictures: int = 2500
     autoencoder: AutoencoderPlan = dataclasses.field(
-        default_factory=lambda: AutoencoderPlan(widths=(16, 32), crop_steps=500, whole_steps=0)
+        default_factory=lambda: AutoencoderPlan(widths=(16, 32), crop_steps=600, whole_steps=0)
     )
     denoiser: DenoiserPlan = dataclasses.field(default_factory=lambda: DenoiserPlan(text_width=64))
-    steps: int = 800
+    steps: int = 1200
     batch: int = 32
     learning_rate: float = 2e-3
     """The highest: it rises over the first twentieth of the steps and then falls to nothing."""
