@@ -10,8 +10,8 @@ from shards.atomic import write_atomically
 from training.generation.config import Dither
 
 _PALETTE_PIXELS = 1_000_000
-_ORDERED_SPREAD = 24
-"""Levels that ordered dithering moves a channel by, from the least to the most; about the gap between 256 colours."""
+_BAYER = np.array([[0, 2], [3, 1]])
+_LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def write_gif(
@@ -37,7 +37,7 @@ def index_frames(frames: Sequence[Image.Image], dither: Dither) -> list[Image.Im
     """Reduce RGB frames to the 256 colours that serve all of them best; a pixel that stays keeps its colour."""
     palette = _find_palette(frames)
     if dither == "ordered":
-        frames = [_add_pattern(frame) for frame in frames]
+        return [_mix_colours(frame, palette) for frame in frames]
     method = Image.Dither.FLOYDSTEINBERG if dither == "floyd-steinberg" else Image.Dither.NONE
     return [frame.quantize(palette=palette, dither=method) for frame in frames]
 
@@ -51,12 +51,21 @@ def _find_palette(frames: Sequence[Image.Image]) -> Image.Image:
     return stacked.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=1)
 
 
-def _add_pattern(frame: Image.Image) -> Image.Image:
-    """Add Bayer's 8 x 8 pattern, which stands still from frame to frame (Bayer, 1973)."""
-    bayer = np.zeros((1, 1))
-    for _ in range(3):
-        bayer = np.block([[4 * bayer, 4 * bayer + 2], [4 * bayer + 3, 4 * bayer + 1]])
-    offsets = ((bayer + 0.5) / bayer.size - 0.5) * _ORDERED_SPREAD
-    height, width = frame.height, frame.width
-    tiled = np.tile(offsets, (-(-height // 8), -(-width // 8)))[:height, :width, None]
-    return Image.fromarray(np.clip(np.asarray(frame) + tiled, 0, 255).round().astype(np.uint8))
+def _mix_colours(frame: Image.Image, palette: Image.Image) -> Image.Image:
+    """Dither by pattern (Knoll, 1999): each colour by a mix of four of the palette, which a pixel's place chooses from.
+
+    So it stands still from frame to frame, and is as fine as the palette is just there.
+    """
+    wanted = np.asarray(frame, dtype=np.float64)  # [H, W, 3]
+    colours = np.array(palette.getpalette(), dtype=np.float64).reshape(-1, 3)
+    rest = np.zeros_like(wanted)
+    mixed = np.empty((_BAYER.size, frame.height, frame.width), dtype=np.uint8)
+    for part in mixed:
+        aim = Image.fromarray(np.clip(wanted + rest, 0, 255).round().astype(np.uint8))
+        part[:] = np.asarray(aim.quantize(palette=palette, dither=Image.Dither.NONE))
+        rest += wanted - colours[part]
+    mixed = np.take_along_axis(mixed, np.argsort((colours @ _LUMA)[mixed], axis=0, kind="stable"), axis=0)
+    places = np.tile(_BAYER, (-(-frame.height // 2), -(-frame.width // 2)))[: frame.height, : frame.width]
+    indexed = Image.fromarray(np.take_along_axis(mixed, places[None], axis=0)[0])
+    indexed.putpalette(colours.astype(np.uint8).tobytes())
+    return indexed

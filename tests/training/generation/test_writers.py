@@ -45,6 +45,22 @@ def test_a_gif_has_every_frame_whole_one_palette_and_no_trails(frames, tmp_path,
             assert "transparency" not in gif.info
 
 
+def test_ordered_dithering_is_finer_than_none_and_draws_no_pattern_on_a_plane(tmp_path):
+    y, x = np.mgrid[:128, :128]
+    ramps = Image.fromarray(np.stack([x, y, 128 + (x + y) // 4], -1).astype(np.uint8))
+    blurred = np.asarray(ramps.resize((16, 16), Image.Resampling.BOX)).astype(int)
+    errors = {}
+    for dither in ("ordered", "none"):
+        write_frames([ramps], tmp_path / "x.gif", 8, dither)
+        back = Image.fromarray(read(tmp_path / "x.gif")[0][0].astype(np.uint8))
+        errors[dither] = np.abs(np.asarray(back.resize((16, 16), Image.Resampling.BOX)) - blurred).mean()
+    assert errors["ordered"] < 0.7 * errors["none"]
+    plane = Image.new("RGB", (64, 64), (10, 20, 30))
+    plane.paste((200, 30, 30), (20, 20, 40, 40))
+    write_frames([plane], tmp_path / "x.gif", 8, "ordered")
+    assert np.array_equal(read(tmp_path / "x.gif")[0][0], plane)
+
+
 def test_a_gif_of_one_frame(frames, tmp_path):
     write_frames(frames[:1], tmp_path / "x.gif", 8, "none")
     assert len(read(tmp_path / "x.gif")[0]) == 1
