@@ -21,7 +21,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from training.model.config import ModelConfig
 from training.model.errors import ModelError
 from training.model.latents import decode_latents, encode_source
-from training.model.loading import LOADING_ERRORS
+from training.model.loading import LOADING_ERRORS, load_weights
 from training.model.motion import MotionEmbedding
 from training.model.pix2gif import Pix2Gif
 from training.model.text import check_tokenizer, encode_null_text, encode_text, make_prompt, tokenize
@@ -178,17 +178,43 @@ def guide(noise: Tensor, text_guidance: float, image_guidance: float) -> Tensor:
     return neither + text_guidance * (both - image) + image_guidance * (image - neither)
 
 
-def load_pipeline(name_or_folder: str | Path, **options: Any) -> Pix2GifPipeline:
-    """Load a pipeline from a folder or the hub; `options` are those of diffusers' `from_pretrained`.
+def load_pipeline(name_or_folder: str | Path) -> Pix2GifPipeline:
+    """Load a pipeline from a folder or the hub, each part whole; `from_pretrained` makes up what weights are missing.
 
     Raises ModelError, one sentence, where none lies.
     """
+    folder = _find_folder(name_or_folder)
+    model = Pix2Gif.from_pretrained(folder)
+    vae = load_weights(AutoencoderKL.from_pretrained, "autoencoder", folder / "vae")
+    text_encoder = load_weights(CLIPTextModel.from_pretrained, "text model", folder / "text_encoder")
     try:
-        pipeline: Pix2GifPipeline = Pix2GifPipeline.from_pretrained(name_or_folder, **options)
-    except (*LOADING_ERRORS, AttributeError) as error:
-        raise ModelError(f"No Pix2Gif pipeline can be loaded from {name_or_folder}.") from error
-    check_tokenizer(pipeline.tokenizer)
+        pipeline: Pix2GifPipeline = Pix2GifPipeline.from_pretrained(
+            folder,
+            unet=model.unet,
+            motion_embedding=model.motion_embedding,
+            warping=model.warping,
+            vae=vae,
+            text_encoder=text_encoder,
+        )
+        check_tokenizer(pipeline.tokenizer)
+    except (*LOADING_ERRORS, AttributeError, ModelError) as error:
+        raise ModelError(
+            f"The pipeline in {name_or_folder} is not whole: its index, tokenizer or scheduler is missing or damaged."
+        ) from error
     return pipeline
+
+
+def _find_folder(name_or_folder: str | Path) -> Path:
+    """Find a pipeline's folder here, or fetch it from the hub."""
+    if Path(name_or_folder).is_dir():
+        return Path(name_or_folder)
+    try:
+        return Path(Pix2GifPipeline.download(str(name_or_folder)))
+    except LOADING_ERRORS as error:
+        raise ModelError(
+            f"No Pix2Gif pipeline can be loaded from {name_or_folder}: name a folder that `pix2gif train` wrote, or a "
+            "repository of the hub that can be reached."
+        ) from error
 
 
 def _make_twins(num: int, generator: torch.Generator | None, seed: int | None) -> list[torch.Generator]:

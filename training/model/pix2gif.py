@@ -151,13 +151,12 @@ class Pix2Gif(nn.Module):
         folder = Path(folder)
         variant = read_variant(folder)
         motion_embedding = warping = None
-        config = ModelConfig(variant=variant)
         unet = load_weights(UNet2DConditionModel.from_pretrained, "U-Net", folder / "unet")
-        if config.has_motion_embedding:
-            place = folder / "motion_embedding"
+        # What lies there is loaded, whatever the variant: that the two do not fit is told of both.
+        if (place := folder / "motion_embedding").is_dir():
             motion_embedding = load_weights(MotionEmbedding.from_pretrained, "motion embedding", place)
-        if config.has_warp:
-            warping = load_weights(WarpingModule.from_pretrained, "warping module", folder / "warping")
+        if (place := folder / "warping").is_dir():
+            warping = load_weights(WarpingModule.from_pretrained, "warping module", place)
         return cls(unet, motion_embedding, warping, variant)
 
 
@@ -191,7 +190,8 @@ def _read_config(
         ("warping module", warping, config.has_warp),
     ):
         if (part is not None) != wanted:
-            raise ModelError(f"The variant {variant} has {'a' if wanted else 'no'} {name}, and these parts differ.")
+            has, here = ("a", "there is none") if wanted else ("no", "there is one")
+            raise ModelError(f"The variant {variant} has {has} {name}, and {here} here.")
     in_channels = unet.config["in_channels"]
     if in_channels != config.in_channels:
         raise ModelError(

@@ -5,6 +5,7 @@ import PIL.Image
 import pytest
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
 
 from training.model.config import ModelConfig
 from training.model.errors import ModelError
@@ -202,7 +203,7 @@ def test_a_plain_stable_diffusion_is_no_pix2gif(pipeline, tmp_path):
     index = json.loads((tmp_path / "model_index.json").read_text())
     kept = {name: part for name, part in index.items() if name not in ("model_variant", "motion_embedding", "warping")}
     (tmp_path / "model_index.json").write_text(json.dumps(kept))
-    with pytest.raises(ModelError, match="motion embedding"):
+    with pytest.raises(ModelError, match="does not say which variant"):
         load_pipeline(tmp_path)
 
 
@@ -211,10 +212,31 @@ def test_torn_weights_are_refused(pipeline, tmp_path, part):
     pipeline.save_pretrained(tmp_path)
     for weights in (tmp_path / part).glob("*.safetensors"):
         weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(ModelError, match="No Pix2Gif pipeline"):
+    with pytest.raises(ModelError, match=rf"can be loaded from .*/{part}: "):
+        load_pipeline(tmp_path)
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "motion_embedding", "warping"])
+def test_weights_that_are_missing_are_not_made_up(pipeline, tmp_path, part):
+    pipeline.save_pretrained(tmp_path)
+    (path,) = (tmp_path / part).glob("*.safetensors")
+    weights = load_file(path)
+    del weights[min(weights)]
+    save_file(weights, path, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="is not whole: "):
+        load_pipeline(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["model_index.json", "scheduler/scheduler_config.json", "warping/config.json"])
+def test_a_file_of_settings_that_is_damaged_is_one_sentence(pipeline, tmp_path, damage):
+    pipeline.save_pretrained(tmp_path)
+    (tmp_path / damage).write_text("{")
+    with pytest.raises(ModelError, match=r"^[^\n]*\.$"):
         load_pipeline(tmp_path)
 
 
 def test_where_no_pipeline_lies_a_sentence_says_so(tmp_path):
-    with pytest.raises(ModelError, match=r"^No Pix2Gif pipeline can be loaded from .*\.$"):
+    with pytest.raises(ModelError, match=r"^No Pix2Gif model lies in .*\.$"):
         load_pipeline(tmp_path)
+    with pytest.raises(ModelError, match=r"^No Pix2Gif pipeline can be loaded from .*: name a folder .*\.$"):
+        load_pipeline(tmp_path / "cat.png")
