@@ -10,8 +10,8 @@ from training.generation.errors import GenerationError
 from training.generation.motions import parse_motion, ramp_motion
 
 if TYPE_CHECKING:
+    from training.generation.places import Places
     from training.generation.requests import Request
-    from training.generation.run import Places
 
 _SUFFIXES = {"gif": ".gif", "mp4": ".mp4", "webp": ".webp", "png": ""}
 
@@ -94,23 +94,21 @@ def _list_work(
 ) -> "list[tuple[Request, Places]]":
     """List what is to be made and where it goes; what is wrong with it is said before the model is loaded."""
     from training.generation.images import read_source
+    from training.generation.places import Places, check_places
     from training.generation.requests import Request, read_requests
-    from training.generation.run import Places
-    from training.generation.writers import check_output
 
     if rows is None:
         if image is None or prompt is None:
             raise GenerationError("Name an image and a prompt, or a file of them with --from.")
-        check_output(out)
+        request, places = Request(image=image, prompt=prompt, name=image.name), Places(out=out, sheet=sheet)
+        check_places(image, places)
         read_source(image)
-        return [(Request(image=image, prompt=prompt, name=image.name), Places(out=out, sheet=sheet))]
-    return [
-        (
-            request,
-            Places(out=out / f"{request.name}{suffix}", sheet=None if sheet is None else sheet / f"{request.name}.png"),
-        )
-        for request in read_requests(rows)
-    ]
+        return [(request, places)]
+    work = []
+    for request in read_requests(rows):
+        drawn = None if sheet is None else sheet / f"{request.name}.png"
+        work.append((request, Places(out=out / f"{request.name}{suffix}", sheet=drawn)))
+    return work
 
 
 def _generate(
@@ -130,6 +128,6 @@ def _generate(
     if len(work) == 1:
         num_made = int(make_one(generator, *work[0], config, note))
     else:
-        num_made = make_many(generator, work, config, note)
+        num_made = make_many(generator, work, config, note, lambda line: typer.echo(line, err=True))
     kept = len(work) - num_made
     typer.echo(f"{num_made} made{f', {kept} lay there already' if kept else ''}, on {generator.device}: {out}")

@@ -4,7 +4,6 @@ F frames, one for each motion; h, w the latent's size.
 """
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,9 +60,13 @@ def choose_device(name: str | None) -> str:
     here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name is None:
         return next(kind for kind, available in here.items() if available)
-    if not here.get(name.split(":")[0], False):
-        raise GenerationError(f"There is no device {name} here; there is {', '.join(k for k in here if here[k])}.")
-    return name
+    try:
+        if here.get(name.split(":")[0], False):
+            torch.empty(0, device=name)
+            return name
+    except (RuntimeError, AssertionError):  # Such as cuda:1, where there is one GPU.
+        pass
+    raise GenerationError(f"There is no device {name} here; there is {', '.join(k for k in here if here[k])}.")
 
 
 def load_generator(place: str, device: str | None = None, precision: Precision = "no") -> Generator:
@@ -89,11 +92,9 @@ def generate(
     source: Source,
     prompt: str,
     config: GenerationConfig,
-    watch: Callable[[int, int], None] | None = None,
 ) -> Generated:
     """Make the frames of one GIF, `config.batch` at once; in whichever batches, the pictures are the same to rounding.
 
-    `watch` is told before each batch how many frames are made and how many are wanted.
     Raises TrainingError where the motion is not in the model's embedding, or memory does not suffice.
     """
     pipeline = generator.pipeline
@@ -111,8 +112,6 @@ def generate(
     hints = {f"--batch {max(1, at_once // 2)}": at_once > 1, "--precision fp16": config.precision == "no"}
     with advice_for_out_of_memory(f"{at_once} frames of {size[0]} x {size[1]}", hints):
         for start in range(0, len(motions), at_once):
-            if watch is not None:
-                watch(start, len(motions))
             made = pipeline(
                 image,
                 prompt,

@@ -9,7 +9,8 @@ from training.errors import TrainingError
 from training.generation.config import TRAINED_MOTION_PX, GenerationConfig, Loop, SchedulerName
 from training.generation.generate import Generator, generate
 from training.generation.images import read_source
-from training.generation.run import Places, write_made
+from training.generation.places import Places
+from training.generation.run import write_made
 
 _HOUR_S = 3600
 THEME = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"])

@@ -39,7 +39,9 @@ def read_requests(path: Path) -> list[Request]:
             where = f"{path}, row {row}"
             image, prompt, motion_px = parse(line, where)
             place = path.parent / image
-            requests.append(Request(image=place, prompt=prompt, motion_px=motion_px, name=f"{row:04d}-{place.stem}"))
+            # Without dots: a folder of frames whose name has an ending would pass for a file.
+            name = f"{row:04d}-{place.stem.replace('.', '_')}"
+            requests.append(Request(image=place, prompt=prompt, motion_px=motion_px, name=name))
     if not requests:
         raise GenerationError(f"{path} has no rows: write IMAGE, a tab and a prompt on each.")
     return requests

@@ -3,26 +3,18 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 from shards.atomic import write_atomically
+from training.errors import TrainingError
 from training.generation.config import GenerationConfig
 from training.generation.errors import GenerationError
 from training.generation.generate import Generated, Generator, draw_why, generate
 from training.generation.images import read_source
 from training.generation.motions import order_frames
+from training.generation.places import Places, check_places
 from training.generation.record import is_made, make_recipe, write_record
 from training.generation.requests import Request
-from training.generation.writers import check_output, write_frames
-
-
-@dataclass(frozen=True, kw_only=True)
-class Places:
-    """Where the files of one request go."""
-
-    out: Path
-    sheet: Path | None = None
+from training.generation.writers import write_frames
 
 
 def make_one(
@@ -31,7 +23,7 @@ def make_one(
     """Make one GIF, its sheet and its record; tell notes. Returns False where all lay there already."""
     if request.motion_px is not None:
         config = dataclasses.replace(config, motion_px=request.motion_px)
-    check_output(places.out)
+    check_places(request.image, places)
     source = read_source(request.image)
     recipe = make_recipe(generator, source.image, request.prompt, config, places.out.suffix.lower())
     files = [places.out] if places.sheet is None else [places.out, places.sheet]
@@ -59,18 +51,22 @@ def make_many(
     requests: list[tuple[Request, Places]],
     config: GenerationConfig,
     tell: Callable[[str], None],
+    tell_made: Callable[[str], None],
 ) -> int:
-    """Make all that is not there yet; returns how many were made.
+    """Make all that is not there yet, and tell each; returns how many were made.
 
-    A request that cannot be met is told and passed over. Raises GenerationError at the end if there were any.
+    A request that cannot be met is told and passed over. Raises GenerationError at the end
+    if there were any.
     """
     num_made, failed = 0, []
-    for request, places in requests:
+    for number, (request, places) in enumerate(requests, start=1):
         try:
-            num_made += make_one(generator, request, places, config, functools.partial(_tell_of, tell, request.name))
-        except GenerationError as error:
+            if make_one(generator, request, places, config, functools.partial(_tell_of, tell, request.name)):
+                num_made += 1
+                tell_made(f"{number} of {len(requests)}: {places.out}")
+        except TrainingError as error:
             failed.append(request.name)
-            tell(f"{request.name} is passed over: {error}")
+            tell(f"{request.name} is passed over: {str(error).removesuffix('.')}")
     if failed:
         raise GenerationError(f"{len(failed)} of {len(requests)} rows could not be made: {', '.join(failed)}.")
     return num_made

@@ -30,6 +30,16 @@ def check_output(path: Path) -> None:
         raise GenerationError(f"{path} exists and holds no frames of pix2gif: name another folder for PNG frames.")
     if path.suffix.lower() == ".mp4":
         _import_av()
+    check_folder(path)
+
+
+def check_folder(path: Path) -> None:
+    """Raise GenerationError where `path` cannot come to lie, before the work that it is to hold is begun."""
+    parent = next(parent for parent in path.absolute().parents if parent.exists())
+    if not parent.is_dir():
+        raise GenerationError(f"{path} cannot be written, {parent} is a file: name another place.")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise GenerationError(f"{path} cannot be written, {parent} is closed to you: name another place.")
 
 
 def write_frames(frames: Sequence[Image.Image], path: Path, fps: float, dither: Dither) -> None:
