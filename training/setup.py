@@ -11,6 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import diffusers.utils.logging
+import huggingface_hub.utils.logging
 import torch
 import transformers.utils.logging
 
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
 
 
 def quieten_libraries() -> None:
-    """Keep diffusers and transformers from drawing bars and notes among a run's own lines."""
+    """Keep diffusers, transformers and the hub from drawing bars and notes among a run's own lines."""
     diffusers.utils.logging.set_verbosity_error()
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    huggingface_hub.utils.logging.set_verbosity_error()  # It tells each time that it tries again.
 
 
 def build_parts(config: TrainingConfig) -> Components:

@@ -165,13 +165,10 @@ evaluate_app.command()(figure7)
 
 
 def _prepare(device: str | None) -> "torch.device":
-    import transformers.utils.logging
-
     from training.evaluation.networks import choose_device
+    from training.setup import quieten_libraries
 
-    # What is printed is the result.
-    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    quieten_libraries()  # What is printed is the result.
     return choose_device(device)
 
 

@@ -25,8 +25,12 @@ def measure_fvd_of(
 ) -> Values:
     """Measure FVD of two folders; of the real clips each `every`-th frame is taken, of both `num_frames` or all.
 
-    Raises EvaluationError where they differ in the number of clips or in their length, or hold too few clips.
+    Raises EvaluationError where they differ in the number of clips or in their length, or hold too few clips, and
+    where `every` or `num_frames` is less than 1.
     """
+    for option, value in (("--every", every), ("--num-frames", num_frames)):
+        if value is not None and value < 1:
+            raise EvaluationError(f"{option} is {value}, and must be 1 or more.")
     counts = {folder: len(find_clips(folder)) for folder in (real, generated)}
     if counts[real] != counts[generated]:
         raise EvaluationError(
@@ -99,7 +103,14 @@ def read_captions(path: Path) -> dict[str, str]:
             if not isinstance(captions, dict):
                 raise ValueError("it is no object")
             return {str(key): str(caption) for key, caption in captions.items()}
-        return dict(line.split("\t", maxsplit=1) for line in text.splitlines() if line.strip())
+        captions = {}
+        for number, line in enumerate(text.splitlines(), start=1):
+            key, tab, caption = line.partition("\t")
+            if tab:
+                captions[key] = caption
+            elif line.strip():
+                raise ValueError(f"line {number} has no tab")
+        return captions
     except (OSError, ValueError) as error:
         raise EvaluationError(
             f"{path} cannot be read as captions ({error}): write lines of a clip's name, a tab and its caption, or a "

@@ -12,7 +12,7 @@ from training.evaluation.config import GridConfig, SamplingConfig, Table1Config
 from training.evaluation.errors import EvaluationError
 from training.evaluation.fvd import I3D, find_i3d
 from training.evaluation.networks import ClipEncoder, XClipEncoder, choose_device
-from training.evaluation.pair_grid import Measure, measure_grid
+from training.evaluation.pair_grid import Measure, measure_grid, place_of
 from training.evaluation.pic import load_dreamsim
 from training.evaluation.plots import Plot, draw_plots
 from training.evaluation.results import Result, write_result
@@ -74,6 +74,9 @@ def run_table1(
             runs[name] = table1.Table1Run(config, sampling, networks, work, name), clips
             if ranks.is_first:
                 table1.write_inputs(*runs[name], place.out / "inputs" / name)
+        for name, (_, clips) in runs.items():
+            for origin in origins:
+                origin.check([name], [clip.key for clip in clips])
         warnings: list[str] = []
         scores = table1.make_scores(runs, origins, ranks, warnings.append, _follow(ranks))
         if ranks.is_first:
@@ -145,6 +148,8 @@ def _run_grid(
     with join_ranks() as ranks:
         work = Work(place.out / "work")
         origins = _find_origins(place, work, device)
+        for origin in origins:
+            origin.check([place_of(scale) for scale in config.image_guidance], [pair.key for pair in pairs])
         measured = measure_grid(pairs, origins, sampling, config, measure, work, ranks, _follow(ranks))
         if ranks.is_first:
             values, table, plots = finish(measured)

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,6 +45,9 @@ class FrameOrigin(Protocol):
     def tell(self) -> dict[str, Any]:
         """Tell what a result records of it."""
 
+    def check(self, places: Sequence[str], keys: Sequence[str]) -> None:
+        """Raise TrainingError, before anything costly, where the frames of these parts and clips cannot be had."""
+
     def recipe(self, place: str, request: Request, sampling: SamplingConfig) -> Recipe:
         """Tell all that the frames hang on, without making them."""
 
@@ -69,6 +73,11 @@ class ModelFrames:
         if not self._told:
             self._load()
         return self._told
+
+    def check(self, places: Sequence[str], keys: Sequence[str]) -> None:
+        """Load the model once, and let go of it."""
+        self.tell()
+        self.release()
 
     def recipe(self, place: str, request: Request, sampling: SamplingConfig) -> Recipe:
         """Tell the model by its weights, not by its name, so that a folder that was trained on is made anew."""
@@ -132,6 +141,12 @@ class FolderFrames:
     def tell(self) -> dict[str, Any]:
         """Tell the folder."""
         return {"folder": str(self._folder)}
+
+    def check(self, places: Sequence[str], keys: Sequence[str]) -> None:
+        """Find every clip."""
+        for place in places:
+            for key in keys:
+                self._find(place, key)
 
     def recipe(self, place: str, request: Request, sampling: SamplingConfig) -> Recipe:
         """Tell the hash of the clip's files."""

@@ -162,7 +162,11 @@ def make_scores(
     if not ranks.is_first:
         return {}
     return {
-        origin.name: {name: run.score(clips, origin, warn) for name, (run, clips) in runs.items()} for origin in origins
+        origin.name: {
+            name: run.score(clips, origin, functools.partial(_warn_of, warn, name))
+            for name, (run, clips) in runs.items()
+        }
+        for origin in origins
     }
 
 
@@ -182,6 +186,11 @@ def make_table(scores: Mapping[str, Mapping[str, Score]], notes: Sequence[str] =
     return Table(
         title="Table 1: image and text to video, zero-shot", columns=columns, rows=tuple(rows), notes=tuple(notes)
     )
+
+
+def _warn_of(warn: Callable[[str], None] | None, data_set: str, warning: str) -> None:
+    if warn is not None:
+        warn(f"{data_set}: {warning}")
 
 
 _HEADINGS = ("FVD (less is better)", "CLIPSim (more)", "PIC (more)")

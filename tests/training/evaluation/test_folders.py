@@ -113,6 +113,8 @@ def test_pic(clips, dreamsim, monkeypatch):
         (["fvd", "clips", "longer", "--i3d", "i3d"], "clips holds 2 clips and longer 1"),
         (["fvd", "clips", "clips", "--i3d", "gone.pt"], "No weights of I3D at gone.pt"),
         (["clipsim", "clips", "--captions", "some.tsv", "--clip", "clip"], "some.tsv has no caption for clip1"),
+        (["fvd", "clips", "clips", "--i3d", "i3d", "--every", "0"], "--every is 0, and must be 1 or more"),
+        (["clipsim", "clips", "--captions", "bare.tsv", "--clip", "clip"], "(line 2 has no tab)"),
         (["clipsim", "clips", "--captions", "gone.tsv", "--clip", "clip"], "gone.tsv cannot be read as captions"),
         (["clipsim", "clips", "--captions", "some.tsv", "--clip", "empty"], "No CLIP model can be loaded from empty"),
         (["similarity", "clips", "--clip", "clip", "--x-clip", "empty"], "No X-CLIP model can be loaded from empty"),
@@ -122,6 +124,7 @@ def test_bad_input_raises_one_sentence(clips, networks, monkeypatch, words, sent
     monkeypatch.chdir(clips)
     (clips / "empty").mkdir()
     (clips / "some.tsv").write_text("clip0\ta dog runs\n")
+    (clips / "bare.tsv").write_text("clip0\ta dog runs\nclip1 a dog\n")
     (clips / "clip").symlink_to(networks / "clip")
     (clips / "i3d").symlink_to(networks)
     save_frames(clips / "longer" / "clip0", draw_frames(range(5)))

@@ -3,17 +3,20 @@
 import csv
 import json
 import os
+import time
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from tests.training.conftest import run
+from tests.training.conftest import run, start
 from training.commands.evaluate import evaluate_app
 from training.evaluation.errors import EvaluationError
 from training.evaluation.sampling import ModelFrames
 from training.evaluation.video_sets import find_msrvtt, find_ucf101
+from training.model.errors import ModelError
 
 from .material import draw_frames, draw_msrvtt, draw_ucf101, save_frames
 
@@ -236,6 +239,13 @@ def test_bad_input_raises_one_sentence(small_shards, videos, model, networks, tm
     assert "\n" not in str(raised.value)
 
 
+def test_a_model_that_is_missing_is_told_before_another_has_made_frames(small_shards, model, tmp_path):
+    models = ["--model", f"small={model}", "--model", f"other={tmp_path / 'gone'}"]
+    with pytest.raises(ModelError, match="gone"):
+        evaluate("table2", small_shards, *models, "--num-pairs", 1, "--steps", 1, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_another_models_clip_that_is_missing(videos, networks, tmp_path):
     save_frames(tmp_path / "other" / "ucf-101" / "v_Archery_g99_c01", draw_frames([0, 1, 2]))
     words = ["--metrics", "clipsim", "--clip", networks / "clip", "--num-videos", 2, "--motion", MOTION]
@@ -243,3 +253,28 @@ def test_another_models_clip_that_is_missing(videos, networks, tmp_path):
         evaluate(
             "table1", "--ucf101", videos / "ucf", "--frames", tmp_path / "other", *words, "--out", tmp_path / "out"
         )
+    # Yet what that model is to be run on is there.
+    assert len(list((tmp_path / "out" / "inputs" / "ucf-101").glob("*.png"))) == 2
+
+
+@pytest.mark.slow
+def test_killed_processes_lose_no_frames_and_others_go_on_to_the_same_table(grid_words, tmp_path):
+    """Two of torchrun's are killed in the midst; three go on, and make what one makes that was never stopped."""
+    words = ["evaluate", "table2", *grid_words, "--num-pairs", 6, "--motion", MOTION, "--steps", 60]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert run(*words, "--out", whole).returncode == 0
+    started = start(*words, "--out", cut, processes=2)
+    while started.poll() is None and len(list(cut.rglob("recipe.json"))) < 3:
+        time.sleep(0.05)
+    family = [*psutil.Process(started.pid).children(recursive=True), started]
+    for process in family:
+        process.kill()
+    started.communicate()
+    before = {path: path.stat().st_mtime_ns for path in cut.rglob("work/[0-9]*/*/*/recipe.json")}
+    assert 3 <= len(before) < 12
+    ended = run(*words, "--out", cut, processes=3)
+    assert ended.returncode == 0, ended.stderr
+    assert all(path.stat().st_mtime_ns == written for path, written in before.items())
+    one, other = (json.loads((out / "table2.json").read_text())["values"]["small"] for out in (whole, cut))
+    for scale, expected in one.items():
+        assert other[scale]["measured_px"] == pytest.approx(expected["measured_px"], abs=0.05)
