@@ -32,12 +32,15 @@ def ramp_motion(num_frames: int) -> tuple[float, ...]:
 
 
 def note_untrained(motion_px: Sequence[float]) -> list[str]:
-    """Say which magnitudes lie outside the range that models are trained on."""
+    """Say which magnitudes lie outside the paper's range; what a model was trained on, it does not tell itself."""
     low, high = TRAINED_MOTION_PX
     outside = [f"{value:g}" for value in motion_px if not low <= value <= high]
     if not outside:
         return []
-    return [f"the motion {', '.join(outside)} lies outside {low:g} to {high:g} pixels, which models are trained on"]
+    return [
+        f"the motion {', '.join(outside)} lies outside {low:g} to {high:g} pixels, the paper's range: a model follows "
+        "what the pairs had that it was trained on"
+    ]
 
 
 def note_fractions(motion_px: Sequence[float]) -> list[str]:
