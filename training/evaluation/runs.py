@@ -1,11 +1,10 @@
 """Table 1, Table 2 and Figure 7 from beginning to end: choose, generate, measure, write."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import tqdm
 
 from training.evaluation import figure7, table1, table2
 from training.evaluation.config import GridConfig, SamplingConfig, Table1Config
@@ -21,6 +20,7 @@ from training.evaluation.tables import Table, write_table
 from training.evaluation.val_pairs import draw_pairs
 from training.evaluation.video_sets import FINDERS, choose_videos
 from training.evaluation.work import Ranks, Work, join_ranks
+from training.progress import ProgressBar
 from training.setup import quieten_libraries
 
 Tell = Callable[[str], None]
@@ -185,4 +185,12 @@ def _write(out: Path, result: Result, table: Table, plots: Sequence[Plot], tell:
 
 def _follow(ranks: Ranks) -> Callable[[Sequence[Any], str], Any]:
     """Show the first process's progress; the others have as much to do."""
-    return lambda items, name: tqdm.tqdm(items, desc=name, disable=None if ranks.is_first else True, leave=False)
+    return _show if ranks.is_first else lambda items, _name: items
+
+
+def _show(items: Sequence[Any], name: str) -> Iterator[Any]:
+    bar = ProgressBar(len(items), name=name, unit="clips")
+    with contextlib.closing(bar):
+        for done, item in enumerate(items, start=1):
+            yield item
+            bar.show(done)

@@ -37,9 +37,9 @@ def draw_contact_sheet(
         return top
     lengths = [np.hypot(displacement[0], displacement[1]) for displacement in displacements]
     farthest = max(max(float(length.max()) for length in lengths), 1e-6)
-    caption = f"the flow of the warping module over the source; full colour is {farthest:.1f} px"
+    caption = f"the flow of the warping module over the source, and its mean; full colour is {farthest:.2f} px"
     drawn = [draw_flow(source, displacement, farthest) for displacement in displacements]
-    means = [f"mean {float(length.mean()):.1f} px" for length in lengths]
+    means = [f"{float(length.mean()):.2f} px" for length in lengths]
     bottom = draw_sheet([[_draw_wheel(source.size), *drawn]], [caption], ["directions", *means])
     sheet = Image.new("RGB", (max(top.width, bottom.width), top.height + bottom.height), "white")
     sheet.paste(top, (0, 0))

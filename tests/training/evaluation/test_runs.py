@@ -129,6 +129,7 @@ def grid_words(small_shards, model):
 def test_table_2_by_the_real_command(grid_words, tmp_path):
     ended = run("evaluate", "table2", *grid_words, "--motion", MOTION, "--out", tmp_path)
     assert ended.returncode == 0, ended.stderr
+    assert "small 1.4: 2 of 2 clips (100 %)" in ended.stderr
     result = json.loads((tmp_path / "table2.json").read_text())
     for scale in ("1.4", "2.0"):
         coherency = result["values"]["small"][scale]
