@@ -42,7 +42,7 @@ def compare_runs(
     rows, losses = [], []
     disparity = load_depth_model(str(depth_model))
     for (variant, run_seed), tuned in _load_models(runs):
-        about["clip_through_autoencoder_psnr_db"] = _measure_autoencoder(tuned)
+        about["clip_through_autoencoder"] = _measure_autoencoder(tuned, disparity)
         named = {"variant": variant, "seed": run_seed}
         losses.append({**named, **_measure_losses(tuned, disparity)})
         noise = tuned.invert(tuned.config.inversion_steps)
@@ -66,6 +66,7 @@ def _measure(drawn: measure.Frames, source: measure.Frames, disparity: Disparity
     return {
         "psnr_db": measure.measure_psnr(drawn, source),
         "flicker": measure.measure_flicker(drawn),
+        "change_error": measure.measure_change_error(drawn, source),
         "ground_change": measure.measure_ground_change(drawn, source),
         "depth_change": measure.measure_depth_change(drawn, source, disparity),
         "path_px": measure.measure_path(drawn),
@@ -91,6 +92,7 @@ def _measure_losses(tuned: TunedModel, disparity: Disparity) -> dict[str, float]
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
-def _measure_autoencoder(tuned: TunedModel) -> float:
+def _measure_autoencoder(tuned: TunedModel, disparity: Disparity) -> dict[str, Any]:
+    """Measure what the GIF is when it went through the autoencoder alone: what no model behind it can better."""
     back = decode_clip(tuned.parts.vae, tuned.clip_latents(), tuned.config.frames_at_once)
-    return measure.measure_psnr(back, tuned.clip.frames)
+    return _measure(back, tuned.clip.frames, disparity)

@@ -27,6 +27,12 @@ def measure_flicker(frames: Frames) -> float:
     return float(np.abs(np.diff(frames.astype(np.float64), axis=0))[:, untouched_ground()].mean())
 
 
+def measure_change_error(frames: Frames, source: Frames) -> float:
+    """Measure how far the change from frame to frame is from the source's: mean absolute, in grey levels of 255."""
+    change, true = (np.diff(clip.astype(np.float64), axis=0) for clip in (frames, source))
+    return float(np.abs(change - true).mean())
+
+
 def measure_ground_change(frames: Frames, source: Frames) -> float:
     """Measure how far the ground that nothing ever covers is from the source's, in grey levels of 255."""
     return float(np.abs(frames.astype(np.float64) - source)[:, untouched_ground()].mean())

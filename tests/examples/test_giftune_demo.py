@@ -63,6 +63,8 @@ def test_the_gif_itself_is_still_where_it_should_be_and_goes_its_own_way():
     clip = draw_clip()
     assert measure.measure_flicker(clip) < 0.02
     assert measure.measure_ground_change(clip, clip) == 0
+    assert measure.measure_change_error(clip, clip) == 0
+    assert measure.measure_change_error(clip[::-1], clip) > 5
     assert measure.measure_psnr(clip, clip) > 100
     assert measure.measure_path(clip) < 0.5
     assert measure.measure_path(clip[::-1]) > 8
