@@ -68,8 +68,8 @@ def _compose(preset: Preset, figures: dict[str, Any], seconds: dict[str, float])
         f"is off by {about['depth_error']:.3f} of 1 on held-out pictures.",
         "",
         "Means over the seeds (and their standard deviation). The GIF's own prompt is sampled without guidance, others "
-        f"at {preset.guidance:g}. Flicker and ground change are grey levels of 255 where no sprite ever is; change error "
-        "is over the whole picture, of the change from frame to frame against the GIF's.",
+        f"at {preset.guidance:g}. Flicker and ground change are grey levels of 255 where no sprite ever is; change "
+        "error is over the whole picture, of the change from frame to frame against the GIF's.",
         "",
     ]
     for name, prompt in PROMPTS.items():
