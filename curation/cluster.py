@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -24,6 +25,7 @@ Result = TypeVar("Result")
 _TASKS_AHEAD_PER_WORKER = 2
 _COUNT_CORES_EVERY_S = 5.0
 _NODE_TIMEOUT_S = 120.0
+_KNOCK_TIMEOUT_S = 10.0
 _STARTS = 4
 _OBJECT_STORE_BYTES = 80 * 2**20
 """Ray's least. Only paths and counts pass through it."""
@@ -188,6 +190,8 @@ def start_workers(num_workers: int, gpus_per_task: float = 0, address: str | Non
 
 def _connect(ray: Any, address: str | None, own: dict[str, Any]) -> None:
     """Start or join Ray; one of our own is tried again, as it gives up on a busy machine after half a minute."""
+    if address:
+        _knock(address)
     for starts_left in reversed(range(1 if address else _STARTS)):
         try:
             ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **own)
@@ -199,8 +203,20 @@ def _connect(ray: Any, address: str | None, own: dict[str, Any]) -> None:
                 raise ClusterError(_why_not_connected(address, error)) from error
 
 
+def _knock(address: str) -> None:
+    """Raise ClusterError where nobody listens at HOST:PORT: Ray itself would wait for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdecimal():
+        return  # `auto`, or an address of another kind.
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _KNOCK_TIMEOUT_S).close()
+    except (OSError, OverflowError) as error:
+        raise ClusterError(_why_not_connected(address, error)) from error
+
+
 def _why_not_connected(address: str | None, error: Exception) -> str:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].removesuffix(".")
+    said = getattr(error, "strerror", None) or str(error)
+    reason = (said.strip().splitlines() or [type(error).__name__])[0].removesuffix(".")
     if address is None:
         return (
             f"Ray does not start on this machine: {reason}; it may be too busy: try again, or work without Ray by "

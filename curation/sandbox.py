@@ -3,7 +3,8 @@
 A process has one such child, which lives on from call to call, so a healthy clip pays a message each way. What the
 limits break, or the call itself, is a `Failure`; a child that was lost or broken is replaced. A child that dies is not
 yet the clip's fault: something from outside may have killed it, or an earlier clip may have left it broken. So the
-call is made once more, alone in a new child, and what happens there counts.
+call is made once more, alone in a new child, and what happens there counts; but for a kill, which comes from outside
+however often it comes, and is believed to be the clip's fault the fourth time.
 """
 
 import dataclasses
@@ -27,6 +28,10 @@ Result = TypeVar("Result")
 
 _START_TIMEOUT_S = 300.0
 """The first one on a machine compiles the kernel, perhaps among many that do."""
+_STARTS = 4
+"""Of a child that is killed before it stands, in a row."""
+_TRIES = 4
+"""Of a call whose child is killed from outside, in a row."""
 _LAST_WORDS_BYTES = 20_000
 _DUMP_S = 0.2
 _GIB = 2**30
@@ -61,6 +66,10 @@ class Failure:
     """The reason in words, the same each time."""
     error: str
     """What the child said last: tracebacks, as far as it got to write them."""
+
+
+class _KilledAtStartError(SandboxError):
+    """The child was killed before it stood, so by something from outside."""
 
 
 class _Child:
@@ -131,6 +140,11 @@ class _Child:
         except (EOFError, ConnectionError):
             reason = _name_exit(self._process.wait())
         self.kill()
+        if reason == _name_exit(-signal.SIGKILL):
+            raise _KilledAtStartError(
+                "the process that decodes GIFs is killed again and again before it has started, most likely for want "
+                "of memory; what was finished is kept, and the same command goes on"
+            )
         last = (self._last_words().strip().splitlines() or ["it said nothing"])[-1]
         raise SandboxError(
             f"the process that decodes GIFs did not start ({reason}): {last}; is the installation whole?"
@@ -172,17 +186,24 @@ def isolate(limits: Limits, function: Callable[..., Result], *arguments: Any) ->
     """
     with _lock:
         outcome: Result | Failure
-        outcome, is_final = _call_once(limits, function, arguments)
-        if not is_final:
-            outcome, _ = _call_once(limits, function, arguments)
+        for _ in range(_TRIES):
+            outcome, is_final = _call_once(limits, function, arguments)
+            if is_final:
+                break
         return outcome
 
 
 def _call_once(limits: Limits, function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, bool]:
     """Return the outcome, and whether it counts."""
-    prepare()
-    assert _child is not None  # noqa: S101 # For mypy.
-    outcome = _child.call(function, arguments, limits)
+    for starts_left in reversed(range(_STARTS)):
+        prepare()
+        assert _child is not None  # noqa: S101 # For mypy.
+        try:
+            outcome = _child.call(function, arguments, limits)
+            break
+        except _KilledAtStartError:
+            if not starts_left:
+                raise
     if not isinstance(outcome, Failure) or outcome.verdict is Verdict.TIMED_OUT or _child.is_alive:
         return outcome, True
     # Nothing kills itself by SIGKILL: the kernel was out of memory, or somebody did it.

@@ -80,19 +80,20 @@ def test_memory_is_counted_from_what_is_in_use_so_sound_calls_fit_again_and_agai
         assert isinstance(outcome, bytearray)
 
 
-def kill_child_on_its_first_call(note: str) -> str:
-    """Be killed once, as by somebody outside."""
-    if not Path(note).exists():
-        Path(note).write_text("killed")
+def kill_child_three_times(folder: str) -> str:
+    """Be killed three times, as by somebody outside."""
+    notes = list(Path(folder).iterdir())
+    if len(notes) < 3:
+        Path(folder, str(len(notes))).touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return "done"
 
 
 def test_a_call_whose_child_is_killed_from_outside_is_made_again(tmp_path):
-    assert isolate(LIMITS, kill_child_on_its_first_call, str(tmp_path / "note")) == "done"
+    assert isolate(LIMITS, kill_child_three_times, str(tmp_path)) == "done"
 
 
-def test_a_call_that_kills_its_child_twice_is_the_clips_own_fault():
+def test_a_call_that_kills_its_child_four_times_is_the_clips_own_fault():
     outcome = isolate(LIMITS, signal.raise_signal, signal.SIGKILL)
     assert isinstance(outcome, Failure)
     assert outcome.detail == "signal SIGKILL"
@@ -163,3 +164,16 @@ def test_a_child_that_cannot_start_is_told_in_one_sentence(monkeypatch):
     monkeypatch.setattr(sandbox, "_child", None)
     with pytest.raises(SandboxError, match=r"did not start .exit status 1.: ImportError: no module called numba"):
         isolate(LIMITS, os.getpid)
+
+
+def test_a_child_that_is_killed_while_it_starts_is_started_again_a_few_times(monkeypatch, tmp_path):
+    kill = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    once = f"import pathlib; note = pathlib.Path({str(tmp_path / 'note')!r}); note.exists() or (note.touch(), "
+    once += f"exec({kill!r})); "
+    monkeypatch.setattr(sandbox, "_child", None)
+    monkeypatch.setattr(sandbox, "_BOOT", once + sandbox._BOOT)
+    assert isolate(LIMITS, math.sqrt, 4.0) == 2.0
+    monkeypatch.setattr(sandbox, "_child", None)
+    monkeypatch.setattr(sandbox, "_BOOT", kill)
+    with pytest.raises(SandboxError, match="killed again and again before it has started, most likely for want of mem"):
+        isolate(LIMITS, math.sqrt, 4.0)
