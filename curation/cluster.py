@@ -224,5 +224,5 @@ def _why_not_connected(address: str | None, error: Exception) -> str:
         )
     return (
         f"no Ray cluster can be joined at {address}: {reason}; `ray status --address {address}` must answer from this "
-        "machine, with the same versions of Ray and Python"
+        "machine, with the same versions of Ray and Python and the same RAY_AUTH_MODE"
     )

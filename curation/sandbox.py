@@ -171,11 +171,12 @@ _child: _Child | None = None
 _lock = threading.Lock()
 
 
-def prepare() -> None:
-    """Start this process's child, if it has none, without waiting until it stands."""
+def prepare() -> _Child:
+    """Give this process's child, started where there was none, without waiting until it stands."""
     global _child
     if _child is None or _child.owner != os.getpid() or not _child.is_alive:
         _child = _Child()
+    return _child
 
 
 def isolate(limits: Limits, function: Callable[..., Result], *arguments: Any) -> Result | Failure:
@@ -196,19 +197,18 @@ def isolate(limits: Limits, function: Callable[..., Result], *arguments: Any) ->
 def _call_once(limits: Limits, function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, bool]:
     """Return the outcome, and whether it counts."""
     for starts_left in reversed(range(_STARTS)):
-        prepare()
-        assert _child is not None  # noqa: S101 # For mypy.
+        child = prepare()
         try:
-            outcome = _child.call(function, arguments, limits)
+            outcome = child.call(function, arguments, limits)
             break
         except _KilledAtStartError:
             if not starts_left:
                 raise
-    if not isinstance(outcome, Failure) or outcome.verdict is Verdict.TIMED_OUT or _child.is_alive:
+    if not isinstance(outcome, Failure) or outcome.verdict is Verdict.TIMED_OUT or child.is_alive:
         return outcome, True
     # Nothing kills itself by SIGKILL: the kernel was out of memory, or somebody did it.
     from_outside = outcome.detail == _name_exit(-signal.SIGKILL)
-    return outcome, _child.num_calls == 1 and not from_outside
+    return outcome, child.num_calls == 1 and not from_outside
 
 
 def _name_exit(code: int) -> str:

@@ -5,7 +5,7 @@
 #
 # pix2gif must be installed alike on every node, for example in an environment on the shared filesystem that is active when
 # sbatch is called. LISTING, the GIFs and OUT lie on that filesystem. Submit the same line again after a time limit: the run
-# goes on where it was.
+# goes on where it was. Export RAY_AUTH_MODE, token or disabled, before sbatch: docs/cluster.md tells of both.
 #SBATCH --job-name pix2gif-curate
 #SBATCH --ntasks-per-node 1
 #SBATCH --exclusive

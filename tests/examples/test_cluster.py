@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import signal
 import socket
 import stat
@@ -65,7 +66,9 @@ def slurm(tmp_path: Path) -> dict[str, str]:
         (commands / name).chmod(stat.S_IRWXU)
     path = os.pathsep.join([str(commands), str(Path(sys.executable).parent), os.environ["PATH"]])
     nodes = ",".join([socket.gethostname()] * 2)
-    return {**os.environ, "PATH": path, "SLURM_JOB_NODELIST": nodes, "SLURM_CPUS_PER_TASK": "1"}
+    # A token of the test's own, as else `ray start` takes one that lies in the home folder, and the run none.
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    return {**os.environ, **token, "PATH": path, "SLURM_JOB_NODELIST": nodes, "SLURM_CPUS_PER_TASK": "1"}
 
 
 @pytest.mark.slow
