@@ -64,10 +64,11 @@ def make_catalog(rows: Iterable[Row], sha256: str, options: RunOptions, config: 
     if options.gifs and not options.gifs.is_dir():
         raise ListingError(f"--gifs {options.gifs} is not a folder")
     numbers: dict[str, int] = {}
-    table = pa.Table.from_batches(_number_rows(rows, numbers), ROWS_SCHEMA)
+    table = pa.Table.from_batches(_number_rows(rows, numbers), ROWS_SCHEMA).combine_chunks()
     locate = functools.partial(_locate, options=options)
     clips = Clips(table, numbers, np.zeros(len(numbers), dtype=np.int8), locate)
     _refuse_shared_keys(clips, table)
+    pa.default_memory_pool().release_unused()  # Else what passed through would stay with us for the whole run.
     splits, num_unlisted = array.array("b"), 0
     for number, key in enumerate(clips):
         uri = clips.uri(number) if options.splits else ""
@@ -95,7 +96,7 @@ def _number_rows(rows: Iterable[Row], numbers: dict[str, int]) -> Iterator[pa.Re
 def _refuse_shared_keys(clips: Clips, rows: pa.Table) -> None:
     """Raise ListingError where two uris have one key."""
     firsts = rows["uri"].take(pa.array(clips.first_rows - 1))
-    for batch in rows.to_batches():
+    for batch in rows.to_batches(max_chunksize=_ROWS_AT_A_TIME):
         expected = firsts.take(batch["clip"])
         if (row := pc.index(pc.equal(expected, batch["uri"]), False).as_py()) >= 0:
             uri, first = batch["uri"][row].as_py(), expected[row].as_py()
