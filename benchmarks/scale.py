@@ -127,10 +127,19 @@ def drive_alone(num_rows: int, workers: int) -> dict[str, Any]:
     return result
 
 
-def show(results: list[dict[str, Any]], workers: int) -> None:
-    """Print the tables."""
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {workers} workers\n")
-    print("| rows | most memory, MB | after import, MB | s | rows/s | us a row | to the first | tasks | tasks/s |")
+def show_stages(one: dict[str, Any]) -> None:
+    """Print what each stage of a run took."""
+    print(f"\n{one['num_rows']:,} rows: {one['verdicts']}\n")
+    print("| stage | s | us a row | driver's cpu, s | most memory so far, MB |\n|---|---|---|---|---|")
+    for name, seconds in one["seconds"].items():
+        each = "" if name in _FIXED else f"{1e6 * seconds / one['num_rows']:,.0f}"
+        print(f"| {name} | {seconds:,.1f} | {each} | {one['cpu_s'][name]:,.1f} | {one['most_mb'][name]:,.0f} |")
+    sys.stdout.flush()
+
+
+def show(results: list[dict[str, Any]]) -> None:
+    """Print the runs side by side."""
+    print("\n| rows | most memory, MB | after import, MB | s | rows/s | us a row | to the first | tasks | tasks/s |")
     print("|---|---|---|---|---|---|---|---|---|")
     for one in results:
         seconds = _own_seconds(one)
@@ -140,12 +149,6 @@ def show(results: list[dict[str, Any]], workers: int) -> None:
             f"| {one['num_rows'] / seconds:,.0f} | {_us_a_row(one):,.0f} | {to_first:.2f} "
             f"| {one['num_tasks']:,} | {one['num_tasks'] / seconds:,.0f} |"
         )
-    for one in results:
-        print(f"\n{one['num_rows']:,} rows: {one['verdicts']}\n")
-        print("| stage | s | us a row | driver's cpu, s | most memory so far, MB |\n|---|---|---|---|---|")
-        for name, seconds in one["seconds"].items():
-            each = "" if name in _FIXED else f"{1e6 * seconds / one['num_rows']:,.0f}"
-            print(f"| {name} | {seconds:,.1f} | {each} | {one['cpu_s'][name]:,.1f} | {one['most_mb'][name]:,.0f} |")
 
 
 def _own_seconds(one: dict[str, Any]) -> float:
@@ -166,7 +169,12 @@ def main() -> None:
     if args.into:
         print(json.dumps(drive(args.rows[0], args.workers, args.into)))
     else:
-        show([drive_alone(rows, args.workers) for rows in args.rows], args.workers)
+        print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {args.workers} workers")
+        results = []
+        for rows in args.rows:
+            results.append(drive_alone(rows, args.workers))
+            show_stages(results[-1])
+        show(results)
 
 
 if __name__ == "__main__":
