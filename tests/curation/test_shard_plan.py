@@ -87,3 +87,11 @@ def test_the_order_of_clips_and_of_samples_is_drawn_by_the_seed() -> None:
 
 def test_nothing_kept_is_no_shard() -> None:
     assert plan(make_selection(0), 10) == []
+
+
+@given(selections(), st.integers(10, 40))
+def test_a_shard_is_the_same_whenever_it_is_asked_for(pairs: pa.Table, samples_per_shard: int) -> None:
+    shards = ShardPlan("train", pairs, CurationConfig(samples_per_shard=samples_per_shard))
+    in_order = list(shards)
+    assert sum(shard.num_samples for shard in in_order) == shards.num_samples == pairs.num_rows
+    assert [shards[number] for number in reversed(range(len(shards)))] == in_order[::-1]

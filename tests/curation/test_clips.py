@@ -1,0 +1,40 @@
+"""A clip is made from its rows when it is asked for, and is the same each time."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from curation.catalog import Catalog, read_catalog
+from curation.config import CurationConfig, RunOptions
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    """Three clips, the second of which stands in three rows."""
+    rows = ("a.gif\tone", "b.gif\ttwo", "a.gif\tone", "b.gif\tthree", "c.gif\tfour", "b.gif\ttwo")
+    (tmp_path / "listing.tsv").write_text("\n".join(rows))
+    return read_catalog(RunOptions(listing=tmp_path / "listing.tsv", out=tmp_path / "out"), CurationConfig())
+
+
+def test_numbers_keys_and_clips_belong_together(catalog: Catalog) -> None:
+    clips = catalog.clips
+    for number, (key, clip) in enumerate(clips.items()):
+        assert (clips.keys_in_order[number], clips.number(key), clip.key) == (key, number, key)
+        assert (clips.uri(number), clips.location(number)) == (clip.uri, clip.location)
+        assert (clips.split(number), clips.first_rows[number]) == (clip.split, clip.row)
+    assert [clip.captions for clip in clips.values()] == [("one",), ("two", "three"), ("four",)]
+    assert clips.first_rows.tolist() == [1, 2, 5]
+
+
+def test_a_key_of_another_listing_has_no_number(catalog: Catalog) -> None:
+    keys = [*reversed(catalog.clips.keys_in_order), "other"]
+    assert catalog.clips.find_numbers(keys).tolist() == [2, 1, 0, -1]
+    with pytest.raises(KeyError):
+        catalog.clips.number("other")
+
+
+def test_other_splits_change_nothing_else(catalog: Catalog) -> None:
+    moved = catalog.clips.with_splits(np.array([2, 1, 0], np.int8))
+    assert [clip.split for clip in moved.values()] == ["test", "val", "train"]
+    assert [clip.captions for clip in moved.values()] == [clip.captions for clip in catalog.clips.values()]

@@ -1,0 +1,87 @@
+"""What is entered of a clip is what is told of it, in place of what was entered before."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curation.catalog import Catalog, read_catalog
+from curation.config import CurationConfig, RunOptions
+from curation.flow_table import Measurement
+from curation.found import Measured, Probed
+from curation.probe import ProbedClip
+from shards.schema import Verdict
+
+NAMES = ("a", "b", "c")
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    """Three clips."""
+    folder = tmp_path_factory.mktemp("listing")
+    (folder / "listing.tsv").write_text("".join(f"{name}.gif\tcaption\n" for name in NAMES))
+    return read_catalog(RunOptions(listing=folder / "listing.tsv", out=folder / "out"), CurationConfig())
+
+
+counts = st.none() | st.integers(0, 2**31 - 1)
+looks = st.builds(
+    dict,
+    sha256=st.none() | st.binary(min_size=32, max_size=32).map(bytes.hex),
+    width=counts,
+    height=counts,
+    num_frames=counts,
+    verdict=st.none() | st.sampled_from(Verdict),
+    detail=st.none() | st.text(max_size=20),
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.booleans(), looks), max_size=8))
+def test_the_last_look_at_each_clip_is_told(
+    catalog: Catalog, entries: list[tuple[int, bool, dict[str, object]]]
+) -> None:
+    probed, expected, keys = Probed(catalog.clips), {}, list(catalog.clips)
+    for number, is_cached, look in entries:
+        path = f"/cache/{number}" if is_cached else catalog.clips[keys[number]].location
+        expected[keys[number]] = ProbedClip(clip_key=keys[number], path=path, **look)
+        probed.put(expected[keys[number]])
+    assert dict(probed) == expected
+    assert list(probed) == [key for key in keys if key in expected]
+    assert [keys[number] for number in probed.usable] == [key for key in probed if expected[key].verdict is None]
+
+
+def test_a_clip_that_was_not_looked_at_is_not_there(catalog: Catalog) -> None:
+    probed = Probed(catalog.clips)
+    with pytest.raises(KeyError):
+        probed[next(iter(catalog.clips))]
+    assert "nothing of the listing" not in probed
+
+
+def test_sizes_are_those_of_the_clips_asked_for(catalog: Catalog) -> None:
+    probed, keys = Probed(catalog.clips), list(catalog.clips)
+    for number, key in enumerate(keys):
+        probed.put(ProbedClip(clip_key=key, width=10 + number, height=20, num_frames=5 + number))
+    sizes = probed.sizes(np.array([2, 0]))
+    assert sizes.numbers.tolist() == [2, 0]
+    assert sizes.keys.to_pylist() == [keys[2], keys[0]]
+    assert (sizes.num_frames.tolist(), sizes.num_pixels.tolist()) == ([7, 5], [240, 200])
+    assert sizes.num_pairs.tolist() == [probed.at(2).num_pairs, probed.at(0).num_pairs]
+
+
+def test_a_clip_that_is_measured_anew_loses_what_was_told_of_it(catalog: Catalog) -> None:
+    key = list(catalog.clips)[1]
+    found = Measurement(
+        clip_key=key, sha256="", verdict=Verdict.CRASHED, detail="signal SIGSEGV", width=9, height=9, num_frames=3,
+        num_pairs=0,
+    )  # fmt: skip
+    measured = Measured(catalog.clips, [found])
+    assert measured.verdicts.among(Verdict.CRASHED).tolist() == [1]
+    measured.put(
+        Measurement(
+            clip_key=key, sha256="", verdict=None, detail=None, width=9, height=9, num_frames=4, num_pairs=6,
+            frames_sha256="ab" * 32,
+        )
+    )  # fmt: skip
+    assert measured.usable.tolist() == [1]
+    assert measured.verdicts.details == {}
+    assert (measured.num_frames[1], measured.num_pairs[1]) == (4, 6)
+    assert measured.frames_sha256[1].tobytes().hex() == "ab" * 32
