@@ -39,7 +39,7 @@ class Accounts:
 
     def verdict(self, number: int) -> Verdict:
         """Tell what became of a clip."""
-        return _VERDICTS[self.verdicts[number]]
+        return _VERDICTS[int(self.verdicts[number])]
 
     def detail(self, number: int) -> str | None:
         """Tell why, in words."""
@@ -59,7 +59,8 @@ class Accounts:
     def failed(self, most: int) -> list[int]:
         """Give the numbers of the first clips that were not kept, by verdict."""
         failed = np.flatnonzero(self.verdicts != _VERDICTS.index(Verdict.KEPT))
-        return failed[np.argsort(self.verdicts[failed], kind="stable")][:most].tolist()
+        first: list[int] = failed[np.argsort(self.verdicts[failed], kind="stable")][:most].tolist()
+        return first
 
 
 def judge(

@@ -1,7 +1,7 @@
 """The clips of a listing, in columns: a million of them are a hundred megabytes, and each is made when it is wanted."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -76,7 +76,7 @@ class Clips(Mapping[str, Clip]):
         """Give a clip's number. Raises KeyError."""
         return self._numbers[key]
 
-    def find_numbers(self, keys: list[str]) -> NDArray[np.int32]:
+    def find_numbers(self, keys: Sequence[str]) -> NDArray[np.int32]:
         """Give the numbers of clips, -1 for keys that are none of the listing's."""
         return np.array([self._numbers.get(key, -1) for key in keys], dtype=np.int32)
 

@@ -37,7 +37,7 @@ class Verdicts:
             self.details.pop(number, None)
 
     def __getitem__(self, number: int) -> Verdict | None:
-        return _VERDICTS[self._codes[number]]
+        return _VERDICTS[int(self._codes[number])]
 
     def has(self, number: int) -> bool:
         """Tell whether something is entered of a clip."""
@@ -46,7 +46,8 @@ class Verdicts:
     @property
     def known(self) -> NDArray[np.bool_]:
         """The clips of which something is entered, bool [clips]."""
-        return self._codes != _UNKNOWN
+        known: NDArray[np.bool_] = self._codes != _UNKNOWN
+        return known
 
     def among(self, *verdicts: Verdict | None) -> NDArray[np.int64]:
         """Numbers of the clips with one of these verdicts, ascending."""

@@ -56,7 +56,8 @@ class Sizes:
 
 def estimate_us(clips: Sizes) -> NDArray[np.int64]:
     """Estimate what measuring each clip takes, in microseconds of a core."""
-    return _PAIR_US * clips.num_pairs + _decoding_us(clips.num_frames, clips.num_pixels)
+    decoding_us: NDArray[np.int64] = _decoding_us(clips.num_frames, clips.num_pixels)
+    return _PAIR_US * clips.num_pairs + decoding_us
 
 
 def _decoding_us(num_frames: Any, num_pixels: Any) -> Any:
