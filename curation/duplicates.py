@@ -1,6 +1,5 @@
 """Measured clips -> those that are copies of others, and why: they get the verdict `duplicate`."""
 
-import sys
 from collections.abc import Iterable
 
 import numpy as np
@@ -9,13 +8,11 @@ from curation.catalog import Catalog
 from curation.clips import Clips
 from curation.config import CurationConfig
 from curation.copies import Copy, Prints, find_copies
-from curation.fingerprint import INSIDES
+from curation.fingerprint import INSIDES, NUM_FRAMES, unpack_signature
 from curation.flow_stage import FlowTable
 from curation.flow_table import read_measurements_of
 from curation.signatures import Signatures
 from shards.location import Location
-
-_BYTES_PER_FRAME = 8 * len(INSIDES)
 
 
 def find_duplicates(catalog: Catalog, table: FlowTable, config: CurationConfig) -> dict[str, Copy]:
@@ -33,17 +30,16 @@ def find_duplicates(catalog: Catalog, table: FlowTable, config: CurationConfig) 
 
 def read_signatures(parts: Iterable[Location], clips: Clips) -> Signatures:
     """Read from a flow table's parts the signatures of all clips, by their numbers; empty where there is none."""
-    starts, num_frames = (np.zeros(len(clips), dtype=np.int64) for _ in range(2))
-    data = bytearray()
+    starts, num_frames = (np.zeros(len(clips), dtype=np.int32) for _ in range(2))
+    # What is not written to takes no memory.
+    hashes = np.empty((NUM_FRAMES * len(clips), len(INSIDES)), dtype=np.uint64)
+    end = 0
     for one in read_measurements_of(parts):
-        number = clips.number(one.clip_key)
-        starts[number] = len(data) // _BYTES_PER_FRAME
-        data += bytes.fromhex(one.signature)
-        num_frames[number] = len(data) // _BYTES_PER_FRAME - starts[number]
-    hashes = np.frombuffer(data, dtype=np.uint64)
-    if sys.byteorder == "little":
-        hashes.byteswap(inplace=True)
-    return Signatures(hashes.reshape(-1, len(INSIDES)), starts, num_frames)
+        number, signature = clips.number(one.clip_key), unpack_signature(one.signature)
+        starts[number], num_frames[number] = end, len(signature)
+        end += len(signature)
+        hashes[starts[number] : end] = signature
+    return Signatures(hashes[:end], starts, num_frames)
 
 
 def describe_copy(copy: Copy, split: str, original_split: str, row: int) -> str:

@@ -16,8 +16,10 @@ from curation.compiled import compile_entry, compile_part
 from curation.copies import BANDS, MOST_IN_A_BUCKET
 from curation.signatures import Signature, Signatures
 
-Places = NDArray[np.int64]
-_FOUND_AT_A_TIME = 1 << 20
+Places = NDArray[np.int32]
+_FOUND_AT_A_TIME = 1 << 17
+_PASSES = 4
+"""Buckets are looked at in so many parts: what is ordered by them then takes a quarter of the memory."""
 
 
 def list_candidates(
@@ -26,15 +28,18 @@ def list_candidates(
     """Yield pairs of clips of different groups that may be near copies, the lower first; one may come several times."""
     hashes, starts, num_frames = signatures.hashes, signatures.starts, signatures.num_frames
     owners = np.empty(len(hashes), dtype=np.int32)
-    is_first = np.zeros(hashes.shape, dtype=np.bool_)
-    _look_over(hashes, starts, num_frames, owners, is_first)
-    order = np.empty(int(is_first.sum()), dtype=np.int32)
+    kinds = np.zeros(len(hashes), dtype=np.uint8)
+    _look_over(hashes, starts, num_frames, owners, kinds)
     found = np.empty((_FOUND_AT_A_TIME, 2), dtype=np.int32)
     state = np.zeros(2, dtype=np.int64)
-    for bands in itertools.combinations(BANDS, 2):
+    for bands, part in itertools.product(itertools.combinations(BANDS, 2), range(_PASSES)):
         layout = np.array(bands, dtype=np.uint64)
-        ends = np.zeros((1 << sum(width for _, width in bands)) + 1, dtype=np.int32)
-        _deal(hashes, starts, num_frames, is_first, layout, ends, order)
+        num_buckets = (1 << sum(width for _, width in bands)) // _PASSES
+        first_bucket = part * num_buckets
+        ends = np.zeros(num_buckets + 1, dtype=np.int32)
+        _count(hashes, starts, num_frames, kinds, layout, first_bucket, ends)
+        order = np.empty(ends[-1], dtype=np.int32)
+        _deal(hashes, starts, num_frames, kinds, layout, first_bucket, ends, order)
         state[:] = 0
         while state[0] < len(order):
             _scan(
@@ -62,9 +67,9 @@ def _bucket(word: Any, layout: NDArray[np.uint64]) -> Any:
 
 @compile_entry
 def _look_over(
-    hashes: Signature, starts: Places, num_frames: Places, owners: NDArray[np.int32], is_first: NDArray[np.bool_]
+    hashes: Signature, starts: Places, num_frames: Places, owners: NDArray[np.int32], kinds: NDArray[np.uint8]
 ) -> None:
-    """Note whose each frame is, [frames], and which hashes are not like one before in their clip, [frames, 3].
+    """Note whose each frame is, and in a bit each which of its hashes are not like one before in their clip, [frames].
 
     Those of whole frames come before all insides.
     """
@@ -81,7 +86,29 @@ def _look_over(
                             break
                     if not is_new:
                         break
-                is_first[frame, kind] = is_new
+                if is_new:
+                    kinds[frame] |= 1 << kind
+
+
+@compile_entry
+def _count(
+    hashes: Signature,
+    starts: Places,
+    num_frames: Places,
+    kinds: NDArray[np.uint8],
+    layout: NDArray[np.uint64],
+    first_bucket: int,
+    ends: NDArray[np.int32],
+) -> None:
+    """Find where in the order of buckets each of some begins, and at last where all end; `ends` is of zeros."""
+    for clip in range(len(starts)):
+        for frame in range(starts[clip], starts[clip] + num_frames[clip]):
+            for kind in range(hashes.shape[1]):
+                bucket = _bucket(hashes[frame, kind], layout) - first_bucket
+                if kinds[frame] >> kind & 1 and 0 <= bucket < len(ends) - 1:
+                    ends[bucket + 1] += 1
+    for bucket in range(1, len(ends)):
+        ends[bucket] += ends[bucket - 1]
 
 
 @compile_entry
@@ -89,28 +116,22 @@ def _deal(
     hashes: Signature,
     starts: Places,
     num_frames: Places,
-    is_first: NDArray[np.bool_],
+    kinds: NDArray[np.uint8],
     layout: NDArray[np.uint64],
+    first_bucket: int,
     ends: NDArray[np.int32],
     order: NDArray[np.int32],
 ) -> None:
     """Order hashes, by their places in `hashes` laid flat, by bucket and, in a bucket, as they come.
 
-    `ends` is [buckets + 1], of zeros.
+    `ends` tells where each bucket begins, and is used up.
     """
     num_kinds = hashes.shape[1]
     for clip in range(len(starts)):
-        for frame in range(starts[clip], starts[clip] + num_frames[clip]):
-            for kind in range(num_kinds):
-                if is_first[frame, kind]:
-                    ends[_bucket(hashes[frame, kind], layout) + 1] += 1
-    for bucket in range(1, len(ends)):
-        ends[bucket] += ends[bucket - 1]
-    for clip in range(len(starts)):
         for kind in range(num_kinds):
             for frame in range(starts[clip], starts[clip] + num_frames[clip]):
-                if is_first[frame, kind]:
-                    bucket = _bucket(hashes[frame, kind], layout)
+                bucket = _bucket(hashes[frame, kind], layout) - first_bucket
+                if kinds[frame] >> kind & 1 and 0 <= bucket < len(ends) - 1:
                     order[ends[bucket]] = frame * num_kinds + kind
                     ends[bucket] += 1
 
@@ -153,7 +174,7 @@ def _scan(
     max_frame_distance: int,
     most_in_a_bucket: int,
     found: NDArray[np.int32],
-    state: Places,
+    state: NDArray[np.int64],
 ) -> None:
     """Compare each hash with those behind it in its bucket; go on at `state[0]` until `found` could overflow.
 

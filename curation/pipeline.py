@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from curation.accounts import judge
 from curation.batches import in_batches
 from curation.catalog import Catalog, read_catalog
@@ -151,6 +153,7 @@ def select_and_export(
     """Make a data set of what was measured: select, write the shards, close the accounts."""
     while True:
         with progress.stage("select"):
+            pa.default_memory_pool().release_unused()
             copies = find_duplicates(catalog, table, config)
             selections = select(catalog, table, copies, config)
         try:

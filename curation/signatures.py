@@ -15,7 +15,7 @@ Signature = NDArray[np.uint64]
 class Signatures(Sequence[Signature]):
     """Signatures of clips, each [frames, 3]."""
 
-    def __init__(self, hashes: Signature, starts: NDArray[np.int64], num_frames: NDArray[np.int64]) -> None:
+    def __init__(self, hashes: Signature, starts: NDArray[np.int32], num_frames: NDArray[np.int32]) -> None:
         """Take all hashes, uint64 [all frames, 3], and where each clip's begin and how many frames it has, [clips]."""
         self.hashes = hashes
         self.starts = starts
@@ -25,9 +25,9 @@ class Signatures(Sequence[Signature]):
     def join(cls, signatures: Iterable[Signature]) -> "Signatures":
         """Put signatures into one array."""
         each = list(signatures)
-        num_frames = np.array([len(one) for one in each], dtype=np.int64)
+        num_frames = np.array([len(one) for one in each], dtype=np.int32)
         hashes = np.concatenate([np.empty((0, len(INSIDES)), np.uint64), *each])
-        return cls(hashes, np.cumsum(num_frames) - num_frames, num_frames)
+        return cls(hashes, (np.cumsum(num_frames) - num_frames).astype(np.int32), num_frames)
 
     def take(self, places: NDArray[np.int64]) -> "Signatures":
         """Choose some, in this order; the array stays as it is."""
