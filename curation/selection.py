@@ -5,7 +5,7 @@ stands what each clip gives to each bin (`flatten.py`), for each split by itself
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -79,20 +79,9 @@ def select_pairs(parts: Iterable[Location], splits: Mapping[str, str], config: C
 
     `splits` tells the split of every clip that can be selected from. Reads each part of the flow table twice.
     """
-    paths = list(parts)
-    keys, quotas, bins, by_split = _set_quotas(paths, splits, config)
-    numbers = {keys[number]: number for number in np.flatnonzero(quotas.any(axis=1)).tolist()}
-    in_order = pa.array(sorted(numbers), pa.string())
-    places = np.zeros(len(keys), dtype=np.uint64)
-    places[[numbers[key] for key in in_order.to_pylist()]] = np.arange(len(in_order))
-    columns_of_bin = np.searchsorted(bins, np.arange(len(bin_edges(config)) - 1))
-    taken = read_parts_abreast(paths, lambda path: _choose(path, numbers, quotas, columns_of_bin, places, config))
-    chosen = np.concatenate([np.empty(0, _CHOSEN), *taken])
-    chosen = chosen[np.argsort(chosen["place"])]
-    split_of = np.array([SPLITS.index(splits[key]) for key in in_order.to_pylist()], dtype=np.int8)
-    at = split_of[(chosen["place"] >> np.uint64(2 * _FRAME_BITS)).astype(np.int64)]
+    in_order, chosen, by_split = _choose_all(list(parts), splits, config)
     return {
-        split: Selection(**vars(found), pairs=_tabulate(chosen[at == SPLITS.index(split)], in_order))
+        split: Selection(**vars(found), pairs=_tabulate(chosen.pop(split), in_order))
         for split, found in by_split.items()
     }
 
@@ -100,6 +89,28 @@ def select_pairs(parts: Iterable[Location], splits: Mapping[str, str], config: C
 def set_quotas(parts: Iterable[Location], splits: Mapping[str, str], config: CurationConfig) -> dict[str, SplitQuotas]:
     """Tell how many pairs `select_pairs` would take, of which clips and bins; reads each part once."""
     return _set_quotas(list(parts), splits, config)[3]
+
+
+def _choose_all(
+    paths: list[Location], splits: Mapping[str, str], config: CurationConfig
+) -> tuple[list[str], dict[str, list[NDArray[np.void]]], dict[str, SplitQuotas]]:
+    """Take every split's pairs; returns the clips that give any, ordered, and by split the pairs and the quotas.
+
+    A function of its own, so that what each clip gives to each bin is forgotten when it is done.
+    """
+    keys, quotas, bins, by_split = _set_quotas(paths, splits, config)
+    numbers = {keys[number]: number for number in np.flatnonzero(quotas.any(axis=1)).tolist()}
+    in_order = sorted(numbers)
+    places = np.zeros(len(keys), dtype=np.uint64)
+    places[[numbers[key] for key in in_order]] = np.arange(len(in_order))
+    split_of = np.array([SPLITS.index(splits[key]) for key in in_order], dtype=np.int8)
+    columns_of_bin = np.searchsorted(bins, np.arange(len(bin_edges(config)) - 1))
+    chosen: dict[str, list[NDArray[np.void]]] = {split: [np.empty(0, _CHOSEN)] for split in by_split}
+    for taken in read_parts_abreast(paths, lambda path: _choose(path, numbers, quotas, columns_of_bin, places, config)):
+        at = split_of[(taken["place"] >> np.uint64(2 * _FRAME_BITS)).astype(np.int64)]
+        for number in np.unique(at).tolist():
+            chosen[SPLITS[number]].append(taken[at == number])
+    return in_order, chosen, by_split
 
 
 def _set_quotas(
@@ -163,16 +174,22 @@ def _choose(
     return chosen
 
 
-def _tabulate(chosen: NDArray[np.void], keys: pa.Array) -> pa.Table:
-    """Make a selection (SELECTION_SCHEMA) of ordered pairs; `keys` are those of the clips, by place."""
-    clips = (chosen["place"] >> np.uint64(2 * _FRAME_BITS)).astype(np.int64)
-    own, codes = np.unique(clips, return_inverse=True)
+def _tabulate(chosen: list[NDArray[np.void]], keys: Sequence[str]) -> pa.Table:
+    """Make a selection (SELECTION_SCHEMA) of pairs, and empty the list of them; `keys` are the clips', by place."""
+    pairs = np.concatenate(chosen)
+    chosen.clear()
+    pairs = pairs[np.argsort(pairs["place"])]
+    clips = (pairs["place"] >> np.uint64(2 * _FRAME_BITS)).astype(np.int32)
+    is_first = np.diff(clips, prepend=-1) > 0
     frame = np.uint64((1 << _FRAME_BITS) - 1)
     columns = [
-        pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), keys.take(pa.array(own))),
-        ((chosen["place"] >> np.uint64(_FRAME_BITS)) & frame).astype(np.int32),
-        (chosen["place"] & frame).astype(np.int32),
-        chosen["gap_ms"],
-        chosen["motion_px"],
+        pa.DictionaryArray.from_arrays(
+            pa.array(np.cumsum(is_first, dtype=np.int32) - 1),
+            pa.array([keys[clip] for clip in clips[is_first].tolist()], pa.string()),
+        ),
+        ((pairs["place"] >> np.uint64(_FRAME_BITS)) & frame).astype(np.int32),
+        (pairs["place"] & frame).astype(np.int32),
+        pairs["gap_ms"],
+        pairs["motion_px"],
     ]
     return pa.table(columns, schema=SELECTION_SCHEMA)

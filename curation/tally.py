@@ -85,7 +85,7 @@ def count_pairs(paths: Iterable[Location], keys: Iterable[str], config: Curation
     for one in counted:
         is_there[one.cells % num_bins] = True
     bins = np.flatnonzero(is_there)
-    in_range, drawn = np.zeros((2, len(ordered), len(bins)), dtype=np.int32)
+    in_range, drawn = (np.zeros((len(ordered), len(bins)), dtype=np.int32) for _ in range(2))
     for one in counted:
         cells = one.cells // num_bins, np.searchsorted(bins, one.cells % num_bins)
         in_range[cells], drawn[cells] = one.in_range, one.drawn
