@@ -24,7 +24,7 @@ from curation.progress import Progress
 from curation.ready import ReadyPictures
 from curation.receipts import receipt_path
 from curation.selection import Selection
-from curation.shard_plan import PlannedClip, PlannedShard, ShardPlan
+from curation.shard_plan import PlannedShard, ShardPlan
 from curation.workspace import Workspace
 from shards.location import Location, list_files, remove_tree
 from shards.manifest import ShardEntry
@@ -111,10 +111,11 @@ class _Planner:
         return found
 
     def _find_one(self, shard: tuple[ShardPlan, int]) -> ShardEntry | None:
-        pack = self.plan(shard[0][shard[1]])
+        planned = shard[0][shard[1]]
+        pack = self.plan(planned, self._sources(planned))
         return finished_shard(pack.path, pack.receipt, pack.plan_digest)
 
-    def plan(self, shard: PlannedShard) -> PackTask:
+    def plan(self, shard: PlannedShard, sources: dict[str, SourceClip]) -> PackTask:
         """Plan the packing of a shard."""
         name = f"{shard.split}-{shard.number:05d}"
         fragments = enumerate(shard.fragments())
@@ -124,17 +125,19 @@ class _Planner:
             fragments=tuple(self._workspace.fragments / f"{name}-{number:03d}.arrow" for number, _ in fragments),
             path=shard_path(self._workspace.out, shard.split, shard.number),
             receipt=self._receipt(shard.split, shard.number),
-            plan_digest=plan_digest(shard, {clip.clip_key: self._source(clip) for clip in shard.clips}, self._config),
+            plan_digest=plan_digest(shard, sources, self._config),
         )
 
     def encodes(self, shards: Iterable[tuple[ShardPlan, int]], packs: list[PackTask]) -> Iterator[EncodeTask]:
         """Plan the encoding of shards, fragment by fragment, while workers are busy; adds their packing to `packs`."""
         for plan, number in shards:
-            pack = self.plan(plan[number])
+            shard = plan[number]
+            sources = self._sources(shard)
+            pack = self.plan(shard, sources)
             packs.append(pack)
             for clips, fragment in zip(pack.shard.fragments(), pack.fragments, strict=True):
                 yield EncodeTask(
-                    clips=tuple((planned, self._source(planned)) for planned in clips),
+                    clips=tuple((planned, sources[planned.clip_key]) for planned in clips),
                     config=pack.config,
                     fragment=fragment,
                     quarantine=self._workspace.quarantine,
@@ -144,6 +147,10 @@ class _Planner:
     def _receipt(self, split: str, number: int) -> Location:
         return receipt_path(self._workspace.receipts, split, number)
 
-    def _source(self, planned: PlannedClip) -> SourceClip:
-        probed = self._probed[planned.clip_key]
-        return SourceClip(clip=self._catalog.clips[planned.clip_key], path=probed.path, sha256=probed.sha256 or "")
+    def _sources(self, shard: PlannedShard) -> dict[str, SourceClip]:
+        """Tell where the clips of a shard lie, by key."""
+        probed = {planned.clip_key: self._probed[planned.clip_key] for planned in shard.clips}
+        return {
+            key: SourceClip(clip=self._catalog.clips[key], path=one.path, sha256=one.sha256 or "")
+            for key, one in probed.items()
+        }
