@@ -38,7 +38,11 @@ class Twins:
         return self.splits[0] != self.splits[1]
 
     def __str__(self) -> str:
-        how = "the same frames" if self.distance is None else f"{self.distance:g} bits apart"
+        how = (
+            "the same frames"
+            if self.distance is None
+            else f"{self.distance:g} {'bit' if self.distance == 1 else 'bits'} apart"
+        )
         return f"{self.keys[0]} ({self.splits[0]}) and {self.keys[1]} ({self.splits[1]}): {how}"
 
 

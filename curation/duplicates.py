@@ -14,6 +14,8 @@ from curation.flow_table import read_measurements_of
 from curation.signatures import Signatures
 from shards.location import Location
 
+_NEARLY = "nearly the pictures of"
+
 
 def find_duplicates(catalog: Catalog, table: FlowTable, config: CurationConfig) -> dict[str, Copy]:
     """Find the clips that others stand for, by key, among those that could be selected from."""
@@ -42,10 +44,13 @@ def read_signatures(parts: Iterable[Location], clips: Clips) -> Signatures:
     return Signatures(hashes[:end], starts, num_frames)
 
 
+def is_near(detail: str) -> bool:
+    """Whether a clip that `describe_copy` told of is a near copy, not an exact one."""
+    return detail.startswith(_NEARLY)
+
+
 def describe_copy(copy: Copy, split: str, original_split: str, row: int) -> str:
     """Say in words why a clip is a duplicate; `row` is the original's, of the listing."""
     if copy.distance is None:
         return f"the same pictures as row {row}, {original_split}"
-    return (
-        f"nearly the pictures of row {row}, {copy.distance:g} bits of 64 apart: that is {original_split}, this {split}"
-    )
+    return f"{_NEARLY} row {row}, {copy.distance:g} bits of 64 apart: that is {original_split}, this {split}"

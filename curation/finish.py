@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.accounts import Accounts, list_rows
@@ -16,19 +18,17 @@ from curation.card import write_card
 from curation.catalog import Catalog
 from curation.config import CurationConfig, RunOptions
 from curation.flatten import flatness_of
-from curation.report import Report, ShownPair, SplitSummary, render_report
+from curation.progress import StageTime
+from curation.quarantine import QUARANTINE, list_incidents
+from curation.report.gather import Sources, gather_report
+from curation.report.page import render_report
 from curation.selection import Selection
 from curation.software import software_versions
-from curation.tally import bin_edges, read_part_columns, read_parts_abreast
+from curation.tally import bin_edges
 from shards.atomic import write_atomically
-from shards.location import Location
+from shards.location import Location, for_arrow
 from shards.manifest import ListingEntry, Manifest, MotionHistogram, ShardEntry, SplitEntry, write_manifest
-from shards.reader import read_shard
-from shards.schema import CLIPS, CLIPS_SCHEMA, IMAGE_MIME, REPORT, Sample, Verdict
-
-_SHOWN_FAILURES = 50
-_SHOWN_PAIRS = 12
-_HISTOGRAM_END_PX = 40
+from shards.schema import CLIPS, CLIPS_SCHEMA, REPORT, Verdict
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,6 +62,11 @@ class Curated:
         return int(self.accounts.num_kept.sum())
 
     @property
+    def num_across_cut(self) -> int:
+        """Kept pairs with a scene cut between them."""
+        return sum(pc.sum(one.pairs["across_cut"]).as_py() or 0 for one in self.selections.values())
+
+    @property
     def flatness(self) -> float | None:
         """Entropy of the kept motion histogram of all splits over its greatest possible value."""
         return flatness_of(np.array([selection.kept_histogram for selection in self.selections.values()]).sum(axis=0))
@@ -90,7 +95,7 @@ def _seen_from(out: Location, folder: Path | str) -> str:
     return os.path.relpath(folder, out) if isinstance(out, Path) else f"file://{folder}"
 
 
-def finish_dataset(curated: Curated, seconds: dict[str, float]) -> Manifest:
+def finish_dataset(curated: Curated, stages: tuple[StageTime, ...]) -> Manifest:
     """Close the accounts, write the tables, the report and the card, then the manifest.
 
     Raises RuntimeError where a row or a sample cannot be accounted for: that is never the data's fault.
@@ -105,7 +110,18 @@ def finish_dataset(curated: Curated, seconds: dict[str, float]) -> Manifest:
         verdicts=verdicts,
         splits={split: _split_entry(curated, split) for split in curated.shards},
     )
-    report = render_report(make_report(curated, manifest, seconds))
+    sources = Sources(
+        out=curated.out,
+        config=curated.config,
+        clips=_read_clips(curated.out),
+        parts=curated.parts,
+        kept={split: selection.pairs for split, selection in curated.selections.items()},
+        in_range_histograms={split: one.in_range_histogram for split, one in curated.selections.items()},
+        flatness=curated.flatness,
+        incidents=list_incidents(curated.out / QUARANTINE),
+        stages=stages,
+    )
+    report = render_report(gather_report(sources, manifest))
     with write_atomically(curated.out / REPORT) as temporary:
         temporary.write_text(report, encoding="utf-8")
     write_card(curated.out, manifest)
@@ -126,6 +142,12 @@ def _write_clips(curated: Curated) -> dict[str, int]:
     return {verdict.value: counts[verdict.value] for verdict in Verdict}
 
 
+def _read_clips(out: Location) -> pa.Table:
+    """Read what was written, but for the captions and hashes, which are half of it."""
+    columns = [name for name in CLIPS_SCHEMA.names if name not in ("caption", "sha256")]
+    return pq.read_table(for_arrow(out / CLIPS), columns=columns)
+
+
 def _split_entry(curated: Curated, split: str) -> SplitEntry:
     selection, shards = curated.selections[split], curated.shards[split]
     written = sum(shard.num_samples for shard in shards)
@@ -136,83 +158,4 @@ def _split_entry(curated: Curated, split: str) -> SplitEntry:
         num_clips=int((selection.num_kept > 0).sum()),
         motion_histogram=MotionHistogram(bin_edges=bin_edges(curated.config), counts=selection.kept_histogram),
         shards=shards,
-    )
-
-
-def make_report(curated: Curated, manifest: Manifest, seconds: dict[str, float]) -> Report:
-    """Gather what report.html says."""
-    return Report(
-        title=curated.out.name,
-        listing=curated.listing.uri,
-        num_rows=len(curated.catalog.rows),
-        num_clips=len(curated.catalog.clips),
-        verdicts=manifest.verdicts,
-        details=_failures(curated),
-        num_pairs_measured=curated.num_pairs,
-        num_pairs_in_range=curated.num_in_range,
-        num_pairs_kept=curated.num_kept,
-        motion_range_px=(curated.config.min_motion, curated.config.max_motion),
-        motion_histogram=_motion_histogram(curated.parts),
-        first_bin=bin_edges(curated.config)[0],
-        flatness=curated.flatness,
-        splits=tuple(
-            SplitSummary(
-                name=name,
-                num_clips=entry.num_clips,
-                num_samples=entry.num_samples,
-                num_shards=len(entry.shards),
-                num_bytes=sum(shard.num_bytes for shard in entry.shards),
-                in_range_histogram=curated.selections[name].in_range_histogram,
-                kept_histogram=curated.selections[name].kept_histogram,
-            )
-            for name, entry in manifest.splits.items()
-        ),
-        pairs=_shown_pairs(curated.out, manifest),
-        stages=tuple(seconds.items()),
-        config=manifest.config,
-        software=manifest.software,
-    )
-
-
-def _failures(curated: Curated) -> tuple[tuple[str, str, str], ...]:
-    """(verdict, uri, reason) of the first clips that came to nothing, by verdict."""
-    accounts, clips = curated.accounts, curated.catalog.clips
-    return tuple(
-        (accounts.verdict(number).value, clips.uri(number), accounts.detail(number) or "")
-        for number in accounts.failed(_SHOWN_FAILURES)
-    )
-
-
-def _motion_histogram(parts: tuple[Location, ...]) -> tuple[int, ...]:
-    """All measured pairs by whole pixels of motion; the last bin holds the rest."""
-    counts = np.zeros(_HISTOGRAM_END_PX + 1, dtype=np.int64)
-    for _, (_, motion_px) in read_parts_abreast(parts, lambda path: read_part_columns(path, "motion_px")):
-        whole_px = motion_px.astype(np.int64)
-        counts += np.bincount(np.minimum(whole_px, _HISTOGRAM_END_PX), minlength=len(counts))
-    return tuple(counts.tolist())
-
-
-def _shown_pairs(out: Location, manifest: Manifest) -> tuple[ShownPair, ...]:
-    """Pick some pairs of the first shard, one a clip, spread over the range of motion."""
-    first = next(((split, entry.shards[0]) for split, entry in manifest.splits.items() if entry.shards), None)
-    if first is None:
-        return ()
-    by_clip: dict[str, Sample] = {}
-    for sample in read_shard(out / first[0] / first[1].name):
-        by_clip.setdefault(sample.record.clip_key, sample)
-    samples = sorted(by_clip.values(), key=lambda sample: (sample.record.motion_px, sample.record.key))
-    if len(samples) > _SHOWN_PAIRS:
-        samples = [samples[k] for k in np.linspace(0, len(samples) - 1, _SHOWN_PAIRS).round().astype(int)]
-    return tuple(
-        ShownPair(
-            key=sample.record.key,
-            caption=sample.record.caption,
-            split=sample.record.split,
-            motion_px=sample.record.motion_px,
-            gap_ms=sample.record.gap_ms,
-            source=sample.source,
-            target=sample.target,
-            mime=IMAGE_MIME[sample.image_format],
-        )
-        for sample in samples
     )

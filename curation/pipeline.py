@@ -175,7 +175,7 @@ def select_and_export(
     )
     with progress.stage("finish"):
         workspace.confirm()
-        manifest = finish_dataset(curated, progress.seconds)
+        manifest = finish_dataset(curated, progress.stages)
         lost = table.measured.verdicts.among(*LOST).tolist()
         keep_incidents(workspace.quarantine, {catalog.clips.keys_in_order[number] for number in lost})
         settle_run(workspace.work, manifest.verdicts)

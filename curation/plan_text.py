@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from curation.balance import describe_balance
 from curation.flatten import flatness_of
+from curation.pages.words import in_percent, in_time, in_units
 from curation.plan import Plan
-from curation.report import in_percent, in_time, in_units
 from curation.tally import bin_edges
 
 _BAR = 28

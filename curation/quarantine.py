@@ -15,6 +15,9 @@ from shards.atomic import write_atomically
 from shards.location import Location, list_files
 from shards.schema import Verdict
 
+QUARANTINE = "quarantine"
+"""The folder's name in OUT."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Incident:

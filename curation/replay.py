@@ -10,7 +10,7 @@ from curation.export import SourceClip, encode_frames
 from curation.flow_tasks import limits_of
 from curation.measure import measure_clip
 from curation.probe import ProbeTask, probe_clips
-from curation.quarantine import Incident, find_incident, list_incidents
+from curation.quarantine import QUARANTINE, Incident, find_incident, list_incidents
 from curation.sandbox import Failure, isolate
 from shards.location import Location
 from shards.schema import Verdict
@@ -35,7 +35,7 @@ def replay_clip(
 
     Raises CurationError where OUT/quarantine/ does not hold the clip.
     """
-    folder = out.absolute() / "quarantine"
+    folder = out.absolute() / QUARANTINE
     incident = find_incident(folder, clip_key)
     if incident is None:
         raise CurationError(f"{folder} holds no clip {clip_key}; it holds {_list_keys(folder)}")

@@ -35,11 +35,12 @@ SELECTION_SCHEMA = pa.schema(
         pa.field("target_index", pa.int32()),
         pa.field("gap_ms", pa.int32()),
         pa.field("motion_px", pa.float32()),
+        pa.field("across_cut", pa.bool_()),
     ]
 )
 """Kept pairs, ordered by clip, source and target; the dictionary holds the clips that give any, in order."""
 
-_CHOSEN = np.dtype([("place", np.uint64), ("gap_ms", np.int32), ("motion_px", np.float32)])
+_CHOSEN = np.dtype([("place", np.uint64), ("gap_ms", np.int32), ("motion_px", np.float32), ("across_cut", np.bool_)])
 """A kept pair as long as there are many: `place` is clip, source and target in one number, by which it is ordered."""
 _FRAME_BITS = 14
 """A clip has 10,000 frames at most."""
@@ -156,7 +157,7 @@ def _choose(
     config: CurationConfig,
 ) -> NDArray[np.void]:
     """Take of each clip and bin of a part the pairs of lowest rank, as many as the clip's quota there; [pairs]."""
-    keys, (codes, *columns, gaps) = read_part_columns(path, *deciding_columns(config), "gap_ms")
+    keys, (codes, *columns, gaps, cuts) = read_part_columns(path, *deciding_columns(config), "gap_ms", "across_cut")
     motion, sources, targets = columns[:3]
     found = rows_in_range(keys, [codes, *columns], numbers, config)
     num_columns = quotas.shape[1]
@@ -171,6 +172,7 @@ def _choose(
     frames = (sources[rows].astype(np.uint64) << np.uint64(_FRAME_BITS)) | targets[rows].astype(np.uint64)
     chosen["place"] = (clip << np.uint64(2 * _FRAME_BITS)) | frames
     chosen["gap_ms"], chosen["motion_px"] = gaps[rows], motion[rows]
+    chosen["across_cut"] = cuts[rows]
     return chosen
 
 
@@ -191,5 +193,6 @@ def _tabulate(chosen: list[NDArray[np.void]], keys: Sequence[str]) -> pa.Table:
         (pairs["place"] & frame).astype(np.int32),
         pairs["gap_ms"],
         pairs["motion_px"],
+        pairs["across_cut"],
     ]
     return pa.table(columns, schema=SELECTION_SCHEMA)

@@ -34,6 +34,8 @@ class Summary:
         flat = f", histogram {curated.flatness:.1%} of flat" if curated.flatness is not None else ""
         pairs = f"{curated.num_pairs:,} pairs, {curated.num_in_range:,} in range, {curated.num_kept:,} kept"
         lines.append(pairs + flat)
+        if curated.num_across_cut:
+            lines.append(f"  {curated.num_across_cut:,} kept across a scene cut; --drop-cuts leaves such pairs out")
         if self.num_reused:
             lines.append(f"  {self.num_reused:,} clips were measured before and not measured again")
         for split, entry in self.manifest.splits.items():

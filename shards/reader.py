@@ -8,6 +8,9 @@ from shards.errors import DatasetError
 from shards.location import Location, on_disk
 from shards.schema import IMAGE_MIME, Sample, SampleRecord
 
+_HEAD_BYTES = 2**19
+"""Read at a time where a shard is not read to its end: a request each, where it lies in a store."""
+
 
 def read_shard(path: Location, copy: Path | None = None) -> Iterator[Sample]:
     """Yield the samples of a shard, pictures still encoded; `copy` holds its bytes on disk, where they are already.
@@ -20,6 +23,19 @@ def read_shard(path: Location, copy: Path | None = None) -> Iterator[Sample]:
             while member := tar.next():
                 yield _read_sample(path, tar, member)
             _refuse_early_end(path, file, tar)
+    except (tarfile.TarError, OSError) as error:
+        raise DatasetError(f"{path}: cannot be read as a tar: {error}") from error
+
+
+def read_head(path: Location, num_samples: int) -> Iterator[Sample]:
+    """Yield the first samples of a shard, reading little more of it than these. Raises DatasetError as `read_shard`."""
+    try:
+        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r|", bufsize=_HEAD_BYTES) as tar:
+            for _ in range(num_samples):
+                member = tar.next()
+                if member is None:
+                    return
+                yield _read_sample(path, tar, member)
     except (tarfile.TarError, OSError) as error:
         raise DatasetError(f"{path}: cannot be read as a tar: {error}") from error
 

@@ -61,7 +61,7 @@ def selections(draw: st.DrawFn) -> pa.Table:
 
 def selection_table(rows: list[tuple[str, int, int]]) -> pa.Table:
     """Make a selection of (clip_key, source_index, target_index)."""
-    columns = zip(*((key, int(i), int(j), 100 * int(j - i), 2.0 + j - i) for key, i, j in rows), strict=True)
+    columns = zip(*((key, int(i), int(j), 100 * int(j - i), 2.0 + j - i, False) for key, i, j in rows), strict=True)
     return pa.table(list(columns) or [[]] * len(SELECTION_SCHEMA), schema=SELECTION_SCHEMA)
 
 

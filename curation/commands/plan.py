@@ -8,6 +8,7 @@ import typer
 from curation.commands.selection_options import (
     Balance,
     Dataset,
+    DropCuts,
     MaxMotion,
     MinMotion,
     MinPairs,
@@ -28,6 +29,7 @@ def plan(
     pairs_per_gif: PairsPerGif = None,
     min_pairs: MinPairs = None,
     balance: Balance = None,
+    drop_cuts: DropCuts = None,
     splits: Splits = None,
     val_fraction: ValFraction = None,
     seed: Seed = None,
@@ -50,6 +52,7 @@ def plan(
         pairs_per_gif=pairs_per_gif,
         min_pairs=min_pairs,
         balance=balance,
+        drop_cuts=drop_cuts,
         val_fraction=val_fraction,
         seed=seed,
         samples_per_shard=samples_per_shard,

@@ -9,6 +9,7 @@ import typer
 from curation.commands.selection_options import (
     Balance,
     Dataset,
+    DropCuts,
     MaxMotion,
     MinMotion,
     MinPairs,
@@ -33,6 +34,7 @@ def resplit(
     pairs_per_gif: PairsPerGif = None,
     min_pairs: MinPairs = None,
     balance: Balance = None,
+    drop_cuts: DropCuts = None,
     splits: Splits = None,
     val_fraction: ValFraction = None,
     seed: Seed = None,
@@ -63,6 +65,7 @@ def resplit(
         pairs_per_gif=pairs_per_gif,
         min_pairs=min_pairs,
         balance=balance,
+        drop_cuts=drop_cuts,
         val_fraction=val_fraction,
         seed=seed,
         samples_per_shard=samples_per_shard,

@@ -22,6 +22,7 @@ MinPairs = Annotated[int | None, _option("--min-pairs", "Leave out a GIF with fe
 Balance = Annotated[
     str | None, _option("--balance", "Motion histogram: flat, none, or a JSON file with bin_edges and counts.")
 ]
+DropCuts = Annotated[bool | None, _option("--drop-cuts/--keep-cuts", "Whether to keep no pair across a scene cut.")]
 Splits = Annotated[Path | None, _option("--splits", "A folder with official lists train.txt, val.txt, test.txt.")]
 ValFraction = Annotated[
     float | None, _option("--val-fraction", "Share of the clips for val, where no lists made the splits.")

@@ -1,17 +1,14 @@
 """The pages of a data set's viewer, and the server that gives them to a browser on this machine."""
 
-import base64
-import hashlib
-import re
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import jinja2
 import pyarrow as pa
 from aiohttp import web
 
 from curation.errors import CurationError
+from curation.pages.templates import allow_script, load_template, read_script
 from curation.viewer.index import Filters, find_samples, read_picture
 from shards.errors import StoreError
 from shards.location import Location
@@ -26,8 +23,8 @@ _NAMES = (HOST, "localhost")
 
 def make_app(out: Location, manifest: Manifest, index: pa.Table) -> web.Application:
     """Make the application: a page, an API that lists samples, and their pictures."""
-    page = _render_page(out, manifest)
-    headers = {"Content-Security-Policy": _make_policy(page), "X-Content-Type-Options": "nosniff"}
+    page, policy = _render_page(out, manifest)
+    headers = {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"}
 
     async def show_page(request: web.Request) -> web.Response:
         return web.Response(text=page, content_type="text/html", headers=headers)
@@ -107,24 +104,20 @@ def _describe(index: pa.Table, row: int) -> dict[str, Any]:
     return {"row": row, "key": sample_key(told["clip_key"], told["source_index"], told["target_index"]), **told}
 
 
-def _render_page(out: Location, manifest: Manifest) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("curation.viewer", ""), autoescape=True, undefined=jinja2.StrictUndefined
+def _render_page(out: Location, manifest: Manifest) -> tuple[str, str]:
+    """Render the page; returns it and its policy, which allows it its own script and style, nothing from elsewhere."""
+    script = read_script("pages/browser.js", "viewer/browse.js")
+    page = load_template("viewer/page.html.jinja").render(
+        title=out.name,
+        splits={name: entry.num_samples for name, entry in manifest.splits.items()},
+        motion=[manifest.config.get(name, 0) for name in ("min_motion", "max_motion")],
+        script=script,
     )
-    splits = {name: entry.num_samples for name, entry in manifest.splits.items()}
-    motion = [manifest.config.get(name) for name in ("min_motion", "max_motion")]
-    return environment.get_template("page.html.jinja").render(title=out.name, splits=splits, motion=motion)
-
-
-def _make_policy(page: str) -> str:
-    """Allow the page its own script and style, and nothing from elsewhere."""
-    script = re.search(r"<script>(.*?)</script>", page, re.DOTALL)
-    hashed = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode() if script else ""
     sources = {
         "default-src": "'none'",
         "img-src": "'self' data:",
         "connect-src": "'self'",
         "style-src": "'unsafe-inline'",
-        "script-src": f"'sha256-{hashed}'",
+        "script-src": allow_script(script),
     }
-    return "; ".join(f"{name} {value}" for name, value in sources.items())
+    return page, "; ".join(f"{name} {value}" for name, value in sources.items())

@@ -1,5 +1,9 @@
 """Copies and cuts through whole runs: which clips stay, what the table tells, and what verify says of it."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -9,7 +13,10 @@ from curation.pipeline import curate
 from curation.progress import Progress
 from examples.draw_gifs import save_gif
 from examples.draw_scenes import LEAKS, draw_edit, film
+from shards.manifest import read_manifest
 from shards.verify import verify_dataset
+
+PIX2GIF = Path(sys.executable).parent / "pix2gif"
 
 
 @pytest.fixture
@@ -78,3 +85,18 @@ def test_pairs_across_a_cut_are_told_and_left_out_on_demand(folder):
     dropped = run(folder, "dropped", val_fraction=0, drop_cuts=True)
     assert dropped["cut.gif"]["num_in_range"] <= len(expected) - sum(expected)
     assert dropped["film_3.gif"]["num_in_range"] == kept["film_3.gif"]["num_in_range"]
+
+
+def test_pairs_across_a_cut_can_be_left_out_of_a_finished_data_set(folder):
+    everything = {"val_fraction": 0, "max_motion": 200.0, "pairs_per_gif": 500}
+    run(folder, **everything)
+    run(folder, "dropped", drop_cuts=True, **everything)
+    words = ["resplit", folder / "out", "--out", folder / "again", "--drop-cuts", "--workers", "0", "--quiet"]
+    subprocess.run([PIX2GIF, *words], check=True, timeout=300)
+    shard = Path("train", "00000.tar")
+    assert (folder / "again" / shard).read_bytes() == (folder / "dropped" / shard).read_bytes()
+    assert (folder / "again" / shard).read_bytes() != (folder / "out" / shard).read_bytes()
+    words = ["plan", folder / "out", "--drop-cuts"]
+    planned = subprocess.run([PIX2GIF, *words], check=True, timeout=300, capture_output=True, text=True).stdout
+    kept = read_manifest(folder / "dropped").splits["train"].num_samples
+    assert f"with {kept:,} pairs\n\n" in planned

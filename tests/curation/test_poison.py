@@ -105,7 +105,10 @@ def test_any_number_of_workers_loses_the_same_clips_and_makes_the_same_files(
 def test_the_bytes_and_the_error_are_kept_with_a_command_that_replays_it(poisoned, survived, environment):
     keys = {key.rpartition("-")[0]: key for key in list_incidents(survived / "quarantine")}
     assert keys.keys() == POISON.keys()
+    report = (survived / "report.html").read_text()
     for name, key in keys.items():
+        assert f"pix2gif replay . {key}</code>" in report
+        assert f'href="quarantine/{key}.gif"' in report
         assert (survived / "quarantine" / f"{key}.gif").read_bytes() == (poisoned / "gifs" / f"{name}.gif").read_bytes()
         record = json.loads((survived / "quarantine" / f"{key}.json").read_text())
         assert (record["verdict"], record["detail"]) == POISON[name]

@@ -55,6 +55,18 @@ def test_stages_are_timed_in_order_added_up_and_timed_when_they_fail() -> None:
     assert progress.seconds["probe"] >= 0.04 > 0.03 > progress.seconds["export"] >= 0
 
 
+def test_stages_tell_what_they_did() -> None:
+    progress = Progress(quiet=True)
+    for num_done in (3, 4):
+        with progress.stage("measure", 10, "pairs") as bar:
+            bar.update(num_done)
+    with progress.stage("select"):
+        pass
+    told = [(stage.name, stage.num_done, stage.unit) for stage in progress.stages]
+    assert told == [("measure", 7, "pairs"), ("select", 0, "")]
+    assert [stage.seconds for stage in progress.stages] == list(progress.seconds.values())
+
+
 def test_a_terminal_sees_a_bar() -> None:
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 100))

@@ -4,12 +4,14 @@ import io
 import re
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 
 from shards.errors import DatasetError
-from shards.reader import read_shard
+from shards.location import ObjectPath
+from shards.reader import read_head, read_shard
 from shards.schema import Sample
 from shards.writer import write_shard
 from tests.shards.test_writer import make_sample
@@ -107,3 +109,26 @@ def test_a_flipped_bit_in_a_members_header_is_noticed(tmp_path: Path, member: in
     path.write_bytes(data)
     with pytest.raises(DatasetError, match=r"s\.tar"):
         list(read_shard(path))
+
+
+def test_the_head_of_a_shard_is_its_first_samples_and_no_more_is_read(tmp_path: Path) -> None:
+    samples = [make_sample(number) for number in range(5)]
+    write_shard(tmp_path / "s.tar", samples)
+    assert list(read_head(tmp_path / "s.tar", 3)) == samples[:3]
+    assert list(read_head(tmp_path / "s.tar", 9)) == samples
+    (tmp_path / "s.tar").write_bytes((tmp_path / "s.tar").read_bytes()[: 3 * 3072 + 100])
+    assert list(read_head(tmp_path / "s.tar", 3)) == samples[:3]
+    with pytest.raises(DatasetError, match=r"s\.tar"):
+        list(read_head(tmp_path / "s.tar", 4))
+    with pytest.raises(DatasetError, match=r"none\.tar"):
+        list(read_head(tmp_path / "none.tar", 1))
+
+
+def test_the_head_of_a_shard_in_a_bucket_is_read_in_place(s3: Any, tmp_path: Path) -> None:
+    samples = [make_sample(number) for number in range(5)]
+    write_shard(tmp_path / "s.tar", samples)
+    path = ObjectPath("s3://bucket/train/s.tar")
+    path.upload(tmp_path / "s.tar")
+    assert list(read_head(path, 3)) == samples[:3]
+    with pytest.raises(DatasetError, match="s3://bucket/train/none"):
+        list(read_head(ObjectPath("s3://bucket/train/none.tar"), 1))

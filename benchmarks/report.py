@@ -1,0 +1,249 @@
+"""Make the report of a drawn data set of 800,000 samples, and open it in Chromium.
+
+    python benchmarks/report.py FOLDER [--pairs 100000000] [--clips 80000] [--seed 0]
+
+Writes into FOLDER, unless it lies there: a flow table in parts, and shards of 1,000 samples, links to a few drawn ones.
+Selection runs over the table as in a run; the report's own pass over it is told as a share of that time.
+Prints how long each piece of the report takes, its bytes, the most memory, and when the page can be used.
+"""
+
+import argparse
+import collections
+import dataclasses
+import os
+import resource
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from playwright.sync_api import sync_playwright
+
+from curation.catalog import clip_key
+from curation.config import CurationConfig
+from curation.flow_table import write_part
+from curation.measure import method_digest
+from curation.progress import StageTime
+from curation.report.clips import count_steps, gather_duplicates, gather_failures, gather_shapes
+from curation.report.flow import count_measured
+from curation.report.gather import Sources, gather_report
+from curation.report.page import render_report
+from curation.report.pairs import draw_pairs
+from curation.selection import Selection, select_pairs
+from curation.tally import bin_edges
+from shards.manifest import ListingEntry, Manifest, MotionHistogram, ShardEntry, SplitEntry
+from shards.schema import CLIPS_SCHEMA, FLOW_SCHEMA, Sample, SampleRecord, Verdict
+from shards.writer import shard_name, write_shard
+from tests.browser import CHROMIUM
+
+Result = TypeVar("Result")
+_PAIRS_PER_PART = 200_000
+_NUM_DRAWN_SHARDS = 4
+_SAMPLES_PER_SHARD = 1000
+_NUM_LOADS = 7
+_WORDS = (
+    "a",
+    "man",
+    "cat",
+    "dog",
+    "ball",
+    "car",
+    "runs",
+    "falls",
+    "turns",
+    "waves",
+    "smiles",
+    "slowly",
+    "left",
+    "right",
+)
+
+
+def draw_flow(folder: Path, keys: list[str], num_pairs: int, rng: np.random.Generator) -> None:
+    """Write a flow table: as many pairs of every clip, motions of a heavy tail that grow with the gap."""
+    per_clip = num_pairs // len(keys)
+    clips_per_part = max(1, _PAIRS_PER_PART // per_clip)
+    side = int((2 * per_clip) ** 0.5) + 2
+    sources, targets = (index[:per_clip].astype(np.int32) for index in np.triu_indices(side, k=1))
+    for first in range(0, len(keys), clips_per_part):
+        part = keys[first : first + clips_per_part]
+        source, target = np.tile(sources, len(part)), np.tile(targets, len(part))
+        speed = np.repeat(rng.lognormal(0.6, 1.0, len(part)), per_clip)
+        motion = speed * (target - source) ** 0.45 * rng.lognormal(0.0, 0.3, len(source))
+        columns = {
+            "clip_key": pa.DictionaryArray.from_arrays(np.repeat(np.arange(len(part), dtype=np.int32), per_clip), part),
+            "source_index": source, "target_index": target, "gap_ms": (target - source) * 100,
+            "motion_px": np.where(motion < 1, 0, np.minimum(motion, 300)).astype(np.float32),
+            "tracked_fraction": np.ones(len(source), np.float32), "across_cut": rng.random(len(source)) < 0.05,
+        }  # fmt: skip
+        write_part(folder, method_digest(CurationConfig()), [], [pa.table(columns, schema=FLOW_SCHEMA)])
+
+
+def draw_clips(keys: list[str], num_pairs: int, rng: np.random.Generator) -> pa.Table:
+    """Draw clips.parquet: the measured clips, and half as many rows that failed or stand for a copy."""
+    num_rows = len(keys) * 3 // 2
+    failures = (Verdict.FETCH_FAILED, Verdict.NOT_A_GIF, Verdict.STILL, Verdict.UNDECODABLE, Verdict.DUPLICATE)
+    rows = []
+    for number in range(num_rows):
+        row = {"row": number + 1, "uri": f"https://example.invalid/{number:06d}.gif", "split": "train"}
+        row |= {"caption": " ".join(rng.choice(_WORDS, 8)), "num_pairs": 0, "num_in_range": 0, "num_kept": 0}
+        if number < len(keys):
+            sizes = {"width": int(rng.integers(100, 600)), "height": int(rng.integers(80, 400)), "num_frames": 40}
+            row |= {"clip_key": keys[number], "verdict": Verdict.KEPT, "num_pairs": num_pairs // len(keys), **sizes}
+            row |= {"num_in_range": 10, "num_kept": 10, "split": split_of(keys[number])}
+        else:
+            verdict = failures[number % len(failures)]
+            detail = f"HTTP {rng.choice([403, 404, 410, 500])} after {number} ms"
+            row |= {"clip_key": f"c{number}", "verdict": verdict, "detail": detail}
+            row |= {"duplicate_of": keys[number % 997]} if verdict is Verdict.DUPLICATE else {}
+        rows.append(row)
+    return pa.Table.from_pylist(rows, schema=CLIPS_SCHEMA)
+
+
+def split_of(key: str) -> str:
+    """Deal one clip in ten to val."""
+    return "val" if key.endswith(("0", "1")) and key[-2] in "02468" else "train"
+
+
+def draw_shards(folder: Path, rng: np.random.Generator) -> list[Path]:
+    """Write a few shards of pictures with about the detail of a photograph."""
+    pictures = []
+    for _ in range(40):
+        noise = rng.normal(size=(256, 256, 3)).astype(np.float32)
+        layers = [cv2.GaussianBlur(noise, (0, 0), sigma) * sigma for sigma in (1.0, 4.0, 16.0)]
+        image = np.clip(128 + 60 * sum(layers), 0, 255).astype(np.uint8)
+        pictures.append(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes())
+    paths = []
+    for number in range(_NUM_DRAWN_SHARDS):
+        samples = (draw_sample(rng, pictures, number, place) for place in range(_SAMPLES_PER_SHARD))
+        paths.append(folder / f"drawn-{number}.tar")
+        write_shard(paths[-1], samples)
+    return paths
+
+
+def draw_sample(rng: np.random.Generator, pictures: list[bytes], number: int, place: int) -> Sample:
+    """Draw one sample."""
+    caption = " ".join(rng.choice(_WORDS, 8))
+    record = SampleRecord(
+        caption=caption, captions=(caption,), motion_px=float(rng.uniform(2, 20)), source_index=place % 30,
+        target_index=40, gap_ms=1000, clip_key=clip_key(f"{number}-{place}.gif"), split="train", uri=f"{place}.gif",
+    )  # fmt: skip
+    source, target = (pictures[k] for k in rng.choice(len(pictures), 2, replace=False))
+    return Sample(record=record, source=source, target=target, image_format="jpg")
+
+
+def link_shards(out: Path, drawn: list[Path], selections: dict[str, Selection]) -> dict[str, SplitEntry]:
+    """Let every shard that the selections would fill be a link to one of the drawn ones."""
+    splits = {}
+    for split, selection in selections.items():
+        (out / split).mkdir(exist_ok=True)
+        entries = []
+        for number in range(selection.pairs.num_rows // _SAMPLES_PER_SHARD):
+            path, source = out / split / shard_name(number), drawn[number % len(drawn)]
+            if not path.exists():
+                os.link(source, path)
+            entries.append(
+                ShardEntry(name=path.name, num_samples=_SAMPLES_PER_SHARD, num_bytes=source.stat().st_size, sha256="")
+            )
+        splits[split] = SplitEntry(
+            num_samples=_SAMPLES_PER_SHARD * len(entries), num_clips=len(selection.num_in_range), shards=tuple(entries),
+            motion_histogram=MotionHistogram(bin_edges=bin_edges(CurationConfig()), counts=selection.kept_histogram),
+        )  # fmt: skip
+    return splits
+
+
+def count_plainly(parts: list[Path]) -> None:
+    """Count motion alone, from whole parts one after the other, as anybody would at first."""
+    counts = np.zeros(301, dtype=np.int64)
+    for path in parts:
+        counts += np.bincount(pq.read_table(path)["motion_px"].to_numpy().astype(np.int64), minlength=301)
+
+
+def timed(name: str, work: Callable[[], Result], times: dict[str, float]) -> Result:
+    """Do some work and say how long it took."""
+    start = time.perf_counter()
+    result = work()
+    times[name] = time.perf_counter() - start
+    print(f"{name:36}{times[name]:9.2f} s", flush=True)
+    return result
+
+
+def open_page(path: Path) -> Iterator[dict[str, float]]:
+    """Open the page in a fresh browser some times: when it was drawn and could be used, and how long a filter takes."""
+    with sync_playwright() as driver:
+        for _ in range(_NUM_LOADS):
+            browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            page.add_init_script(
+                "new MutationObserver(() => { if (document.documentElement?.classList.contains('with-script'))"
+                " window.usable ??= performance.now(); }).observe(document, {subtree: true, attributes: true});"
+            )
+            page.goto(path.as_uri())
+            page.wait_for_function("() => window.usable")
+            paint = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0"
+            page.wait_for_function(f"() => {paint}")
+            told = page.locator("#told").inner_text()
+            start = time.perf_counter()
+            page.locator("[name=text]").fill("cat")
+            page.wait_for_function("told => document.querySelector('#told').innerText !== told", arg=told)
+            filtered = (time.perf_counter() - start) * 1000
+            yield {"first paint": page.evaluate(paint), "usable": page.evaluate("usable"), "filtered": filtered}
+            browser.close()
+
+
+def main() -> None:
+    """Draw what is not there, make the report, open it."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--pairs", type=int, default=100_000_000)
+    parser.add_argument("--clips", type=int, default=80_000)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    rng, flow = np.random.default_rng(given.seed), given.folder / "flow"
+    keys = [clip_key(f"https://example.invalid/{number:06d}.gif") for number in range(given.clips)]
+    if not flow.exists():
+        draw_flow(flow, keys, given.pairs, rng)
+    drawn = sorted(given.folder.glob("drawn-*.tar")) or draw_shards(given.folder, rng)
+    clips, parts = draw_clips(keys, given.pairs, rng), sorted(flow.glob("*.parquet"))
+    times: dict[str, float] = {}
+    config = CurationConfig()
+    selections = timed("selection", lambda: select_pairs(parts, {key: split_of(key) for key in keys}, config), times)
+    memory_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    splits = link_shards(given.folder, drawn, selections)
+    timed("report: pass over the flow table", lambda: count_measured(parts), times)
+    gather_tables = (count_steps, lambda table: gather_failures(table, []), gather_duplicates, gather_shapes)
+    timed("baseline: motion from whole parts", lambda: count_plainly(parts), times)
+    timed("report: clips.parquet", lambda: [gather(clips) for gather in gather_tables], times)
+    timed("report: pairs from shards", lambda: draw_pairs(given.folder, splits), times)
+    manifest = Manifest(
+        listing=ListingEntry(uri="drawn.tsv", sha256="", num_rows=clips.num_rows), config=dataclasses.asdict(config),
+        software={}, verdicts=dict(collections.Counter(clips["verdict"].to_pylist())), splits=splits,
+    )  # fmt: skip
+    sources = Sources(
+        out=given.folder, config=config, clips=clips, parts=parts, flatness=1.0, incidents=[],
+        kept={split: one.pairs for split, one in selections.items()},
+        in_range_histograms={split: one.in_range_histogram for split, one in selections.items()},
+        stages=(StageTime(name="measure", seconds=1.0, num_done=given.pairs, unit="pairs"),),
+    )  # fmt: skip
+    report = timed("report: all that is gathered", lambda: gather_report(sources, manifest), times)
+    html = timed("report: rendering", lambda: render_report(report), times)
+    (given.folder / "report.html").write_text(html, encoding="utf-8")
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(f"{sum(entry.num_samples for entry in splits.values()):,} samples, {len(html.encode()):,} bytes of HTML")
+    print(f"most memory: {memory_before / 1024:,.0f} MB after selection, {memory / 1024:,.0f} MB after the report")
+    print(
+        f"the pass over the table is {times['report: pass over the flow table'] / times['selection']:.2f} of selection"
+    )
+    loads = list(open_page(given.folder / "report.html"))
+    for name in loads[0]:
+        values = sorted(load[name] for load in loads)
+        print(f"{name:12}{statistics.median(values):7.0f} ms ({values[0]:.0f} to {values[-1]:.0f})")
+
+
+if __name__ == "__main__":
+    main()
