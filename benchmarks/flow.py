@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import llvmlite.binding  # type: ignore[import-untyped]
+import llvmlite.binding
 import numba
 import numpy as np
 import PIL

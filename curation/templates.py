@@ -28,11 +28,11 @@ _RESULT = np.uint64(3 * 272)
 def new_work() -> tuple[Any, ...]:
     """Allocate what `build_template` writes, to be used again for every corner.
 
-    template, int16 [8 * 256]: d/dx then d/dy of the window, each in four copies within 16 x 16, shifted by
-        (0, 0), (0, 1), (1, 0), (1, 1) columns and rows as the four pixels around a point are;
-    model, float64 [5]: the inverse of the gradients' 2 x 2 matrix (11, 12, 22), and the sums over the window
-        of image * d/dx and image * d/dy;
-    and two arrays of working space.
+    - template, int16 [8 * 256]: d/dx then d/dy of the window, each in four copies within 16 x 16, shifted by
+      (0, 0), (0, 1), (1, 0), (1, 1) columns and rows as the four pixels around a point are;
+    - model, float64 [5]: the inverse of the gradients' 2 x 2 matrix (11, 12, 22), and the sums over the window
+      of image x d/dx and image x d/dy;
+    - two arrays of working space.
     """
     memory = np.zeros(8 * 256 + 32, np.int16)
     start = (-memory.ctypes.data % 64) // 2  # vectors that straddle cache lines load at half the speed

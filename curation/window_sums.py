@@ -58,9 +58,7 @@ def _emit_window_sums(builder: Any, corner: Any, stride: Any, template: Any) -> 
 @intrinsic
 def _window_sums_vector(typingctx: Any, image: Any, y: Any, x: Any, template: Any) -> Any:
     """Sum as `_window_sums_plain` does, in vector instructions spelled out: a tenth of its time."""
-    signature = types.UniTuple(types.float64, 8)(  # type: ignore[no-untyped-call]
-        image, types.intp, types.intp, template
-    )
+    signature = types.UniTuple(types.float64, 8)(image, types.intp, types.intp, template)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pixels = context.make_array(signature.args[0])(context, builder, args[0])

@@ -95,7 +95,9 @@ def read_manifest(out: Location) -> Manifest:
         fields = json.loads(path.read_text(encoding="utf-8"))
         version = fields["schema_version"]
         if version != SCHEMA_VERSION:
-            raise DatasetError(f"{path}: schema_version {version}, this software reads {SCHEMA_VERSION}")
+            raise DatasetError(
+                f"{path}: schema_version {version}, this software reads {SCHEMA_VERSION}; use the one that wrote it"
+            )
         manifest = Manifest(
             listing=_known(ListingEntry, fields["listing"]),
             config=fields["config"],

@@ -17,7 +17,7 @@ def count_sample_flops(model: Pix2Gif, loss_step: LossStep, batch: Batch | Laten
     checkpointing = model.unet.is_gradient_checkpointing
 
     def once() -> None:
-        loss_step(model, inputs).total.sum().backward()  # type: ignore[no-untyped-call]
+        loss_step(model, inputs).total.sum().backward()
 
     # What is compiled is not seen, and what checkpointing computes again is no work of the model's.
     with torch.compiler.set_stance("force_eager"):

@@ -38,13 +38,13 @@ class Throughput:
         """Time the wait for the next batch; on a GPU only where it ran out of work before the batch was there."""
         told = None
         if self._device.type == "cuda":
-            told = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            told = torch.cuda.Event()
             told.record()
         start = time.perf_counter()
         try:
             yield
         finally:
-            if told is None or told.query():  # type: ignore[no-untyped-call]
+            if told is None or told.query():
                 self._waited_s += time.perf_counter() - start
 
     @contextlib.contextmanager

@@ -1,8 +1,10 @@
 """Why there are no bytes. None of these ends a run: each becomes the verdict of one clip.
 
-FetchError
-    TransientError          it may go well another time
-TooManyBytesError
+::
+
+    FetchError
+        TransientError          it may go well another time
+    TooManyBytesError
 """
 
 

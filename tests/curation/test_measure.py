@@ -22,7 +22,7 @@ CONFIG = CurationConfig()
 
 def draw(path: Path, **what: float) -> bytes:
     """Draw a GIF of known motion; returns its bytes."""
-    gif = DrawnGif(name="", caption="", **{"width": 256, "height": 256, "num_frames": 4, **what})  # type: ignore[arg-type]
+    gif = DrawnGif(name="", caption="", **{"width": 256, "height": 256, "num_frames": 4, **what})
     save_gif(path, draw_frames(gif), gif.duration_ms)
     return path.read_bytes()
 

@@ -1,16 +1,11 @@
 """A terminal sees a bar, a log sees lines, and who asks for quiet sees nothing; all are timed."""
 
-import contextlib
-import os
-import pty
-import subprocess
-import sys
-import termios
 import time
 
 import pytest
 
 from curation.progress import Progress
+from tests.terminal import show_in_a_terminal
 
 SHOW_A_STAGE = """
 from curation.progress import Progress
@@ -68,14 +63,6 @@ def test_stages_tell_what_they_did() -> None:
 
 
 def test_a_terminal_sees_a_bar() -> None:
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 100))
-    subprocess.run([sys.executable, "-c", SHOW_A_STAGE], stderr=theirs, check=True)
-    os.close(theirs)
-    shown = b""
-    with os.fdopen(ours, "rb", buffering=0) as screen, contextlib.suppress(OSError):  # So a closed terminal reads.
-        while piece := screen.read(2**16):
-            shown += piece
-    first, *later = shown.decode().strip().split("\r")
+    first, *later = show_in_a_terminal(SHOW_A_STAGE).strip().split("\r")
     assert first.startswith("probe   :   0%|")
     assert any("100%|" in line and "3000/3000 [" in line and "GIFs/s" in line for line in later)

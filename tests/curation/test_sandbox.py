@@ -135,7 +135,7 @@ def test_what_the_user_must_act_on_is_raised_as_it_was():
 
 def make_bad_config() -> CurationConfig:
     """Raise ConfigError."""
-    return CurationConfig(quality="low")  # type: ignore[arg-type]
+    return CurationConfig(quality="low")
 
 
 @pytest.mark.parametrize("busy", ["time.sleep, 1000.0", "os.getpid"], ids=["busy", "idle"])

@@ -29,7 +29,7 @@ from training.generators import generator_states, restore_generator_states
 def make_training(seed: int) -> tuple[torch.nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
     torch.manual_seed(seed)
     model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.Dropout(0.5))
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, fused=True)
     return model, optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / 5))
 
@@ -242,4 +242,4 @@ def test_a_checkpoint_is_frozen(tmp_path: Path) -> None:
     checkpoint = load_checkpoint(save(tmp_path, 1))
     assert isinstance(checkpoint, Checkpoint)
     with pytest.raises(AttributeError):
-        checkpoint.state = TrainingState(step=2, position=2)  # type: ignore[misc]
+        checkpoint.state = TrainingState(step=2, position=2)

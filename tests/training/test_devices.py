@@ -35,5 +35,5 @@ from training.devices import find_peak_flops
     ],
 )
 def test_peaks_are_known_by_the_devices_name(device_name: str, precision: str, tflops: float | None) -> None:
-    peak = find_peak_flops(device_name, precision)  # type: ignore[arg-type]
+    peak = find_peak_flops(device_name, precision)
     assert peak == (None if tflops is None else pytest.approx(tflops * 1e12))

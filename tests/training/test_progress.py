@@ -1,14 +1,8 @@
 """What a terminal and a log see of a run."""
 
-import contextlib
-import os
-import pty
-import subprocess
-import sys
-import termios
-
 import pytest
 
+from tests.terminal import show_in_a_terminal
 from training.progress import ProgressBar
 
 
@@ -21,15 +15,7 @@ def test_a_terminal_sees_a_bar() -> None:
         "bar.show(3_000, loss=0.25)\n"
         "bar.close()\n"
     )
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 100))
-    subprocess.run([sys.executable, "-c", program], stderr=theirs, check=True)
-    os.close(theirs)
-    shown = b""
-    with os.fdopen(ours, "rb", buffering=0) as screen, contextlib.suppress(OSError):  # So a closed terminal reads.
-        while piece := screen.read(2**16):
-            shown += piece
-    first, *later = shown.decode().strip().split("\r")
+    first, *later = show_in_a_terminal(program).strip().split("\r")
     assert first.startswith("train:  33%|")
     assert any("100%|" in line and "3000/3000 [" in line and "loss 0.25" in line for line in later)
 

@@ -23,7 +23,7 @@ def pipeline() -> Iterator[Pix2GifPipeline]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     made = make_pipeline(build_random(ModelConfig(), size="tiny", seed=0))
-    made.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
+    made.set_progress_bar_config(disable=True)
     yield made
     torch.set_num_threads(threads)
 

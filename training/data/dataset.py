@@ -101,7 +101,7 @@ def open_data(config: DataConfig) -> OpenData:
     if config.flip and not found.has_flips:
         raise DataError(f"{config.location}: holds no flipped latents; encode with flips, or train without flip")
     if not files.are_local:
-        raise DataError(f"{config.location}: latents are mapped into memory; tell a folder to cache them in")
+        raise DataError(f"{config.location}: latents are mapped into memory; set cache to a folder where they are kept")
     if config.verify == "full" and not storage.is_remote:
         for entry in entries:
             if file_sha256(files.local_path(entry)) != entry.sha256:

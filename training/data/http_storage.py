@@ -59,7 +59,7 @@ class _HttpFile:
         except FileNotFoundError:
             raise StorageError(f"{self.url}: HTTP 404, there is no such file") from None
         if response.status_code != 206:
-            raise StorageError(f"{self.url}: the server answers no ranges; tell a folder to cache whole shards in")
+            raise StorageError(f"{self.url}: the server answers no ranges; set cache to a folder for whole shards")
         return response.content
 
     def close(self) -> None:

@@ -1,10 +1,10 @@
 """The latent cache: what the autoencoder and the tokenizer made of a data set, read in place of its pictures.
 
-```
-OUT/
-  latents.json            the manifest, written last
-  train/00000.arrow ...   one file a source shard, its samples in the same order; likewise val/, test/
-```
+::
+
+    OUT/
+      latents.json            the manifest, written last
+      train/00000.arrow ...   one file a source shard, its samples in the same order; likewise val/, test/
 
 A file is Arrow IPC with one record batch, not compressed, so that a row is read where it lies in memory. h, w: the
 resolution divided by 8. L: tokens of a prompt, 77.
@@ -152,7 +152,9 @@ def parse_latent_manifest(data: bytes, path: str) -> LatentManifest:
         fields = json.loads(data)
         version = fields["schema_version"]
         if version != LATENTS_VERSION:
-            raise DataError(f"{path}: schema_version {version}, this software reads {LATENTS_VERSION}")
+            raise DataError(
+                f"{path}: schema_version {version}, this software reads {LATENTS_VERSION}; use the one that wrote it"
+            )
         known = {field.name: fields[field.name] for field in dataclasses.fields(LatentManifest)}
         return LatentManifest(
             **{**known, "splits": {name: _to_split(value) for name, value in known["splits"].items()}}

@@ -48,7 +48,7 @@ class I3D:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # The published weights are TorchScript.
-                self._network = torch.jit.load(str(path), map_location=device).eval()  # type: ignore[no-untyped-call]
+                self._network = torch.jit.load(str(path), map_location=device).eval()
         except (RuntimeError, ValueError, OSError) as error:
             raise EvaluationError(f"{path} is no TorchScript file that can be loaded: name that of I3D.") from error
         self._device = device
@@ -131,7 +131,7 @@ def refuse_too_few(num_videos: int, num_features: int) -> None:
 def frechet_distance(features: Features, others: Features) -> float:
     """Measure the Frechet distance of two Gaussians fitted to features, [N, D] each, in float64.
 
-    |m1 - m2|^2 + tr(S1) + tr(S2) - 2 tr((S1 S2)^1/2), with S the covariances of N - 1 (Dowson and Landau, 1982).
+    `|m1 - m2|^2 + tr(S1) + tr(S2) - 2 tr((S1 S2)^1/2)`, with S the covariances of N - 1 (Dowson and Landau, 1982).
     """
     one, two = (np.asarray(each, dtype=np.float64) for each in (features, others))
     if not (np.isfinite(one).all() and np.isfinite(two).all()):

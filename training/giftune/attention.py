@@ -28,7 +28,7 @@ class SpatioTemporalProcessor:
     def __init__(self, num_frames: int) -> None:
         """Take how many frames a clip has."""
         self.num_frames = num_frames
-        self._attend = AttnProcessor2_0()  # type: ignore[no-untyped-call]
+        self._attend = AttnProcessor2_0()
 
     def __call__(
         self,

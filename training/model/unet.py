@@ -23,5 +23,5 @@ def widen_conv_in(unet: UNet2DConditionModel, in_channels: int) -> UNet2DConditi
     zeros = old.new_zeros(old.shape[0], in_channels - conv.in_channels, *old.shape[2:])
     conv.weight = nn.Parameter(torch.cat([old.detach(), zeros], 1), requires_grad=old.requires_grad)
     conv.in_channels = in_channels
-    unet.register_to_config(in_channels=in_channels)  # type: ignore[no-untyped-call]
+    unet.register_to_config(in_channels=in_channels)
     return unet

@@ -81,7 +81,7 @@ class InjectionModule(nn.Module):
         self.norm = nn.LayerNorm(reduced)
 
     def forward(self, c_l: Tensor, size: tuple[int, int]) -> Tensor:
-        """Give c_L [B, 77, D] as [B, 16, *size]."""
+        """Give c_L [B, 77, D] as [B, 16, height, width], of `size`."""
         features = F.relu(self.norm(self.conv(c_l)))
         if features.shape[-1] != self.side**2:
             features = F.interpolate(features, self.side**2, mode="linear", align_corners=False)
@@ -146,7 +146,7 @@ class WarpingModule(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers
         flow_mode: FlowMode = "residual",
         flow_norm: FlowNorm = "group",
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.flow_mode: FlowMode = flow_mode
         self.injection = InjectionModule(condition_width, num_tokens, injected_channels)
         self.flow_net = FlowNet(latent_channels, injected_channels, flow_norm, zero_last=flow_mode == "residual")

@@ -24,7 +24,7 @@ def make_clip(location: object, key: str) -> Clip:
 
 def bring(folder: Path, *clips: Clip, **options: object) -> Arrivals:
     """Fetch some clips from the loopback interface."""
-    chosen = FetchOptions(**{"allow_host": ("127.0.0.1",), "rate_per_host": 0, **options})  # type: ignore[arg-type]
+    chosen = FetchOptions(**{"allow_host": ("127.0.0.1",), "rate_per_host": 0, **options})
     counts: list[int] = []
     arrivals = fetch_all({clip.key: clip for clip in clips}, chosen, folder / "fetched", LIMIT, counts.append)
     assert sum(counts) == sum("://" in clip.location for clip in clips)

@@ -93,7 +93,7 @@ def test_latents_without_flips_are_read_without_flip_only(uneven, tmp_path):
 
 def test_remote_latents_are_read_through_a_cache(latents, tmp_path):
     with serve(latents) as host:
-        with pytest.raises(DataError, match="tell a folder to cache them in"):
+        with pytest.raises(DataError, match="set cache to a folder"):
             batches(host.url, 1)
         found = batches(host.url, 14, cache=tmp_path, num_workers=1)
     assert all(same(a, b) for a, b in zip(found, batches(latents, 14), strict=True))

@@ -89,7 +89,7 @@ def test_bytes_that_are_not_the_manifests_are_refused(uneven, tmp_path, monkeypa
 
 def test_a_server_without_ranges_is_told_and_its_shards_can_be_cached(uneven, tmp_path):
     with serve(uneven, ranges=False) as host:
-        with pytest.raises(DataError, match="answers no ranges; tell a folder to cache"):
+        with pytest.raises(DataError, match="answers no ranges; set cache to a folder"):
             batches(host.url, 1)
         assert are_the_same(batches(host.url, 4, cache=tmp_path), batches(uneven, 4))
 
