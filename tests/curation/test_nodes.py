@@ -74,14 +74,16 @@ def test_a_worker_that_comes_later_looks_around_before_its_first_task(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["died"]
 
 
-def test_a_node_that_does_not_reach_the_store_is_named_with_what_to_do(s3, here):
-    token = ObjectPath("s3://bucket/out/.work/token")
-    assert look_around(Look(token=token, gifs=())).token is None
+def test_a_node_that_does_not_reach_the_store_is_named_with_what_to_do(s3):
+    look = Look(tokens=(("--out s3://bucket/out", ObjectPath("s3://bucket/out/.work/token")),), gifs=())
+    blind = look_around(look)
+    assert blind.tokens == (None,)
     s3.put_object(Bucket="bucket", Key="out/.work/token", Body=b"written by the driver")
-    assert look_around(Look(token=token, gifs=())).token == here.token
+    here = look_around(look)
+    assert here.tokens == ("written by the driver",)
     sentence = "node 10.0.0.2 does not see --out s3://bucket/out; give it the environment that this machine reaches"
     with pytest.raises(ClusterError, match="^" + sentence):
-        _compare("10.0.0.2", here, dataclasses.replace(here, token=None), ObjectPath("s3://bucket/out"))
+        _compare("10.0.0.2", here, blind, look)
 
 
 @pytest.fixture

@@ -98,8 +98,10 @@ def test_what_fails_again_keeps_its_verdict_and_can_be_tried_once_more(
     verify_dataset(out)
 
 
-def test_a_clip_that_timed_out_is_measured_again(pages: dict[str, bytes], tmp_path: Path) -> None:
-    (tmp_path / "a.gif").write_bytes(pages["/0.gif"])
+def test_a_clip_that_timed_out_is_measured_again(tmp_path: Path) -> None:
+    # Long enough that no pause of this process, between question and answer, lets it be done in time.
+    long = DrawnGif(name="", caption="", width=40, height=40, num_frames=120, dx=0.5)
+    save_gif(tmp_path / "a.gif", draw_frames(long))
     (tmp_path / "listing.tsv").write_text("a.gif\ta caption\n")
     out = tmp_path / "out"
     hurried = CurationConfig(resolution=64, clip_timeout=1e-6)

@@ -87,6 +87,7 @@ def test_selection_tells_which_kept_pairs_cross_a_cut(dataset: Path) -> None:
         keys = ["clip_key", "source_index", "target_index"]
         table = pq.read_table(parts).select([*keys, "across_cut"])
         table = table.set_column(0, "clip_key", table["clip_key"].cast(pa.string()))
+        kept = kept.set_column(0, "clip_key", kept["clip_key"].cast(pa.string()))
         joined = kept.join(table, keys=keys, right_suffix="_measured")
         assert joined["across_cut"].to_pylist() == joined["across_cut_measured"].to_pylist()
         assert kept.num_rows == joined.num_rows > 0
