@@ -41,7 +41,7 @@ def draw_preview(parts: Components, location: str, config: TrainingConfig, path:
     Raises DataError where there is no val split.
     """
     pipeline = make_pipeline(parts)
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
     sources, captions = _read_clips(location, config.validation_clips)
     make_validation_gif(
         pipeline, sources, captions, VALIDATION_MOTIONS, path, seed=config.seed, num_inference_steps=VALIDATION_STEPS

@@ -147,3 +147,9 @@ def test_every_file_of_code_that_the_page_names_is_there(page):
         page.read_text(encoding="utf-8"),
     )
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.xdist_group("reading")
+def test_every_result_stands_in_the_index_of_benchmarks():
+    index = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert [page.name for page in (ROOT / "benchmarks").glob("*.md") if page.name not in index] == []

@@ -31,7 +31,7 @@ def app(
 
     quieten_libraries()
     generator = load_generator(model, device, config.precision)
-    generator.pipeline.set_progress_bar_config(disable=True)
+    generator.pipeline.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
     page = build_page(generator)
     typer.echo(f"The page is at http://127.0.0.1:{port}; Ctrl-C ends it.")
     try:

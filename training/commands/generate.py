@@ -124,7 +124,7 @@ def _generate(
     quieten_libraries()
     generator = load_generator(model, device, config.precision)
     # A bar is drawn on a terminal alone.
-    generator.pipeline.set_progress_bar_config(disable=None)
+    generator.pipeline.set_progress_bar_config(disable=None)  # type: ignore[no-untyped-call]
     if len(work) == 1:
         num_made = int(make_one(generator, *work[0], config, note))
     else:

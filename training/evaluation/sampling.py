@@ -100,7 +100,7 @@ class ModelFrames:
     def _load(self) -> Pix2GifPipeline:
         if self._pipeline is None:
             pipeline = load_pipeline(self._model)
-            pipeline.set_progress_bar_config(disable=True)
+            pipeline.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
             # Hashed as it was stored, before anything is rounded.
             self._told = self._told or {"place": self._model, **_describe(pipeline)}
             self._pipeline = pipeline.to(self._device)

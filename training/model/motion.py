@@ -20,7 +20,7 @@ class MotionEmbedding(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuse
 
     @register_to_config  # type: ignore[untyped-decorator]
     def __init__(self, num_motions: int = 1024, width: int = 768, init: MotionInit = "zero") -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.num_motions = num_motions
         self.embedding = nn.Embedding(num_motions, width)
         if init == "zero":

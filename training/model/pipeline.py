@@ -70,7 +70,7 @@ class Pix2GifPipeline(DiffusionPipeline):
     ) -> None:
         """Join the parts. Any of diffusers' schedulers serves that predicts noise; the authors' is Euler ancestral."""
         super().__init__()
-        self.register_modules(
+        self.register_modules(  # type: ignore[no-untyped-call]
             vae=vae,
             text_encoder=text_encoder,
             tokenizer=tokenizer,
@@ -79,7 +79,7 @@ class Pix2GifPipeline(DiffusionPipeline):
             motion_embedding=motion_embedding,
             warping=warping,
         )
-        self.register_to_config(model_variant=model_variant)
+        self.register_to_config(model_variant=model_variant)  # type: ignore[no-untyped-call]
         # FlowNet halves a latent twice.
         multiple = 4 * 2 ** (len(vae.config["block_out_channels"]) - 1)
         self.image_processor = VaeImageProcessor(vae_scale_factor=multiple)
@@ -141,7 +141,7 @@ class Pix2GifPipeline(DiffusionPipeline):
                 frames: Any = latents
             else:
                 frames = self.image_processor.postprocess(decode_latents(self.vae, latents), output_type=output_type)
-        self.maybe_free_model_hooks()
+        self.maybe_free_model_hooks()  # type: ignore[no-untyped-call]
         flow = None if prepared.flow is None else prepared.flow[: len(motion)]
         return Pix2GifOutput(frames=frames, flow=flow)
 

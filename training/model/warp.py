@@ -146,7 +146,7 @@ class WarpingModule(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers
         flow_mode: FlowMode = "residual",
         flow_norm: FlowNorm = "group",
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.flow_mode: FlowMode = flow_mode
         self.injection = InjectionModule(condition_width, num_tokens, injected_channels)
         self.flow_net = FlowNet(latent_channels, injected_channels, flow_norm, zero_last=flow_mode == "residual")
