@@ -236,9 +236,10 @@ def main() -> None:
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"{sum(entry.num_samples for entry in splits.values()):,} samples, {len(html.encode()):,} bytes of HTML")
     print(f"most memory: {memory_before / 1024:,.0f} MB after selection, {memory / 1024:,.0f} MB after the report")
-    print(
-        f"the pass over the table is {times['report: pass over the flow table'] / times['selection']:.2f} of selection"
-    )
+    for other in ("selection", "baseline: motion from whole parts"):
+        print(
+            f"the pass over the table takes {times['report: pass over the flow table'] / times[other]:.2f} of {other}"
+        )
     loads = list(open_page(given.folder / "report.html"))
     for name in loads[0]:
         values = sorted(load[name] for load in loads)
