@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from curation.config import CurationConfig, RunOptions
 from curation.pipeline import curate
@@ -12,6 +13,10 @@ from examples.draw_gifs import draw_folder
 from tests.bucket import s3, service
 
 __all__ = ["s3", "service"]
+
+# A machine that is busy with other things may stand still for seconds; that says nothing of what is tested.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 REAL_GIFS = Path(os.environ.get("PIX2GIF_REAL_GIFS", Path(__file__).resolve().parents[2] / "shared" / "gifs"))
 
