@@ -5,8 +5,8 @@
 Each listing has a process of its own, which calls `curation.pipeline.curate` on Ray workers as the command does. Only
 what the workers do is replaced, by answers drawn beforehand (`recorded.py`): no GIF is there. Tasks are cut, handed
 out and answered as ever, parts of the flow table are written and read, pairs are selected and shards planned; no
-picture is encoded, and of all shards only the first is written. Workers load their code before the clock of the first
-stage starts, so that what is the same for all listings, Ray's start and end, is not counted by the row.
+picture is encoded, and of a shard only its first samples are written. Workers load their code before the clock of the
+first stage starts, so that what is the same for all listings, Ray's start and end, is not counted by the row.
 
 Prints, as Markdown, for each listing the driver's memory and time, in all and by stage: the most memory so far as the
 kernel counts it (shared libraries and Ray's client included), wall time and the driver's own processor time.
