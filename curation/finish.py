@@ -26,7 +26,7 @@ from curation.selection import Selection
 from curation.software import software_versions
 from curation.tally import bin_edges
 from shards.atomic import write_atomically
-from shards.location import Location, for_arrow
+from shards.location import Location, on_disk
 from shards.manifest import ListingEntry, Manifest, MotionHistogram, ShardEntry, SplitEntry, write_manifest
 from shards.schema import CLIPS, CLIPS_SCHEMA, REPORT, Verdict
 
@@ -143,9 +143,27 @@ def _write_clips(curated: Curated) -> dict[str, int]:
 
 
 def _read_clips(out: Location) -> pa.Table:
-    """Read what was written, but for the captions and hashes, which are half of it."""
+    """Read what was written, but for what the report names nowhere, which is nearly all of it in a long listing.
+
+    Captions and hashes are left out, and uri, key and detail are null for what was kept or merged, unless another clip
+    is a copy of it.
+    """
     columns = [name for name in CLIPS_SCHEMA.names if name not in ("caption", "sha256")]
-    return pq.read_table(for_arrow(out / CLIPS), columns=columns)
+    with on_disk(out / CLIPS) as path, pq.ParquetFile(path) as file:
+        originals = file.read(["duplicate_of"])["duplicate_of"].unique()
+        batches = [_forget_names(batch, originals) for batch in file.iter_batches(columns=columns)]
+    return pa.Table.from_batches(batches, pa.schema([CLIPS_SCHEMA.field(name).with_nullable(True) for name in columns]))
+
+
+def _forget_names(clips: pa.RecordBatch, originals: pa.Array) -> pa.RecordBatch:
+    unremarkable = pc.is_in(clips["verdict"], value_set=pa.array([Verdict.KEPT.value, Verdict.MERGED.value]))
+    named = pc.or_(pc.invert(unremarkable), pc.is_in(clips["clip_key"], value_set=originals))
+    return pa.record_batch(
+        {
+            name: pc.if_else(named, clips[name], None) if name in ("uri", "clip_key", "detail") else clips[name]
+            for name in clips.schema.names
+        }
+    )
 
 
 def _split_entry(curated: Curated, split: str) -> SplitEntry:
