@@ -21,6 +21,7 @@ _END_PX = 40
 """From here on motions are shown together."""
 _ROW_PX = 2
 _STEPS_PER_PX = 4
+_ROWS_AT_A_TIME = 65_536
 _FAR_PX = 100
 """From here on motions are counted together."""
 _NUM_STEPS = _FAR_PX * _STEPS_PER_PX + 1
@@ -76,7 +77,10 @@ def count_measured(parts: Iterable[Location]) -> PairCounts:
 def count_kept(selections: Iterable[pa.Table]) -> PairCounts:
     """Count kept pairs, tables of SELECTION_SCHEMA."""
     columns = ("gap_ms", "motion_px", "across_cut")
-    return sum((PairCounts.of(*(pairs[name].to_numpy() for name in columns)) for pairs in selections), start=_NOTHING)
+    # Some at a time: counting takes several times the memory of what is counted.
+    batches = (some for pairs in selections for some in pairs.select(columns).to_batches(_ROWS_AT_A_TIME))
+    counted = (PairCounts.of(*(some[name].to_numpy(zero_copy_only=False) for name in columns)) for some in batches)
+    return sum(counted, start=_NOTHING)
 
 
 def _count_part(path: Location) -> PairCounts:
