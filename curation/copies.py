@@ -138,27 +138,40 @@ def measure_distance(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> floa
     return float(max(np.median(nearest.min(1)), np.median(nearest.min(0))))
 
 
+def order_by_group(groups: NDArray[np.integer]) -> tuple[NDArray[np.int32], int]:
+    """Order clips so that those of the largest group come last; returns their numbers, and how many are of others."""
+    _, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    order = np.lexsort([codes, sizes[codes]]).astype(np.int32)
+    return order, len(order) - int(sizes.max(initial=0))
+
+
 def _list_candidates(
     signatures: Signatures, max_distance: int, groups: NDArray[np.integer]
 ) -> Iterator[tuple[int, int]]:
     """Yield pairs of clips that have two frames of at most this distance, found by two common bands."""
-    clips, hashes, whole = _list_hashes(signatures)
+    in_order, num_others = order_by_group(groups)
+    clips, hashes, whole = _list_hashes(signatures, in_order)
+    # Clips of the largest group are not held against each other: the hashes of the others, which come first, are met.
+    num_met = int(np.isin(clips, in_order[:num_others]).sum())
     for bands in itertools.combinations(BANDS, 2):
         values = hashes & np.uint64(sum(((1 << width) - 1) << shift for shift, width in bands))
-        order = np.argsort(values, kind="stable")
-        for ones, others in _list_neighbours(values[order]):
-            one, other = order[ones], order[others]
-            close = (groups[clips[one]] != groups[clips[other]]) & (whole[one] | whole[other])
+        order = np.argsort(values[:num_met], kind="stable")
+        for one, places in _list_meetings(values, values[order]):
+            other = order[places]
+            close = (other < one) & (groups[clips[one]] != groups[clips[other]]) & (whole[one] | whole[other])
             one, other = one[close], other[close]
             close = np.bitwise_count(hashes[one] ^ hashes[other]) <= max_distance
             pairs = np.sort(np.stack([clips[one[close]], clips[other[close]]]), axis=0)
             yield from zip(*np.unique(pairs, axis=1).tolist(), strict=True)
 
 
-def _list_hashes(signatures: Signatures) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.bool_]]:
-    """List every hash once a clip: whose it is, the hash, and whether it saw the whole frame."""
+def _list_hashes(
+    signatures: Signatures, order: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.bool_]]:
+    """List every hash once a clip, clips in this order: whose it is, the hash, and whether it saw the whole frame."""
     clips, hashes, whole = [np.empty(0, np.int64)], [np.empty(0, np.uint64)], [np.empty(0, np.bool_)]
-    for number, signature in enumerate(signatures):
+    for number in order.tolist():
+        signature = signatures[number]
         # Those of whole frames first: an inside that looks like one is not counted.
         seen = signature.T.ravel()
         _, places = np.unique(seen, return_index=True)
@@ -169,14 +182,16 @@ def _list_hashes(signatures: Signatures) -> tuple[NDArray[np.int64], NDArray[np.
     return np.concatenate(clips), np.concatenate(hashes), np.concatenate(whole)
 
 
-def _list_neighbours(ordered: NDArray[np.uint64]) -> Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield the places of equal values in a sorted array, as pairs, a step of distance at a time."""
-    alive = np.arange(len(ordered))
-    for step in range(1, MOST_IN_A_BUCKET):
-        alive = alive[alive + step < len(ordered)]
-        alive = alive[ordered[alive] == ordered[alive + step]]
+def _list_meetings(
+    values: NDArray[np.uint64], ordered: NDArray[np.uint64]
+) -> Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield which values meet which of equal ones in a sorted array, by their places, a step of distance at a time."""
+    begins, ends = (np.searchsorted(ordered, values, side=side) for side in ("left", "right"))
+    alive = np.arange(len(values))
+    for step in range(MOST_IN_A_BUCKET):
+        alive = alive[begins[alive] + step < ends[alive]]
         if not len(alive):
             return
         for begin in range(0, len(alive), _CHUNK):
             ones = alive[begin : begin + _CHUNK]
-            yield ones, ones + step
+            yield ones, begins[ones] + step

@@ -138,7 +138,8 @@ def _write_clips(curated: Curated) -> dict[str, int]:
     ):
         for batch in list_rows(curated.accounts):
             counts.update(batch["verdict"].to_pylist())
-            file.write_batch(batch)
+            # A row group each: one of a million rows would stay in memory until it is whole, here and when it is read.
+            file.write_table(pa.Table.from_batches([batch]))
     return {verdict.value: counts[verdict.value] for verdict in Verdict}
 
 
@@ -149,7 +150,7 @@ def _read_clips(out: Location) -> pa.Table:
     is a copy of it.
     """
     columns = [name for name in CLIPS_SCHEMA.names if name not in ("caption", "sha256")]
-    with on_disk(out / CLIPS) as path, pq.ParquetFile(path) as file:
+    with on_disk(out / CLIPS) as path, pq.ParquetFile(path, pre_buffer=False) as file:
         originals = file.read(["duplicate_of"])["duplicate_of"].unique()
         batches = [_forget_names(batch, originals) for batch in file.iter_batches(columns=columns)]
     return pa.Table.from_batches(batches, pa.schema([CLIPS_SCHEMA.field(name).with_nullable(True) for name in columns]))

@@ -36,18 +36,19 @@ _NO_FAILURE = (Verdict.KEPT, Verdict.MERGED, Verdict.DUPLICATE)
 
 def count_steps(clips: pa.Table) -> tuple[tuple[str, int], ...]:
     """Count what is left after each step from rows to clips with kept pairs."""
-    own = _own(clips)
-    here = own.filter(pc.not_equal(own["verdict"], Verdict.FETCH_FAILED.value))
-    measured = own.filter(pc.greater(own["num_pairs"], 0))
-    originals = measured.filter(pc.not_equal(measured["verdict"], Verdict.DUPLICATE.value))
+    # Masks, not tables: of a million clips, each table of those that are left takes a hundred megabytes.
+    own = _is_first(clips)
+    here = pc.and_(own, pc.not_equal(clips["verdict"], Verdict.FETCH_FAILED.value))
+    measured = pc.and_(here, pc.greater(clips["num_pairs"], 0))
+    originals = pc.and_(measured, pc.not_equal(clips["verdict"], Verdict.DUPLICATE.value))
     return (
         ("Rows of the listing", clips.num_rows),
-        ("Clips", own.num_rows),
-        ("Bytes at hand", here.num_rows),
-        ("Measured", measured.num_rows),
-        ("No copy of another", originals.num_rows),
-        ("With a pair in range", _count(pc.greater(originals["num_in_range"], 0))),
-        ("With a kept pair", _count(pc.equal(own["verdict"], Verdict.KEPT.value))),
+        ("Clips", _count(own)),
+        ("Bytes at hand", _count(here)),
+        ("Measured", _count(measured)),
+        ("No copy of another", _count(originals)),
+        ("With a pair in range", _count(pc.and_(originals, pc.greater(clips["num_in_range"], 0)))),
+        ("With a kept pair", _count(pc.equal(clips["verdict"], Verdict.KEPT.value))),
     )
 
 
@@ -96,10 +97,10 @@ def _count_reasons(details: pa.ChunkedArray) -> list[tuple[str, int]]:
 def gather_duplicates(clips: pa.Table) -> Duplicates:
     """Gather who stands for whom."""
     columns = ["row", "uri", "clip_key", "split", "detail", "duplicate_of"]
-    copies = clips.filter(pc.equal(clips["verdict"], Verdict.DUPLICATE.value)).select(columns)
+    copies = clips.select(columns).filter(pc.equal(clips["verdict"], Verdict.DUPLICATE.value))
     keys = pc.unique(copies["duplicate_of"])
-    own = _own(clips).select(columns)
-    originals = {row["clip_key"]: row for row in own.filter(pc.is_in(own["clip_key"], value_set=keys)).to_pylist()}
+    is_original = pc.and_(_is_first(clips), pc.is_in(clips["clip_key"], value_set=keys))
+    originals = {row["clip_key"]: row for row in clips.select(columns).filter(is_original).to_pylist()}
     near = np.array([is_near(detail) for detail in copies["detail"].to_pylist()], dtype=bool)
     splits = [originals[key]["split"] for key in copies["duplicate_of"].to_pylist()]
     across = np.array(
@@ -129,16 +130,15 @@ def _first_copies(copies: pa.Table, original: str) -> Iterator[ClipCopy]:
 
 def gather_shapes(clips: pa.Table) -> ClipShapes | None:
     """Count frames and sizes of the clips that were measured; None where there is none."""
-    own = _own(clips)
-    measured = own.filter(pc.greater(own["num_pairs"], 0))
+    is_measured = pc.and_(_is_first(clips), pc.greater(clips["num_pairs"], 0))
+    columns = ("num_frames", "width", "height", "num_pairs", "num_kept")
+    measured = clips.select(columns).filter(is_measured)
     if not measured.num_rows:
         return None
-    frames, widths, heights, num_pairs, num_kept = (
-        measured[name].to_numpy() for name in ("num_frames", "width", "height", "num_pairs", "num_kept")
-    )
-    columns, rows = _bins_of(_SIDE_EDGES_PX, widths), _bins_of(_SIDE_EDGES_PX, heights)
+    frames, widths, heights, num_pairs, num_kept = (measured[name].to_numpy() for name in columns)
+    across, down = _bins_of(_SIDE_EDGES_PX, widths), _bins_of(_SIDE_EDGES_PX, heights)
     num_sides = len(_SIDE_EDGES_PX) - 1
-    sizes = np.bincount(columns * num_sides + rows, minlength=num_sides**2).reshape(num_sides, num_sides)
+    sizes = np.bincount(across * num_sides + down, minlength=num_sides**2).reshape(num_sides, num_sides)
     before, after = _count_frames(frames), _count_frames(frames[num_kept > 0])
     return ClipShapes(
         frames=Histogram(edges=_FRAME_EDGES, before=before, after=after, open_end=True),
@@ -162,9 +162,9 @@ def _bins_of(edges: tuple[int, ...], values: NDArray[Any]) -> NDArray[np.int64]:
     return np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
 
 
-def _own(clips: pa.Table) -> pa.Table:
-    """Leave out further rows of a clip."""
-    return clips.filter(pc.not_equal(clips["verdict"], Verdict.MERGED.value))
+def _is_first(clips: pa.Table) -> pa.ChunkedArray:
+    """Tell the first row of each clip from further ones."""
+    return pc.not_equal(clips["verdict"], Verdict.MERGED.value)
 
 
 def _count(mask: pa.ChunkedArray) -> int:
