@@ -24,11 +24,15 @@ def measure_all_pairs(
     return measured
 
 
-def warm_up() -> None:
-    """Load, or compile, all that measuring and resizing will call, on frames that are too small to cost anything."""
+def warm_up_measuring() -> None:
+    """Load, or compile, all that measuring will call, on frames that are too small to cost anything."""
     frames = np.zeros((2, 64, 64), np.uint8)
     frames[:, 20:40, 20:40] = 255
     measure_all_pairs(frames)
+
+
+def warm_up_resizing() -> None:
+    """Load, or compile, all that resizing will call."""
     resize(np.zeros((9, 9, 3), np.uint8), 16)
 
 

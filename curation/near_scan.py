@@ -182,9 +182,10 @@ def _has_near_half(
 def _are_near(hashes: Signature, starts: Places, num_frames: Places, one: int, other: int, max_distance: int) -> bool:
     """Tell whether two clips may be within a distance, a median over frames, in both directions."""
     one_start, one_frames, other_start, other_frames = starts[one], num_frames[one], starts[other], num_frames[other]
-    return _has_near_half(hashes, one_start, one_frames, other_start, other_frames, max_distance) and _has_near_half(
-        hashes, other_start, other_frames, one_start, one_frames, max_distance
-    )
+    are_near: bool = _has_near_half(
+        hashes, one_start, one_frames, other_start, other_frames, max_distance
+    ) and _has_near_half(hashes, other_start, other_frames, one_start, one_frames, max_distance)
+    return are_near
 
 
 @compile_part

@@ -7,6 +7,7 @@ call is made once more, alone in a new child, and what happens there counts; but
 however often it comes, and is believed to be the clip's fault the fourth time.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -91,11 +92,12 @@ class _Child:
             )
         finally:
             theirs.close()
-        self._is_ready = False
+        self._is_standing = False
+        self._warm: set[Callable[..., Any]] = set()
 
     def call(self, function: Callable[..., Any], arguments: tuple[Any, ...], limits: Limits) -> Any:
         """Make one call; returns its result, or a Failure. Raises the CurationError that it raises."""
-        self._wait_until_ready()
+        self._get_ready(function)
         self.num_calls += 1
         self._said.truncate(0)
         try:
@@ -128,13 +130,21 @@ class _Child:
         self._process.wait()
         self._connection.close()
 
-    def _wait_until_ready(self) -> None:
-        if self._is_ready:
-            return
+    def _get_ready(self, function: Callable[..., Any]) -> None:
+        """Have the child stand, and what it needs for a function loaded: no clip's deadline is to pay for that."""
+        if not self._is_standing:
+            self._wait()
+            self._is_standing = True
+        if function not in self._warm:
+            with contextlib.suppress(ConnectionError):  # It is dead, as it will be found to be.
+                self._connection.send((function, None, 0))
+            self._wait()
+            self._warm.add(function)
+
+    def _wait(self) -> None:
         try:
             if self._connection.poll(_START_TIMEOUT_S):
                 self._connection.recv()
-                self._is_ready = True
                 return
             reason = f"not ready after {_START_TIMEOUT_S:g} s"
         except (EOFError, ConnectionError):
@@ -201,8 +211,9 @@ def _call_once(limits: Limits, function: Callable[..., Any], arguments: tuple[An
         try:
             outcome = child.call(function, arguments, limits)
             break
-        except _KilledAtStartError:
-            if not starts_left:
+        except SandboxError as error:
+            # One that has served may have been left broken by an earlier clip; what a new one cannot do, none can.
+            if not starts_left or not (child.num_calls or isinstance(error, _KilledAtStartError)):
                 raise
     if not isinstance(outcome, Failure) or outcome.verdict is Verdict.TIMED_OUT or child.is_alive:
         return outcome, True

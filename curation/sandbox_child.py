@@ -1,6 +1,6 @@
 """The inside of the sandbox: a process that decodes and measures what it is told, a call at a time.
 
-It is single-threaded, has all code loaded before the first call, and ends with its parent.
+It is single-threaded, has all code that a call needs loaded before, and ends with its parent.
 """
 
 import ctypes
@@ -10,6 +10,7 @@ import resource
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -18,11 +19,14 @@ from curation.errors import CurationError
 _PR_SET_PDEATHSIG = 1
 _CV_NO_MEMORY = -4
 READY, DONE, REFUSED, NO_MEMORY, RAISED = "ready", "done", "refused", "no memory", "raised"
-"""What the child says: that it stands; a result; what the user must act on; over the limit; any other exception."""
+"""What the child says: that it stands, or has a function's code ready; a result; what the user must act on; over the limit; any other exception."""
 
 
 def serve(fd: int, parent: int) -> None:
-    """Answer calls `(function, arguments, num_bytes)` that come through a socket, until it is closed."""
+    """Answer calls `(function, arguments, num_bytes)` that come through a socket, until it is closed.
+
+    Before a function's first call comes `(function, None, 0)`, and is answered when its code is ready.
+    """
     _end_with(parent)
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.SIG_IGN)  # Meant for the whole group; the parent decides what becomes of us.
@@ -37,6 +41,10 @@ def serve(fd: int, parent: int) -> None:
             function, arguments, num_bytes = connection.recv()
         except EOFError:
             return
+        if arguments is None:
+            _warm_up(function)
+            connection.send((READY, None))
+            continue
         connection.send(_answer(function, arguments, num_bytes))
 
 
@@ -60,12 +68,16 @@ def _answer(function: Any, arguments: tuple[Any, ...], num_bytes: int) -> tuple[
 
 
 def _load() -> None:
-    """Load all that calls will need, so that no clip's deadline pays for it."""
+    """Import what calls will need, so that no clip's deadline pays for it."""
     import curation.export
     import curation.measure  # noqa: F401
-    from curation.kernel import warm_up
 
-    warm_up()
+
+def _warm_up(function: Callable[..., Any]) -> None:
+    """Load what compiled code a function will call: it takes seconds to compile, and most of a second to load."""
+    warm_up = getattr(sys.modules.get(function.__module__), "warm_up", None)
+    if warm_up:
+        warm_up()
 
 
 def _limit_memory(num_bytes: int | None) -> None:

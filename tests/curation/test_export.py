@@ -134,7 +134,7 @@ def test_the_records_tell_the_pair_and_one_of_the_captions(source: SourceClip) -
     assert (record.source_index, record.target_index, record.gap_ms, record.motion_px) == (0, 3, 300, 5.0)
     assert (record.captions, record.split, record.uri, record.key) == (("one", "two"), "val", "u", "clip_0000_0003")
     drawn = [
-        make_record(dataclasses.replace(PAIRS[0], target_index=k), source.clip, CurationConfig(seed=seed)).caption
+        make_record(PAIRS[0]._replace(target_index=k), source.clip, CurationConfig(seed=seed)).caption
         for seed in (0, 1)
         for k in range(1, 101)
     ]
