@@ -159,9 +159,14 @@ def _read_clips(out: Location) -> pa.Table:
 def _forget_names(clips: pa.RecordBatch, originals: pa.Array) -> pa.RecordBatch:
     unremarkable = pc.is_in(clips["verdict"], value_set=pa.array([Verdict.KEPT.value, Verdict.MERGED.value]))
     named = pc.or_(pc.invert(unremarkable), pc.is_in(clips["clip_key"], value_set=originals))
+
+    def forget(names: pa.Array) -> pa.Array:
+        # Encoded and decoded, as what if_else gives keeps the room of all that it left out.
+        return pc.if_else(named, names, None).dictionary_encode().dictionary_decode()
+
     return pa.record_batch(
         {
-            name: pc.if_else(named, clips[name], None) if name in ("uri", "clip_key", "detail") else clips[name]
+            name: forget(clips[name]) if name in ("uri", "clip_key", "detail") else clips[name]
             for name in clips.schema.names
         }
     )
