@@ -19,8 +19,8 @@ from curation.errors import CurationError
 _PR_SET_PDEATHSIG = 1
 _CV_NO_MEMORY = -4
 READY, DONE, REFUSED, NO_MEMORY, RAISED = "ready", "done", "refused", "no memory", "raised"
-"""What the child says: that it stands, or a function may be called; a result; what the user must act on; that it is over
-the limit; any other exception."""
+"""What the child says: that it stands, or a function may be called; a result; what the user must act on; that it is
+over the limit; any other exception."""
 
 
 def serve(fd: int, parent: int) -> None:
