@@ -118,7 +118,7 @@ def encode_fragment(task: EncodeTask) -> Encoded:
             columns["target"].append(pictures[pair.target_index])
     table = pa.table(columns, schema=FRAGMENT_SCHEMA)
     with (
-        write_atomically(task.fragment) as temporary,
+        write_atomically(task.fragment, is_lasting=False) as temporary,
         pa.ipc.new_file(str(temporary), FRAGMENT_SCHEMA) as file,
     ):
         file.write_table(table)

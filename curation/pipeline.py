@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import itertools
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +68,7 @@ def curate(options: RunOptions, config: CurationConfig, progress: Progress, *, a
             if workers is None:
                 with progress.stage("start"):
                     workers = running.enter_context(start_workers(options.workers))
-            summary = _run_stages(workspace, catalog, arrivals, parameters, options, config, progress, workers)
-            with progress.stage("stop"):
-                running.close()
-            return summary
+            return _run_stages(workspace, catalog, arrivals, parameters, options, config, progress, workers, running)
 
 
 def join_cluster(
@@ -130,12 +128,15 @@ def _run_stages(
     config: CurationConfig,
     progress: Progress,
     workers: Workers,
+    running: contextlib.ExitStack,
 ) -> Summary:
     probed = probe(arrivals, Probed(catalog.clips), config, progress, workers)
     table = measure(probed, workspace, options, config, progress, workers)
     listing = describe_listing(options, catalog)
     ready = find_ready(options.flow, probed, config, workers, progress)
-    return select_and_export(workspace, catalog, probed, table, ready, listing, parameters, config, progress, workers)
+    return select_and_export(
+        workspace, catalog, probed, table, ready, listing, parameters, config, progress, workers, running
+    )
 
 
 def select_and_export(
@@ -149,8 +150,12 @@ def select_and_export(
     config: CurationConfig,
     progress: Progress,
     workers: Workers,
+    running: contextlib.ExitStack,
 ) -> Summary:
-    """Make a data set of what was measured: select, write the shards, close the accounts."""
+    """Make a data set of what was measured: select, write the shards, close the accounts.
+
+    `running` holds the workers, and is closed when they are not needed any more.
+    """
     while True:
         with progress.stage("select"):
             pa.default_memory_pool().release_unused()
@@ -173,13 +178,18 @@ def select_and_export(
         shards=shards,
         parts=table.parts,
     )
-    with progress.stage("finish"):
-        workspace.confirm()
-        manifest = finish_dataset(curated, progress.stages)
-        lost = table.measured.verdicts.among(*LOST).tolist()
-        keep_incidents(workspace.quarantine, {catalog.clips.keys_in_order[number] for number in lost})
-        settle_run(workspace.work, manifest.verdicts)
-        workspace.clear()
+    # Ray takes more than a second to end, as long as it takes to close the accounts.
+    with ThreadPoolExecutor(1) as aside:
+        stopping = aside.submit(running.close)
+        with progress.stage("finish"):
+            workspace.confirm()
+            manifest = finish_dataset(curated, progress.stages)
+            lost = table.measured.verdicts.among(*LOST).tolist()
+            keep_incidents(workspace.quarantine, {catalog.clips.keys_in_order[number] for number in lost})
+            settle_run(workspace.work, manifest.verdicts)
+            workspace.clear()
+        with progress.stage("stop"):
+            stopping.result()
     return Summary(
         curated=curated,
         manifest=manifest,

@@ -60,12 +60,9 @@ def resplit(
             table = _gather(workspace, catalog, probed, options, config, progress, workers)
             ready = find_ready(options.flow, probed, config, workers, progress)
             listing = dataclasses.replace(describe_listing(options, catalog), uri=dataset.manifest.listing.uri)
-            summary = select_and_export(
-                workspace, catalog, probed, table, ready, listing, parameters, config, progress, workers
+            return select_and_export(
+                workspace, catalog, probed, table, ready, listing, parameters, config, progress, workers, running
             )
-            with progress.stage("stop"):
-                running.close()
-            return summary
 
 
 def recall_clips(dataset: FinishedDataset, catalog: Catalog) -> Probed:

@@ -34,9 +34,11 @@ def serve(fd: int, parent: int) -> None:
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1)  # So that a parent can ask where we hang, native code or not.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _load()
+    warm_up_resizing = _load()
     connection = Connection(fd)
     connection.send((READY, None))
+    # Every call will resize, and no call has come yet: whoever started this process has other things to do first.
+    warm_up_resizing()
     while True:
         try:
             function, arguments, num_bytes = connection.recv()
@@ -68,10 +70,13 @@ def _answer(function: Any, arguments: tuple[Any, ...], num_bytes: int) -> tuple[
         sys.stderr.flush()
 
 
-def _load() -> None:
-    """Import what calls will need, so that no clip's deadline pays for it."""
+def _load() -> Callable[[], None]:
+    """Import what calls will need, so that no clip's deadline pays for it; returns what loads the compiled resizing."""
     import curation.export
     import curation.measure  # noqa: F401
+    from curation.kernel import warm_up_resizing
+
+    return warm_up_resizing
 
 
 def _warm_up(function: Callable[..., Any]) -> None:

@@ -11,11 +11,12 @@ from shards.location import Location, ObjectPath
 
 
 @contextlib.contextmanager
-def write_atomically(path: Location) -> Iterator[Path]:
+def write_atomically(path: Location, *, is_lasting: bool = True) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` when the block ends, remove it when it raises.
 
-    The data reaches the disk before the name does, so a power cut leaves the old file or the new one. For a place in
-    an object store the temporary path is on this machine, and what is there is uploaded when the block ends.
+    The data reaches the disk before the name does, so a power cut leaves the old file or the new one; what no later run
+    reads is not lasting, and need not. For a place in an object store the temporary path is on this machine, and what
+    is there is uploaded when the block ends.
     """
     if isinstance(path, ObjectPath):
         with tempfile.TemporaryDirectory(prefix="pix2gif-") as folder:
@@ -27,8 +28,9 @@ def write_atomically(path: Location) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        if is_lasting:
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

@@ -103,7 +103,7 @@ class SampleRecord:
 
     def to_json(self) -> bytes:
         """Serialise with a fixed order of fields, so that equal records are equal bytes."""
-        return json.dumps(dataclasses.asdict(self), ensure_ascii=False).encode()
+        return json.dumps(vars(self), ensure_ascii=False).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> "SampleRecord":
