@@ -16,7 +16,7 @@ from curation.selection import Selection
 from shards.schema import CLIPS_SCHEMA, Verdict
 
 _VERDICTS = tuple(Verdict)
-_ROWS_AT_A_TIME = 65_536
+_ROWS_AT_A_TIME = 16_384
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ from curation.selection import Selection
 from curation.software import software_versions
 from curation.tally import bin_edges
 from shards.atomic import write_atomically
-from shards.location import Location, on_disk
+from shards.location import Location
 from shards.manifest import ListingEntry, Manifest, MotionHistogram, ShardEntry, SplitEntry, write_manifest
 from shards.schema import CLIPS, CLIPS_SCHEMA, REPORT, Verdict
 
@@ -100,7 +100,7 @@ def finish_dataset(curated: Curated, stages: tuple[StageTime, ...]) -> Manifest:
 
     Raises RuntimeError where a row or a sample cannot be accounted for: that is never the data's fault.
     """
-    verdicts = _write_clips(curated)
+    verdicts, clips = _write_clips(curated)
     if sum(verdicts.values()) != len(curated.catalog.rows):
         raise RuntimeError(f"{len(curated.catalog.rows)} rows went in, {verdicts} came out")
     manifest = Manifest(
@@ -113,7 +113,7 @@ def finish_dataset(curated: Curated, stages: tuple[StageTime, ...]) -> Manifest:
     sources = Sources(
         out=curated.out,
         config=curated.config,
-        clips=_read_clips(curated.out),
+        clips=clips,
         parts=curated.parts,
         kept={split: selection.pairs for split, selection in curated.selections.items()},
         in_range_histograms={split: one.in_range_histogram for split, one in curated.selections.items()},
@@ -129,9 +129,14 @@ def finish_dataset(curated: Curated, stages: tuple[StageTime, ...]) -> Manifest:
     return manifest
 
 
-def _write_clips(curated: Curated) -> dict[str, int]:
-    """Write clips.parquet, some rows at a time; returns the rows by verdict, all verdicts, in the contract's order."""
+def _write_clips(curated: Curated) -> tuple[dict[str, int], pa.Table]:
+    """Write clips.parquet, some rows at a time, so that it never stands in memory.
+
+    Returns the rows by verdict, all verdicts, in the contract's order; and of the rows what the report names.
+    """
     counts: collections.Counter[str] = collections.Counter()
+    originals = pa.array({copy.original for copy in curated.accounts.copies.values()}, pa.string())
+    shown = []
     with (
         write_atomically(curated.out / CLIPS) as temporary,
         pq.ParquetWriter(temporary, CLIPS_SCHEMA, compression="zstd") as file,
@@ -140,23 +145,16 @@ def _write_clips(curated: Curated) -> dict[str, int]:
             counts.update(batch["verdict"].to_pylist())
             # A row group each: one of a million rows would stay in memory until it is whole, here and when it is read.
             file.write_table(pa.Table.from_batches([batch]))
-    return {verdict.value: counts[verdict.value] for verdict in Verdict}
-
-
-def _read_clips(out: Location) -> pa.Table:
-    """Read what was written, but for what the report names nowhere, which is nearly all of it in a long listing.
-
-    Captions and hashes are left out, and uri, key and detail are null for what was kept or merged, unless another clip
-    is a copy of it.
-    """
-    columns = [name for name in CLIPS_SCHEMA.names if name not in ("caption", "sha256")]
-    with on_disk(out / CLIPS) as path, pq.ParquetFile(path, pre_buffer=False) as file:
-        originals = file.read(["duplicate_of"])["duplicate_of"].unique()
-        batches = [_forget_names(batch, originals) for batch in file.iter_batches(columns=columns)]
-    return pa.Table.from_batches(batches, pa.schema([CLIPS_SCHEMA.field(name).with_nullable(True) for name in columns]))
+            shown.append(_forget_names(batch, originals))
+    return {verdict.value: counts[verdict.value] for verdict in Verdict}, pa.Table.from_batches(shown)
 
 
 def _forget_names(clips: pa.RecordBatch, originals: pa.Array) -> pa.RecordBatch:
+    """Leave out what the report names nowhere, which is nearly all of a long listing.
+
+    That is captions and hashes; and uri, key and detail, null then, of what was kept or merged, unless another clip is
+    a copy of it.
+    """
     unremarkable = pc.is_in(clips["verdict"], value_set=pa.array([Verdict.KEPT.value, Verdict.MERGED.value]))
     named = pc.or_(pc.invert(unremarkable), pc.is_in(clips["clip_key"], value_set=originals))
 
@@ -168,6 +166,7 @@ def _forget_names(clips: pa.RecordBatch, originals: pa.Array) -> pa.RecordBatch:
         {
             name: forget(clips[name]) if name in ("uri", "clip_key", "detail") else clips[name]
             for name in clips.schema.names
+            if name not in ("caption", "sha256")
         }
     )
 

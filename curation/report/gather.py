@@ -24,7 +24,7 @@ class Sources:
     """The data set; its shards are written."""
     config: CurationConfig
     clips: pa.Table
-    """CLIPS_SCHEMA."""
+    """CLIPS_SCHEMA, but for captions and hashes; uri, key and detail may be null for what was kept or merged."""
     parts: Iterable[Location]
     """Of the flow table."""
     kept: Mapping[str, pa.Table]
