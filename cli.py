@@ -58,10 +58,11 @@ def _sentences_for_users() -> Iterator[None]:
             errno.EISDIR,
         ):
             raise
+        reason = os.strerror(error.errno)
         where = f", writing {error.filename}" if error.filename else ""
         typer.echo(
-            f"Error: {os.strerror(error.errno)}{where}; what was finished is kept: mend that and run the same command "
-            "again.",
+            f"Error: {reason[:1].lower()}{reason[1:]}{where}; what was finished is kept: mend that and run the same "
+            "command again",
             err=True,
         )
         sys.exit(1)

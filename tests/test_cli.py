@@ -128,7 +128,7 @@ def test_a_file_where_a_folder_belongs_gets_one_sentence(listing, tmp_path):
     gif = sorted((listing.parent / "gifs").glob("texture_*.gif"))[0]
     words = ("giftune", "train", gif, "a texture", "--preset", "tiny", "--max-steps", "1")
     said = refused(command("pix2gif", *words, "--out", tmp_path / "run"))
-    assert re.fullmatch(r"Error: (File exists|Not a directory), writing .*run.*", said)
+    assert re.fullmatch(r"Error: (file exists|not a directory), writing .*run.*", said)
     assert (tmp_path / "run").read_text() == "not a folder"
 
 
@@ -139,7 +139,7 @@ def test_a_full_disk_gets_one_sentence_and_what_was_made_is_kept(listing, tmp_pa
 
     words = ("pix2gif-curate", listing, "--out", "made", "--workers", "0", "--quiet")
     said = refused(command(*words, cwd=tmp_path, preexec_fn=small_files))
-    assert re.search(r"Error: File too large, writing .*made.*; what was finished is kept", said)
+    assert re.search(r"Error: file too large, writing .*made.*; what was finished is kept", said)
     assert list((tmp_path / "made" / "flow").glob("*.parquet"))
     assert not list((tmp_path / "made").rglob("*.tmp"))
     ended = command("pix2gif-curate", listing, "--out", "made", "--workers", "0", cwd=tmp_path)

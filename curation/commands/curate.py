@@ -200,7 +200,7 @@ def _run_curation(options: RunOptions, config: CurationConfig) -> None:
         summary = run(options, config, Progress(quiet=options.quiet))
     except KeyboardInterrupt:
         kept = "what was measured is kept" if options.out.exists() else "nothing was made yet"
-        typer.echo(f"\nInterrupted; {kept}. Run the same command again to go on.", err=True)
+        typer.echo(f"\ninterrupted; {kept}: run the same command again to go on", err=True)
         raise typer.Exit(_EXIT_INTERRUPTED) from None
     if options.quiet:
         return

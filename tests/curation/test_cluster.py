@@ -97,7 +97,7 @@ def test_an_interruption_stops_soon_leaves_no_process_and_the_same_command_goes_
     os.killpg(process.pid, signum)  # As a terminal does, to every process of the group.
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert "Run the same command again to go on" in said
+    assert "run the same command again to go on" in said
     assert "Traceback" not in said
     time.sleep(0.5)
     assert ray_processes(marker) == []

@@ -25,7 +25,7 @@ def app(
     try:
         from training.generation.page import THEME, build_page
     except ImportError as error:
-        raise GenerationError("The page needs gradio: pip install 'pix2gif[app]'.") from error
+        raise GenerationError("the page needs gradio: pip install 'pix2gif[app]'") from error
     from training.generation.generate import load_generator
     from training.setup import quieten_libraries
 
@@ -37,4 +37,4 @@ def app(
     try:
         page.launch(server_name="127.0.0.1", server_port=port, share=False, ssr_mode=False, quiet=True, theme=THEME)
     except OSError as error:
-        raise GenerationError(f"The port {port} is taken: name another --port.") from error
+        raise GenerationError(f"port {port} is taken; choose another --port") from error

@@ -48,9 +48,7 @@ def parse_numbers(text: str, option: str) -> tuple[float, ...]:
     try:
         return tuple(float(number) for number in text.split(","))
     except ValueError as error:
-        raise EvaluationError(
-            f"{option} is {text!r}, and must be numbers with commas between, such as 2,4,8."
-        ) from error
+        raise EvaluationError(f"{option} is {text!r}; write numbers with commas between, such as 2,4,8") from error
 
 
 def parse_names(models: Sequence[str] | None, frames: Sequence[str] | None) -> tuple[dict[str, str], dict[str, Path]]:
@@ -64,8 +62,8 @@ def parse_names(models: Sequence[str] | None, frames: Sequence[str] | None) -> t
             name, equals, place = text.partition("=")
             name, place = (name, place) if equals else (Path(text).name, text)
             if not name or not place or "/" in name or name.startswith("."):
-                raise EvaluationError(f"{text!r} must be NAME=PLACE, with a plain name such as full=run/model.")
+                raise EvaluationError(f"{text!r} must be NAME=PLACE, with a plain name such as full=run/model")
             if name in named[0] or name in named[1]:
-                raise EvaluationError(f"Two methods are named {name}: name them apart, as one={place} two=...")
+                raise EvaluationError(f"two methods are named {name}; name them apart, as one={place} two=...")
             places[name] = place
     return named[0], {name: Path(place) for name, place in named[1].items()}

@@ -63,7 +63,7 @@ def generate(
     Example: pix2gif generate cat.png "a cat dancing" --model run/model --out cat.gif
     """
     if motion is not None and frames is not None:
-        raise GenerationError("Name --motion or --frames, not both.")
+        raise GenerationError("--motion and --frames exclude each other; name one of them")
     given: dict[str, Any] = {}
     if motion is not None or frames is not None:
         given["motion_px"] = parse_motion(motion) if motion is not None else ramp_motion(frames or 0)
@@ -83,9 +83,9 @@ def generate(
         precision=precision,  # type: ignore[arg-type]
     )
     if format_ not in _SUFFIXES:
-        raise GenerationError(f"format is {format_}, and must be one of {', '.join(_SUFFIXES)}.")
+        raise GenerationError(f"format is {format_}; it must be one of {', '.join(_SUFFIXES)}")
     if rows is not None and image is not None:
-        raise GenerationError("Name an image and a prompt, or a file of them with --from, not both.")
+        raise GenerationError("an image and --from exclude each other; name an image and a prompt, or a file of them")
     _generate(model, device, config, _list_work(image, prompt, rows, out, sheet, _SUFFIXES[format_]), out)
 
 
@@ -99,7 +99,7 @@ def _list_work(
 
     if rows is None:
         if image is None or prompt is None:
-            raise GenerationError("Name an image and a prompt, or a file of them with --from.")
+            raise GenerationError("the image or the prompt is missing; name both, or a file of them with --from")
         request, places = Request(image=image, prompt=prompt, name=image.name), Places(out=out, sheet=sheet)
         check_places(image, places)
         read_source(image)
@@ -119,7 +119,7 @@ def _generate(
     from training.setup import quieten_libraries
 
     def note(sentence: str) -> None:
-        typer.echo(f"Note: {sentence}.", err=True)
+        typer.echo(f"Note: {sentence}", err=True)
 
     quieten_libraries()
     generator = load_generator(model, device, config.precision)

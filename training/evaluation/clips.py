@@ -45,20 +45,20 @@ def find_clips(folder: Path) -> list[Clip]:
     Raises EvaluationError where there is none, where pictures lie loose, or where two clips have one key.
     """
     if not folder.is_dir():
-        raise EvaluationError(f"{folder} is no folder: name one that holds clips.")
+        raise EvaluationError(f"{folder} is no folder: name one that holds clips")
     if _pictures(folder):
         raise EvaluationError(
-            f"The pictures in {folder} lie loose: put the frames of each clip into a folder of its own."
+            f"the pictures in {folder} lie loose: put the frames of each clip into a folder of its own"
         )
     clips: dict[str, Clip] = {}
     for path in sorted(_walk(folder)):
         relative = path.relative_to(folder)
         key = str(relative if path.is_dir() else relative.with_suffix(""))
         if key in clips:
-            raise EvaluationError(f"{clips[key].path} and {path} are two clips of one name: keep one of them.")
+            raise EvaluationError(f"{clips[key].path} and {path} are two clips of one name: keep one of them")
         clips[key] = Clip(key=key, path=path)
     if not clips:
-        raise EvaluationError(f"{folder} holds no clip: a clip is a folder of pictures, a GIF or a video.")
+        raise EvaluationError(f"{folder} holds no clip: a clip is a folder of pictures, a GIF or a video")
     return [clips[key] for key in sorted(clips)]
 
 
@@ -75,10 +75,10 @@ def read_frames(path: Path, every: int = 1, num_frames: int | None = None) -> Fr
         frames = list(iterate_video(path, every, num_frames))
     if not frames or (num_frames is not None and len(frames) < num_frames):
         wanted = "" if num_frames is None else f" of the {num_frames} wanted (every {every})"
-        raise EvaluationError(f"{path} has {len(frames)} frames{wanted}: leave it out, or ask for fewer.")
+        raise EvaluationError(f"{path} has {len(frames)} frames{wanted}: leave it out, or ask for fewer")
     for frame in frames:
         if frame.shape != frames[0].shape:
-            raise EvaluationError(f"{path} has frames of several sizes, {_size(frames[0])} and {_size(frame)}.")
+            raise EvaluationError(f"{path} has frames of several sizes, {_size(frames[0])} and {_size(frame)}")
     return np.stack(frames)
 
 
@@ -87,7 +87,7 @@ def iterate_video(path: Path, every: int = 1, num_frames: int | None = None) -> 
     capture = cv2.VideoCapture(str(path))
     try:
         if not path.is_file() or not capture.isOpened():
-            raise EvaluationError(f"{path} is no video that can be decoded.")
+            raise EvaluationError(f"{path} is no video that can be decoded")
         index = given = 0
         while (num_frames is None or given < num_frames) and capture.grab():
             if index % every == 0:
@@ -129,13 +129,13 @@ def iterate_alike(folder: Path, every: int = 1, num_frames: int | None = None) -
         first = first or (clip, frames.shape)
         if len(frames) != first[1][0]:
             raise EvaluationError(
-                f"The clips in {folder} are not of one length: {first[0].key} has {first[1][0]} frames, {clip.key} "
-                f"{len(frames)}."
+                f"the clips in {folder} are not of one length: {first[0].key} has {first[1][0]} frames, {clip.key} "
+                f"{len(frames)}"
             )
         if frames.shape != first[1]:
             raise EvaluationError(
-                f"The clips in {folder} are not of one size: {first[0].key} is {first[1][2]} x {first[1][1]}, "
-                f"{clip.key} {_size(frames[0])}."
+                f"the clips in {folder} are not of one size: {first[0].key} is {first[1][2]} x {first[1][1]}, "
+                f"{clip.key} {_size(frames[0])}"
             )
         yield clip, frames
 
@@ -153,7 +153,7 @@ def read_picture(folder: Path, key: str) -> NDArray[np.uint8]:
     for ending in ANIMATIONS + VIDEOS:
         if (path := folder / f"{key}{ending}").is_file():
             return _first_frame(path)
-    raise EvaluationError(f"{folder} has no picture and no clip {key}.")
+    raise EvaluationError(f"{folder} has no picture and no clip {key}")
 
 
 def iterate_with_source(generated: Path, sources: Path | None) -> Iterator[tuple[Clip, NDArray[np.uint8], Frames]]:
@@ -168,7 +168,7 @@ def iterate_with_source(generated: Path, sources: Path | None) -> Iterator[tuple
         elif len(frames) > 1:
             yield clip, frames[0], frames[1:]
         else:
-            raise EvaluationError(f"{clip.path} has one frame alone: name the folder of its source by --sources.")
+            raise EvaluationError(f"{clip.path} has one frame alone: name the folder of its source by --sources")
 
 
 def _first_frame(path: Path) -> NDArray[np.uint8]:
@@ -225,7 +225,7 @@ def _sentence_for_damage(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise EvaluationError(f"{path} cannot be decoded ({error}).") from error
+        raise EvaluationError(f"{path} cannot be decoded ({error})") from error
 
 
 def _size(frame: NDArray[np.uint8]) -> str:

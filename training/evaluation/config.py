@@ -51,11 +51,11 @@ class SamplingConfig:
 
     def __post_init__(self) -> None:
         if not self.motion_px or min(self.motion_px) < 0:
-            raise EvaluationError(f"The motions {self.motion_px} must be one or more magnitudes of 0 or more pixels.")
+            raise EvaluationError(f"the motions {self.motion_px} must be one or more magnitudes of 0 or more pixels")
         if self.num_inference_steps < 1:
-            raise EvaluationError(f"The steps are {self.num_inference_steps}, and must be 1 or more.")
+            raise EvaluationError(f"the steps are {self.num_inference_steps}; they must be 1 or more")
         if self.precision not in get_args(Precision):
-            raise EvaluationError(f"The precision is {self.precision}, and must be one of no, bf16, fp16.")
+            raise EvaluationError(f"the precision is {self.precision}; it must be one of no, bf16, fp16")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,9 +83,9 @@ class Table1Config:
     def __post_init__(self) -> None:
         for field in ("num_videos", "every", "num_frames", "resolution"):
             if getattr(self, field) < 1:
-                raise EvaluationError(f"{field} is {getattr(self, field)}, and must be 1 or more.")
+                raise EvaluationError(f"{field} is {getattr(self, field)}; it must be 1 or more")
         if not self.metrics or set(self.metrics) - set(METRICS):
-            raise EvaluationError(f"The metrics are {', '.join(self.metrics)}, and must be of {', '.join(METRICS)}.")
+            raise EvaluationError(f"the metrics are {', '.join(self.metrics)}; they must be of {', '.join(METRICS)}")
 
     @property
     def num_read(self) -> int:
@@ -111,6 +111,6 @@ class GridConfig:
 
     def __post_init__(self) -> None:
         if not self.image_guidance:
-            raise EvaluationError("There is no image guidance to try: name one scale or more.")
+            raise EvaluationError("there is no image guidance to try: name one scale or more")
         if self.num_pairs < 1:
-            raise EvaluationError(f"num_pairs is {self.num_pairs}, and must be 1 or more.")
+            raise EvaluationError(f"num_pairs is {self.num_pairs}; it must be 1 or more")

@@ -30,11 +30,11 @@ def measure_fvd_of(
     """
     for option, value in (("--every", every), ("--num-frames", num_frames)):
         if value is not None and value < 1:
-            raise EvaluationError(f"{option} is {value}, and must be 1 or more.")
+            raise EvaluationError(f"{option} is {value}; it must be 1 or more")
     counts = {folder: len(find_clips(folder)) for folder in (real, generated)}
     if counts[real] != counts[generated]:
         raise EvaluationError(
-            f"{real} holds {counts[real]} clips and {generated} {counts[generated]}: FVD compares as many of either."
+            f"{real} holds {counts[real]} clips and {generated} {counts[generated]}: FVD compares as many of either"
         )
     lengths: list[int] = []
     features = []
@@ -45,8 +45,8 @@ def measure_fvd_of(
             refuse_too_few(counts[folder], len(rows[0]))
             if lengths and len(frames) != lengths[0]:
                 raise EvaluationError(
-                    f"The clips in {real} have {lengths[0]} frames and those in {generated} {len(frames)}: take as "
-                    "many of either by --num-frames."
+                    f"the clips in {real} have {lengths[0]} frames and those in {generated} {len(frames)}: take as "
+                    "many of either by --num-frames"
                 )
         lengths.append(len(frames))
         features.append(np.stack(rows))
@@ -59,7 +59,7 @@ def measure_clipsim_of(generated: Path, captions: Path, clip: ClipEncoder) -> Va
     scores = {}
     for found in find_clips(generated):
         if found.key not in texts:
-            raise EvaluationError(f"{captions} has no caption for {found.key}, a clip in {generated}.")
+            raise EvaluationError(f"{captions} has no caption for {found.key}, a clip in {generated}")
     for found, frames in iterate_alike(generated):
         scores[found.key] = clipsim.score_frames(clip, frames, texts[found.key])
     return _average("clipsim", scores)
@@ -114,7 +114,7 @@ def read_captions(path: Path) -> dict[str, str]:
     except (OSError, ValueError) as error:
         raise EvaluationError(
             f"{path} cannot be read as captions ({error}): write lines of a clip's name, a tab and its caption, or a "
-            "JSON object."
+            "JSON object"
         ) from error
 
 

@@ -50,7 +50,7 @@ class I3D:
                 warnings.simplefilter("ignore", DeprecationWarning)  # The published weights are TorchScript.
                 self._network = torch.jit.load(str(path), map_location=device).eval()
         except (RuntimeError, ValueError, OSError) as error:
-            raise EvaluationError(f"{path} is no TorchScript file that can be loaded: name that of I3D.") from error
+            raise EvaluationError(f"{path} is no TorchScript file that can be loaded: name that of I3D") from error
         self._device = device
         with path.open("rb") as file:
             self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -70,7 +70,7 @@ class I3D:
         except RuntimeError as error:
             raise EvaluationError(
                 f"I3D cannot take {len(frames)} frames: it needs at least 10, and the TorchScript's arguments must be "
-                "(videos, rescale, resize, return_features)."
+                "(videos, rescale, resize, return_features)"
             ) from error
         return np.asarray(features[0].double().cpu().numpy(), dtype=np.float64)
 
@@ -91,8 +91,8 @@ def find_i3d(name_or_path: str | Path) -> Path:
         except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
             cause = error
     raise EvaluationError(
-        f"No weights of I3D at {name_or_path}: name a TorchScript file, a folder with {I3D_FILE} in it, or a "
-        "repository of the hub that can be reached."
+        f"no weights of I3D lie at {name_or_path}: name a TorchScript file, a folder with {I3D_FILE} in it, or a "
+        "repository of the hub that can be reached"
     ) from cause
 
 
@@ -104,7 +104,7 @@ def measure_fvd(real: Features, generated: Features, warn: Callable[[str], None]
     """
     if len(real) != len(generated):
         raise EvaluationError(
-            f"There are {len(real)} real and {len(generated)} generated videos: FVD compares as many of either."
+            f"there are {len(real)} real and {len(generated)} generated videos: FVD compares as many of either"
         )
     num_videos, num_features = real.shape
     refuse_too_few(num_videos, num_features)
@@ -112,7 +112,7 @@ def measure_fvd(real: Features, generated: Features, warn: Callable[[str], None]
     if num_videos < NUM_VIDEOS_OF_PAPER and warn:
         warn(
             f"FVD of {num_videos:,} videos is biased upwards against that of {NUM_VIDEOS_OF_PAPER:,}: two halves of "
-            f"the real videos are {bias:.4g} apart; compare it with FVD of as many videos only."
+            f"the real videos are {bias:.4g} apart; compare it with FVD of as many videos only"
         )
     return FrechetVideoDistance(
         fvd=frechet_distance(real, generated), bias=bias, num_videos=num_videos, num_features=num_features
@@ -124,7 +124,7 @@ def refuse_too_few(num_videos: int, num_features: int) -> None:
     if num_videos <= num_features:
         raise EvaluationError(
             f"FVD cannot be estimated from {num_videos} videos: a covariance of {num_features} features needs at "
-            f"least {num_features + 1}, and the paper takes {NUM_VIDEOS_OF_PAPER:,}."
+            f"least {num_features + 1}, and the paper takes {NUM_VIDEOS_OF_PAPER:,}"
         )
 
 
@@ -135,7 +135,7 @@ def frechet_distance(features: Features, others: Features) -> float:
     """
     one, two = (np.asarray(each, dtype=np.float64) for each in (features, others))
     if not (np.isfinite(one).all() and np.isfinite(two).all()):
-        raise EvaluationError("FVD cannot be computed: the features hold numbers that are not finite.")
+        raise EvaluationError("FVD cannot be computed: the features hold numbers that are not finite")
     mean = one.mean(axis=0) - two.mean(axis=0)
     covariances = [np.atleast_2d(np.cov(each, rowvar=False)) for each in (one, two)]
     root = _matrix_root(covariances[0] @ covariances[1])

@@ -64,8 +64,8 @@ def measure_frames(source: Pixels, frames: Iterable[Pixels]) -> NDArray[np.float
     for frame in frames:
         if frame.shape != source.shape:
             raise EvaluationError(
-                f"A frame is {frame.shape[1]} x {frame.shape[0]} and its source {source.shape[1]} x {source.shape[0]}: "
-                "motion is measured between pictures of one size."
+                f"a frame is {frame.shape[1]} x {frame.shape[0]} and its source {source.shape[1]} x {source.shape[0]}: "
+                "motion is measured between pictures of one size"
             )
         measured.append(track(grey, to_grey(frame), corners)[0])
     return np.array(measured, dtype=np.float64)
@@ -77,8 +77,8 @@ def summarise_motion(requested_px: Sequence[float], measured_px: NDArray[np.floa
     Raises EvaluationError where there is no clip, or the counts of frames and requests differ.
     """
     if measured_px.ndim != 2 or not measured_px.size:
-        raise EvaluationError("There are no frames to measure motion in.")
-    _check_count("Each clip", measured_px.shape[1], len(requested_px))
+        raise EvaluationError("there are no frames to measure motion in")
+    _check_count("each clip", measured_px.shape[1], len(requested_px))
     requested = np.array(requested_px, dtype=np.float64)
     mean = measured_px.mean(axis=0)
     return MotionCoherency(
@@ -108,7 +108,7 @@ def measure_motion_coherency(
     """
     rows = []
     for index, (source, frames) in enumerate(clips):
-        _check_count(f"Clip {index}", len(frames), len(requested_px))
+        _check_count(f"clip {index}", len(frames), len(requested_px))
         rows.append(measure_frames(source, frames))
     return summarise_motion(requested_px, np.array(rows, dtype=np.float64))
 
@@ -125,8 +125,8 @@ def measure_motion_of_folder(generated: Path, sources: Path | None, requested_px
 def _check_count(what: str, num_frames: int, num_requested: int) -> None:
     if num_frames != num_requested:
         raise EvaluationError(
-            f"{what} has {num_frames} frames to measure and {num_requested} motions were requested: name one motion "
-            "for each frame."
+            f"{what} has {num_frames} frames to measure, but {num_requested} motions were requested: name one motion "
+            "for each frame"
         )
 
 

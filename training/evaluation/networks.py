@@ -84,7 +84,7 @@ class XClipEncoder(_Encoder[XCLIPModel]):
     def embed_video(self, frames: Frames) -> Tensor:
         """Embed one video, uint8 [T, H, W, 3], as a unit vector [1, E]. Raises EvaluationError for another T."""
         if len(frames) != self.num_frames:
-            raise EvaluationError(f"X-CLIP takes {self.num_frames} frames of a clip, and there are {len(frames)}.")
+            raise EvaluationError(f"X-CLIP takes {self.num_frames} frames of a clip, but there are {len(frames)}")
         return _unit(self._network.get_video_features(pixel_values=self._to_pixels(frames)[None]))
 
 
@@ -99,7 +99,7 @@ def choose_device(name: str | None = None) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise EvaluationError(f"There is no device {name} here: leave --device out, or say cpu.") from error
+        raise EvaluationError(f"there is no device {name} here: leave --device out, or say cpu") from error
     return device
 
 
@@ -116,7 +116,7 @@ def _load(from_pretrained: Any, what: str, place: str | Path, **options: Any) ->
     try:
         return from_pretrained(place, **options)
     except (*LOADING_ERRORS, TypeError, ModelError) as error:
-        raise EvaluationError(f"No {what} can be loaded from {place}: its files are missing or damaged.") from error
+        raise EvaluationError(f"no {what} can be loaded from {place}: its files are missing or damaged") from error
 
 
 def _unit(output: Any) -> Tensor:

@@ -47,12 +47,12 @@ def load_dreamsim(device: torch.device, folder: str | Path | None = None) -> Dre
         package: Any = importlib.import_module("dreamsim")
     except ImportError as error:
         raise EvaluationError(
-            "PIC needs the package dreamsim, which is not installed: `pip install dreamsim`, or leave PIC out."
+            "PIC needs the package dreamsim, which is not installed: `pip install dreamsim`, or leave PIC out"
         ) from error
     options = {} if folder is None else {"cache_dir": str(folder)}
     try:
         model, prepare = package.dreamsim(pretrained=True, device=str(device), **options)
     except (OSError, RuntimeError, ValueError) as error:
         where = f"in {folder}" if folder else "in its usual folder"
-        raise EvaluationError(f"DreamSim's weights are not {where}, and cannot be fetched ({error}).") from error
+        raise EvaluationError(f"DreamSim's weights are not {where}, and cannot be fetched ({error})") from error
     return DreamSim(model.eval().requires_grad_(False), prepare, device)

@@ -41,7 +41,7 @@ class Place:
 
     def __post_init__(self) -> None:
         if not self.models and not self.frames:
-            raise EvaluationError("There is nothing to evaluate: name a --model or --frames.")
+            raise EvaluationError("there is nothing to evaluate: name a --model or --frames")
 
 
 def run_table1(
@@ -57,7 +57,7 @@ def run_table1(
     `weights` names those of `i3d` and `clip`, and the folder of `dreamsim`'s if it is not its usual one.
     """
     if not folders:
-        raise EvaluationError("There is no data set: name the folder of --ucf101, of --msrvtt, or of both.")
+        raise EvaluationError("there is no data set: name the folder of --ucf101, of --msrvtt, or of both")
     quieten_libraries()
     device = choose_device(place.device)
     networks = table1.Networks(

@@ -112,8 +112,8 @@ class ModelFrames:
         multiple = int(pipeline.image_processor.config["vae_scale_factor"])
         if height % multiple or width % multiple:
             raise EvaluationError(
-                f"The source of {request.key} is {width} x {height}, and {self.name} makes sides that are multiples of "
-                f"{multiple}: name a --resolution."
+                f"the source of {request.key} is {width} x {height}, but {self.name} makes sides that are multiples of "
+                f"{multiple}: name a --resolution"
             )
         batch = self._batch or len(sampling.motion_px)
         made = []
@@ -157,7 +157,7 @@ class FolderFrames:
         path = self._find(place, request.key).path
         frames = read_frames(path)
         if len(frames) != len(sampling.motion_px):
-            raise EvaluationError(f"{path} has {len(frames)} frames, and the protocol {len(sampling.motion_px)}.")
+            raise EvaluationError(f"{path} has {len(frames)} frames, but the protocol wants {len(sampling.motion_px)}")
         return frames
 
     def release(self) -> None:
@@ -168,7 +168,7 @@ class FolderFrames:
             self._clips[place] = {clip.key: clip for clip in find_clips(self._folder / place)}
         with contextlib.suppress(KeyError):
             return self._clips[place][key]
-        raise EvaluationError(f"{self._folder / place} has no clip {key}, and the protocol asks for it.")
+        raise EvaluationError(f"{self._folder / place} has no clip {key}, which the protocol asks for")
 
 
 def _describe(pipeline: Pix2GifPipeline) -> dict[str, Any]:

@@ -55,8 +55,8 @@ class Table1Run:
     ) -> None:
         if len(sampling.motion_px) != config.num_frames:
             raise EvaluationError(
-                f"There are {len(sampling.motion_px)} motions and {config.num_frames} frames of a real video: FVD "
-                "compares videos of one length, so name one motion for each frame."
+                f"there are {len(sampling.motion_px)} motions and {config.num_frames} frames of a real video: FVD "
+                "compares videos of one length, so name one motion for each frame"
             )
         self._config, self._sampling, self._networks, self._work = config, sampling, networks, work
         self._data_set = data_set

@@ -51,9 +51,7 @@ def draw_pairs(
     entry = read_manifest(shards).splits.get(split)
     num_samples = entry.num_samples if entry else 0
     if entry is None or num_samples < num_pairs:
-        raise EvaluationError(
-            f"{shards} has {num_samples} pairs in {split}, and {num_pairs} are wanted: ask for fewer."
-        )
+        raise EvaluationError(f"{shards} has {num_samples} pairs in {split}, but {num_pairs} are wanted: ask for fewer")
     wanted = sorted(np.random.default_rng(seed).choice(num_samples, num_pairs, replace=False).tolist())
     pairs: list[ValPair] = []
     start = 0
@@ -71,7 +69,7 @@ def _read_pairs(path: Path, shard: ShardEntry, places: list[int], resolution: in
     samples = enumerate(itertools.islice(read_shard(path), places[-1] + 1))
     pairs = [_decode(path, sample, resolution) for place, sample in samples if place in set(places)]
     if len(pairs) < len(places):
-        raise EvaluationError(f"{path} has fewer samples than the {shard.num_samples} of the manifest.")
+        raise EvaluationError(f"{path} has fewer samples than the {shard.num_samples} of the manifest")
     return pairs
 
 
@@ -82,7 +80,7 @@ def _decode(path: Path, sample: Sample, resolution: int | None) -> ValPair:
             with Image.open(io.BytesIO(data)) as picture:
                 pixels = np.asarray(picture.convert("RGB"))
         except (OSError, ValueError, SyntaxError) as error:
-            raise EvaluationError(f"{path}: a picture of {sample.record.key} cannot be decoded ({error}).") from error
+            raise EvaluationError(f"{path}: a picture of {sample.record.key} cannot be decoded ({error})") from error
         pictures.append(resize_frames(pixels[None], resolution, resolution)[0] if resolution else pixels)
     record = sample.record
     return ValPair(

@@ -37,7 +37,7 @@ def find_ucf101(folder: Path, seed: int = 0) -> list[VideoClip]:
     ]
     if not clips:
         raise EvaluationError(
-            f"There is no UCF-101 in {folder}: it holds a folder for each class, with videos v_*.avi in it."
+            f"there is no UCF-101 in {folder}: name the folder that holds one for each class, with videos v_*.avi in it"
         )
     return _refuse_twins(clips)
 
@@ -63,9 +63,9 @@ def find_msrvtt(folder: Path, seed: int = 0) -> list[VideoClip]:
             for sentence in listing["sentences"]:
                 captions.setdefault(sentence["video_id"], []).append(sentence["caption"])
         except (KeyError, TypeError, AttributeError) as error:
-            raise EvaluationError(f"{path} is not MSR-VTT's listing: {error!r} in it.") from error
+            raise EvaluationError(f"{path} is not MSR-VTT's listing: {error!r} in it") from error
     if not captions:
-        raise EvaluationError(f"There is no JSON of MSR-VTT, with `videos` and `sentences`, in {folder}.")
+        raise EvaluationError(f"there is no JSON of MSR-VTT, with `videos` and `sentences`, in {folder}")
     if "test" in splits.values():
         captions = {key: texts for key, texts in captions.items() if splits.get(key) == "test"}
     clips = [
@@ -74,7 +74,7 @@ def find_msrvtt(folder: Path, seed: int = 0) -> list[VideoClip]:
         if key in videos
     ]
     if not clips:
-        raise EvaluationError(f"{folder} has MSR-VTT's listing and none of its videos (videoNNNN.mp4).")
+        raise EvaluationError(f"{folder} has MSR-VTT's listing, but none of its videos (videoNNNN.mp4)")
     return clips
 
 
@@ -95,8 +95,8 @@ def choose_videos(clips: Sequence[VideoClip], num_videos: int, num_frames: int, 
             chosen.append(clip)
     if len(chosen) < num_videos:
         raise EvaluationError(
-            f"{len(chosen)} of {len(clips)} videos have {num_frames} frames, and {num_videos} are wanted: "
-            "ask for fewer with --num-videos, or for shorter ones."
+            f"{len(chosen)} of {len(clips)} videos have {num_frames} frames, but {num_videos} are wanted: "
+            "ask for fewer with --num-videos, or for shorter ones"
         )
     return sorted(chosen, key=lambda clip: clip.key)
 
@@ -106,7 +106,7 @@ def _read_listings(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         try:
             listing = json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, OSError) as error:
-            raise EvaluationError(f"{path} cannot be read as JSON ({error}).") from error
+            raise EvaluationError(f"{path} cannot be read as JSON ({error})") from error
         if isinstance(listing, dict) and {"videos", "sentences"} <= listing.keys():
             yield path, listing
 
@@ -120,6 +120,6 @@ def _refuse_twins(clips: list[VideoClip]) -> list[VideoClip]:
     seen: dict[str, Path] = {}
     for clip in clips:
         if clip.key in seen:
-            raise EvaluationError(f"{seen[clip.key]} and {clip.path} are one video: name the folder of one UCF-101.")
+            raise EvaluationError(f"{seen[clip.key]} and {clip.path} are one video: name the folder of one UCF-101")
         seen[clip.key] = clip.path
     return clips

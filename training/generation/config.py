@@ -103,10 +103,10 @@ def parse_size(text: str) -> tuple[int, ...]:
     """Read `256` or `320x256`, width first."""
     sides = text.lower().split("x")
     if not all(side.isdecimal() for side in sides):
-        raise GenerationError(f"size is {text!r}, and must be a shorter side such as 256, or WIDTHxHEIGHT.")
+        raise GenerationError(f"size is {text!r}; it must be a shorter side such as 256, or WIDTHxHEIGHT")
     return tuple(int(side) for side in sides)
 
 
 def _check(holds: bool, field: str, value: object, allowed: str) -> None:
     if not holds:
-        raise GenerationError(f"{field} is {value}, and must be {allowed}.")
+        raise GenerationError(f"{field} is {value}; it must be {allowed}")

@@ -66,21 +66,21 @@ def choose_device(name: str | None) -> str:
             return name
     except (RuntimeError, AssertionError):  # Such as cuda:1, where there is one GPU.
         pass
-    raise GenerationError(f"There is no device {name} here; there is {', '.join(k for k in here if here[k])}.")
+    raise GenerationError(f"there is no device {name} here; there is {', '.join(k for k in here if here[k])}")
 
 
 def load_generator(place: str, device: str | None = None, precision: Precision = "no") -> Generator:
     """Load a pipeline from a folder or the hub onto a device. Raises TrainingError where it cannot be."""
     chosen = choose_device(device)
     if precision == "fp16" and chosen == "cpu":
-        raise GenerationError("fp16 is for GPUs; on a CPU take the precision no or bf16.")
+        raise GenerationError("fp16 is for GPUs; on a CPU take the precision no or bf16")
     folder = Path(place)
     if folder.is_dir() and not (folder / "model_index.json").is_file():
         inside = folder / "model"
         hint = f"name {inside}" if (inside / "model_index.json").is_file() else "name one that `pix2gif train` wrote"
-        raise ModelError(f"{place} is no folder of a model, model_index.json is missing: {hint}.")
+        raise ModelError(f"{place} is no folder of a model, model_index.json is missing: {hint}")
     if not folder.exists() and (place.count("/") != 1 or place.startswith((".", "/", "~"))):
-        raise ModelError(f"There is no model folder {place}: name one that `pix2gif train` wrote, or a hub repository.")
+        raise ModelError(f"there is no model folder {place}: name one that `pix2gif train` wrote, or a hub repository")
     pipeline = load_pipeline(place)
     sha256 = _hash_pipeline(pipeline)
     pipeline.to(chosen, _DTYPES[precision])
@@ -141,7 +141,7 @@ def _plan(generator: Generator, image: Image.Image, config: GenerationConfig) ->
     size = plan_size(image.width, image.height, config.size, multiple)
     if any(side % multiple for side in size):
         raise GenerationError(
-            f"The model makes sides that are multiples of {multiple}, and {size[0]} x {size[1]} is none."
+            f"the model makes sides in multiples of {multiple}, not {size[0]} x {size[1]}: name another size"
         )
     return size
 

@@ -34,17 +34,17 @@ def read_source(path: Path) -> Source:
                 _refuse_size(image, path)
                 return to_rgb(image, str(path))
     except FileNotFoundError as error:
-        raise GenerationError(f"There is no image {path}.") from error
+        raise GenerationError(f"there is no image {path}") from error
     except IsADirectoryError as error:
-        raise GenerationError(f"{path} is a folder, and an image is needed.") from error
+        raise GenerationError(f"{path} is a folder; an image was expected") from error
     except UnidentifiedImageError as error:
-        raise GenerationError(f"{path} is no image: give a PNG, JPEG, WebP or another that Pillow reads.") from error
+        raise GenerationError(f"{path} is no image: give a PNG, JPEG, WebP or another that Pillow reads") from error
     except Image.DecompressionBombError as error:
-        raise GenerationError(f"{path} is too large: resize it to {MAX_PIXELS // 1_000_000} megapixels.") from error
+        raise GenerationError(f"{path} is too large: resize it to {MAX_PIXELS // 1_000_000} megapixels") from error
     except PermissionError:
         raise
     except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise GenerationError(f"{path} is damaged, its pixels cannot be read: save it anew.") from error
+        raise GenerationError(f"{path} is damaged, its pixels cannot be read: save it anew") from error
 
 
 def to_rgb(image: Image.Image, name: str) -> Source:
@@ -95,13 +95,13 @@ def _refuse_size(image: Image.Image, path: Path) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise GenerationError(
-            f"{path} is too large, {width} x {height}: resize it to {MAX_PIXELS // 1_000_000} megapixels or fewer."
+            f"{path} is too large, {width} x {height}: resize it to {MAX_PIXELS // 1_000_000} megapixels or fewer"
         )
     if min(width, height) < MIN_SIDE:
-        raise GenerationError(f"{path} is too small, {width} x {height}: each side needs {MIN_SIDE} pixels or more.")
+        raise GenerationError(f"{path} is too small, {width} x {height}: each side needs {MIN_SIDE} pixels or more")
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise GenerationError(
-            f"{path} is {width} x {height}, a strip: crop it until no side is {MAX_ASPECT} times the other."
+            f"{path} is {width} x {height}, a strip: crop it until no side is {MAX_ASPECT} times the other"
         )
 
 
@@ -109,5 +109,5 @@ def _to_eight_bits(image: Image.Image, name: str) -> Image.Image:
     """Scale grey of 16 bits, 0 to 65535, to 0 to 255. Floats have no agreed range, so they are refused."""
     values = np.asarray(image)
     if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-        raise GenerationError(f"{name} has values that are no 8 or 16 bits: save it as a common PNG or JPEG.")
+        raise GenerationError(f"{name} has values that are no 8 or 16 bits: save it as a common PNG or JPEG")
     return Image.fromarray((values.astype(np.float64) / 257).round().astype(np.uint8))

@@ -15,7 +15,7 @@ def parse_motion(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(word) for word in text.split(","))
     except ValueError as error:
-        raise GenerationError(f"The motion {text!r} is no list of numbers: write them as 2,4,6,8.") from error
+        raise GenerationError(f"the motion {text!r} is no list of numbers: write them as 2,4,6,8") from error
 
 
 def ramp_motion(num_frames: int) -> tuple[float, ...]:
@@ -24,7 +24,7 @@ def ramp_motion(num_frames: int) -> tuple[float, ...]:
     With more frames than whole magnitudes some stand twice, for the model cuts magnitudes to whole numbers.
     """
     if not 1 <= num_frames <= MAX_FRAMES:
-        raise GenerationError(f"frames is {num_frames}, and must be a number from 1 to {MAX_FRAMES}.")
+        raise GenerationError(f"frames is {num_frames}; it must be a number from 1 to {MAX_FRAMES}")
     low, high = TRAINED_MOTION_PX
     if num_frames == 1:
         return (round((low + high) / 2),)

@@ -33,7 +33,7 @@ def build_page(generator: Generator) -> gr.Blocks:
     ) -> tuple[str, str, str]:
         """Make a GIF; a user's mistake is shown as one sentence."""
         if image is None:
-            raise gr.Error("Upload an image first.")
+            raise gr.Error("there is no image; upload one first")
         try:
             config = GenerationConfig(
                 motion_px=spread_motion(least, most, int(num_frames)),
@@ -49,7 +49,7 @@ def build_page(generator: Generator) -> gr.Blocks:
         folder = Path(tempfile.mkdtemp(dir=page.GRADIO_CACHE))
         places = Places(out=folder / "pix2gif.gif", sheet=folder / "sheet.png")
         write_made(generator, made, prompt, places, config)
-        return str(places.out), str(places.sheet), " ".join(f"Note: {note}." for note in made.notes)
+        return str(places.out), str(places.sheet), "\n\n".join(f"Note: {note}" for note in made.notes)
 
     low, high = TRAINED_MOTION_PX
     page: gr.Blocks = gr.Blocks(title="Pix2Gif", analytics_enabled=False, delete_cache=(_HOUR_S, _HOUR_S))

@@ -20,9 +20,9 @@ def check_places(image: Path, places: Places) -> None:
     check_output(places.out)
     if places.sheet is not None:
         if places.sheet.suffix.lower() != ".png" or places.sheet.is_dir():
-            raise GenerationError(f"The sheet {places.sheet} must be a file that ends with .png.")
+            raise GenerationError(f"the sheet {places.sheet} must be a file that ends with .png")
         check_folder(places.sheet)
     source = image.resolve()
     for place in (places.out, places.sheet):
         if place is not None and place.resolve() in (source, *source.parents):
-            raise GenerationError(f"{place} is the source image, or holds it, and would be lost: name another place.")
+            raise GenerationError(f"{place} is the source image, or holds it, and would be lost: name another place")

@@ -63,7 +63,7 @@ def is_made(out: Path, recipe: Recipe, files: list[Path]) -> bool:
         found, hashes = record["recipe"], record["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise GenerationError(
-            f"{path} is no record of pix2gif, and one would be written there: name another --out."
+            f"{path} is no record of pix2gif, but one would be written there: name another --out"
         ) from error
     return bool(found == recipe) and all(file.exists() and hashes.get(file.name) == _hash(file) for file in files)
 

@@ -29,9 +29,9 @@ def read_requests(path: Path) -> list[Request]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise GenerationError(f"There is no file {path}.") from error
+        raise GenerationError(f"there is no file {path}") from error
     except UnicodeDecodeError as error:
-        raise GenerationError(f"{path} is no UTF-8 text.") from error
+        raise GenerationError(f"{path} is no UTF-8 text; save it as UTF-8") from error
     parse = _parse_json if path.suffix.lower() in (".jsonl", ".ndjson") else _parse_tabs
     requests = []
     for row, line in enumerate(lines, start=1):
@@ -43,7 +43,7 @@ def read_requests(path: Path) -> list[Request]:
             name = f"{row:04d}-{place.stem.replace('.', '_')}"
             requests.append(Request(image=place, prompt=prompt, motion_px=motion_px, name=name))
     if not requests:
-        raise GenerationError(f"{path} has no rows: write IMAGE, a tab and a prompt on each.")
+        raise GenerationError(f"{path} has no rows: write IMAGE, a tab and a prompt on each")
     return requests
 
 
@@ -51,7 +51,7 @@ def _parse_tabs(line: str, where: str) -> tuple[str, str, tuple[float, ...] | No
     fields = [field.strip() for field in line.split("\t")]
     if not 2 <= len(fields) <= 3 or not fields[0]:
         raise GenerationError(
-            f"{where}: {len(fields)} fields; write IMAGE, a tab, a prompt and perhaps a tab and 2,4,6."
+            f"{where}: {len(fields)} fields; write IMAGE, a tab, a prompt and perhaps a tab and 2,4,6"
         )
     return fields[0], fields[1], parse_motion(fields[2]) if len(fields) == 3 and fields[2] else None
 
@@ -65,5 +65,5 @@ def _parse_json(line: str, where: str) -> tuple[str, str, tuple[float, ...] | No
         return image, prompt, None if motion is None else tuple(float(value) for value in motion)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise GenerationError(
-            f'{where}: write {{"image": "cat.png", "prompt": "a cat dancing", "motion": [2, 4]}}.'
+            f'{where}: write {{"image": "cat.png", "prompt": "a cat dancing", "motion": [2, 4]}}'
         ) from error

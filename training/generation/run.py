@@ -66,9 +66,9 @@ def make_many(
                 tell_made(f"{number} of {len(requests)}: {places.out}")
         except TrainingError as error:
             failed.append(request.name)
-            tell(f"{request.name} is passed over: {str(error).removesuffix('.')}")
+            tell(f"{request.name} is passed over: {error}")
     if failed:
-        raise GenerationError(f"{len(failed)} of {len(requests)} rows could not be made: {', '.join(failed)}.")
+        raise GenerationError(f"{len(failed)} of {len(requests)} rows could not be made: {', '.join(failed)}")
     return num_made
 
 

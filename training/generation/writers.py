@@ -22,12 +22,12 @@ def check_output(path: Path) -> None:
     """Raise GenerationError where the form is not known, or where writing would hit something of another kind."""
     if path.suffix.lower() not in SUFFIXES:
         raise GenerationError(
-            f"The form of {path} is not known: end it with .gif, .mp4 or .webp, or name a folder for PNG frames."
+            f"the form of {path} is not known: end it with .gif, .mp4 or .webp, or name a folder for PNG frames"
         )
     if path.suffix and path.is_dir():
-        raise GenerationError(f"{path} is a folder: name a file.")
+        raise GenerationError(f"{path} is a folder: name a file")
     if not path.suffix and path.exists() and not (path / _MARK).is_file():
-        raise GenerationError(f"{path} exists and holds no frames of pix2gif: name another folder for PNG frames.")
+        raise GenerationError(f"{path} exists and holds no frames of pix2gif: name another folder for PNG frames")
     if path.suffix.lower() == ".mp4":
         _import_av()
     check_folder(path)
@@ -37,9 +37,9 @@ def check_folder(path: Path) -> None:
     """Raise GenerationError where `path` cannot come to lie, before the work that it is to hold is begun."""
     parent = next(parent for parent in path.absolute().parents if parent.exists())
     if not parent.is_dir():
-        raise GenerationError(f"{path} cannot be written, {parent} is a file: name another place.")
+        raise GenerationError(f"{path} cannot be written, {parent} is a file: name another place")
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise GenerationError(f"{path} cannot be written, {parent} is closed to you: name another place.")
+        raise GenerationError(f"{path} cannot be written, {parent} is closed to you: name another place")
 
 
 def write_frames(frames: Sequence[Image.Image], path: Path, fps: float, dither: Dither) -> None:
@@ -69,7 +69,7 @@ def _import_av() -> None:
     try:
         import av  # noqa: F401
     except ImportError as error:
-        raise GenerationError("MP4 needs the package av: pip install av, or choose .gif or .webp.") from error
+        raise GenerationError("MP4 needs the package av: pip install av, or choose .gif or .webp") from error
 
 
 def _write_mp4(frames: Sequence[Image.Image], path: Path, fps: float) -> None:

@@ -56,13 +56,13 @@ def load_depth_model(name_or_folder: str) -> DepthModel:
         processor, _ = ImageProcessingMixin.get_image_processor_dict(name_or_folder)
     except LOADING_ERRORS as error:
         raise ModelError(
-            f"No depth model can be loaded from {name_or_folder}: name a folder that save_pretrained wrote, its "
-            "preprocessor_config.json included, or a repository of the hub that can be reached."
+            f"no depth model can be loaded from {name_or_folder}: name a folder that save_pretrained wrote, its "
+            "preprocessor_config.json included, or a repository of the hub that can be reached"
         ) from error
     metric = getattr(config, "depth_estimation_type", "relative") != "relative"
     if config.model_type not in _FAMILIES or metric:
         kind = f"metric {config.model_type}" if metric else config.model_type
-        raise ModelError(f"{name_or_folder} is a {kind}; take a Depth Anything or DPT of relative depth.")
+        raise ModelError(f"{name_or_folder} is a {kind}; take a Depth Anything or DPT of relative depth")
     model = load_weights(AutoModelForDepthEstimation.from_pretrained, "depth model", name_or_folder)
     return DepthModel(model, _side(processor), processor["image_mean"], processor["image_std"])
 

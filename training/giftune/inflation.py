@@ -66,13 +66,13 @@ class InflatedUNet(nn.Module):
 
 def _check_family(unet: UNet2DConditionModel, blocks: list[BasicTransformerBlock]) -> None:
     if not blocks:
-        raise ModelError("The U-Net has no transformer block, so it hears no text: take one of Stable Diffusion's.")
+        raise ModelError("the U-Net has no transformer block, so it hears no text: take one of Stable Diffusion's")
     if unet.config["addition_embed_type"] or unet.config["class_embed_type"]:
-        raise ModelError("The U-Net wants more than a text (as SDXL does): take a Stable Diffusion 1.x or 2.x.")
+        raise ModelError("the U-Net wants more than a text (as SDXL does): take a Stable Diffusion 1.x or 2.x")
     if unet.config["in_channels"] != unet.config["out_channels"]:
         raise ModelError(
-            f"The U-Net takes {unet.config['in_channels']} channels and gives {unet.config['out_channels']}, as one "
-            "for inpainting or editing does: take a text-to-image model."
+            f"the U-Net takes {unet.config['in_channels']} channels and gives {unet.config['out_channels']}, as one "
+            "for inpainting or editing does: take a text-to-image model"
         )
     if any(block.only_cross_attention or block.double_self_attention or block.attn2 is None for block in blocks):
-        raise ModelError("The U-Net's blocks do not pair self- with cross-attention: take one of Stable Diffusion's.")
+        raise ModelError("the U-Net's blocks do not pair self- with cross-attention: take one of Stable Diffusion's")

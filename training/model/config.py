@@ -39,9 +39,9 @@ class ModelConfig:
         ):
             value = getattr(self, field)
             if value not in allowed:
-                raise ModelError(f"{field} is {value!r}, and must be one of {', '.join(allowed)}.")
+                raise ModelError(f"{field} is {value!r}; it must be one of {', '.join(allowed)}")
         if not isinstance(self.num_motions, int) or not 1 <= self.num_motions <= 10_000:
-            raise ModelError(f"num_motions is {self.num_motions!r}, and must be a whole number from 1 to 10000.")
+            raise ModelError(f"num_motions is {self.num_motions!r}; it must be a whole number from 1 to 10000")
 
     @property
     def in_channels(self) -> int:

@@ -15,7 +15,7 @@ LOADING_ERRORS = (OSError, ValueError, RuntimeError, SafetensorError)
 def refuse_what_is_nowhere(place: str) -> None:
     """Raise ModelError for a word that is neither a folder here nor a name on the hub, before anyone asks the hub."""
     if "/" not in place and not Path(place).is_dir():
-        raise ModelError(f"There is no folder {place}, and models of the hub are named OWNER/NAME.")
+        raise ModelError(f"there is no folder {place}, and models of the hub are named OWNER/NAME")
 
 
 def load_weights(from_pretrained: Callable[..., Any], what: str, place: str | Path, **options: Any) -> Any:
@@ -28,10 +28,10 @@ def load_weights(from_pretrained: Callable[..., Any], what: str, place: str | Pa
         model, info = from_pretrained(place, output_loading_info=True, **options)
     except LOADING_ERRORS as error:
         raise ModelError(
-            f"No {what} can be loaded from {where}: name a folder that save_pretrained wrote, or a repository of the "
-            "hub that can be reached."
+            f"no {what} can be loaded from {where}: name a folder that save_pretrained wrote, or a repository of the "
+            "hub that can be reached"
         ) from error
     missing = sorted(info["missing_keys"])
     if missing:
-        raise ModelError(f"The {what} in {where} is not whole: {missing[0]} is missing, one of {len(missing)}.")
+        raise ModelError(f"the {what} in {where} is not whole: {missing[0]} is missing, one of {len(missing)}")
     return model

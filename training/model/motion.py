@@ -31,7 +31,7 @@ class MotionEmbedding(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuse
         wrong = ~((motion >= 0) & (motion < self.num_motions))  # NaN is wrong, too.
         if bool(wrong.any()):
             value = motion[wrong][0].item()
-            raise ModelError(f"The motion {value:g} is not in the embedding, which knows 0 to {self.num_motions - 1}.")
+            raise ModelError(f"the motion {value:g} is not in the embedding, which knows 0 to {self.num_motions - 1}")
 
     def forward(self, motion: Tensor) -> Tensor:
         """Look up motion [B], in pixels, cut to whole numbers: [B, 1, D], one vector for all 77 tokens.

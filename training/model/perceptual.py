@@ -42,10 +42,10 @@ class PerceptualLoss(nn.Module):
             given["features.0.weight"] = widen_first_layer(first)
         for name, parameter in wanted.items():
             if name not in given:
-                raise ModelError(f"These are no weights of VGG19: {name} is missing.")
+                raise ModelError(f"these are no weights of VGG19: {name} is missing")
             if given[name].shape != parameter.shape:
                 shapes = f"{tuple(given[name].shape)}, not {tuple(parameter.shape)}"
-                raise ModelError(f"These are no weights of VGG19: {name} has the shape {shapes}.")
+                raise ModelError(f"these are no weights of VGG19: {name} has the shape {shapes}")
         self.load_state_dict(given)
         self.requires_grad_(False)
         self.eval()
@@ -65,9 +65,9 @@ class PerceptualLoss(nn.Module):
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from error
         except (OSError, RuntimeError, ValueError, EOFError, safetensors.SafetensorError, TypeError) as error:
-            raise ModelError(f"VGG19's weights in {path} cannot be read: {_first_line(error)}.") from error
+            raise ModelError(f"VGG19's weights in {path} cannot be read: {_first_line(error)}") from error
         except Exception as error:  # torch.load raises pickle's own error, which is under no common roof.
-            raise ModelError(f"VGG19's weights in {path} are in no form that is read: {_first_line(error)}.") from error
+            raise ModelError(f"VGG19's weights in {path} are in no form that is read: {_first_line(error)}") from error
 
     @classmethod
     def random(cls, seed: int = 0) -> Self:
@@ -89,7 +89,7 @@ class PerceptualLoss(nn.Module):
         """
         if min(warped.shape[-2:]) < _MIN_SIZE:
             size = f"{warped.shape[-1]} x {warped.shape[-2]}"
-            raise ModelError(f"A latent of {size} is too small for VGG19, which needs {_MIN_SIZE} x {_MIN_SIZE}.")
+            raise ModelError(f"a latent of {size} is too small for VGG19, which needs {_MIN_SIZE} x {_MIN_SIZE}")
         loss = torch.zeros(warped.shape[0], device=warped.device)
         features, wanted = warped, source.detach()
         for index, layer in enumerate(self.features):
@@ -126,17 +126,19 @@ def _find_weights(source: str | Path) -> Path:
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix in (".safetensors", ".pt", ".pth"))
         if len(files) != 1:
-            raise ModelError(f"{path} must hold one file of VGG19's weights, and holds {len(files)}: name the file.")
+            raise ModelError(f"{path} must hold one file of VGG19's weights, but holds {len(files)}: name the file")
         return files[0]
     parts = str(source).split("/")
     if isinstance(source, Path) or path.suffix in (".pt", ".pth") or len(parts) not in (2, 3) or not all(parts):
-        raise ModelError(f"No weights of VGG19 lie at {source}.")
+        raise ModelError(
+            f"no weights of VGG19 lie at {source}: name a file, a folder with one, or OWNER/NAME of the hub"
+        )
     try:
         return Path(hf_hub_download("/".join(parts[:2]), parts[2] if len(parts) == 3 else "model.safetensors"))
     except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
         raise ModelError(
-            f"No weights of VGG19 lie at {source}, neither here nor on the hub: name a local file such as "
-            "vgg19.safetensors."
+            f"no weights of VGG19 lie at {source}, neither here nor on the hub: name a local file such as "
+            "vgg19.safetensors"
         ) from error
 
 

@@ -115,9 +115,9 @@ class Pix2GifPipeline(DiffusionPipeline):
         (no text, no image), the motion in all three.
         """
         if not motion:
-            raise ModelError("There is no motion, and so no frame to make.")
+            raise ModelError("there is no motion, and so no frame to make; name one magnitude or more")
         if generator is not None and seed is not None:
-            raise ModelError("Name a generator or a seed, not both.")
+            raise ModelError("a generator and a seed exclude each other; name one of them")
         model = self.model
         generators = _make_twins(len(motion), generator, seed)
         with torch.no_grad(), _evaluating(model):
@@ -149,7 +149,7 @@ class Pix2GifPipeline(DiffusionPipeline):
         """Encode one image to E(c_I), [1, 4, h, w]."""
         pixels = self.image_processor.preprocess(image, height, width)
         if pixels.shape[0] != 1:
-            raise ModelError(f"There are {pixels.shape[0]} images, and a GIF is made from one.")
+            raise ModelError(f"there are {pixels.shape[0]} images, but a GIF is made from one")
         return encode_source(self.vae, pixels.to(self._execution_device)).to(self.unet.dtype)
 
     def _stack_conditions(self, source: Tensor, prompt: str, motion: list[float]) -> tuple[Tensor, Tensor, Tensor]:
@@ -199,7 +199,7 @@ def load_pipeline(name_or_folder: str | Path) -> Pix2GifPipeline:
         check_tokenizer(pipeline.tokenizer)
     except (*LOADING_ERRORS, AttributeError, ModelError) as error:
         raise ModelError(
-            f"The pipeline in {name_or_folder} is not whole: its index, tokenizer or scheduler is missing or damaged."
+            f"the pipeline in {name_or_folder} is not whole: its index, tokenizer or scheduler is missing or damaged"
         ) from error
     return pipeline
 
@@ -212,8 +212,8 @@ def _find_folder(name_or_folder: str | Path) -> Path:
         return Path(Pix2GifPipeline.download(str(name_or_folder)))
     except LOADING_ERRORS as error:
         raise ModelError(
-            f"No Pix2Gif pipeline can be loaded from {name_or_folder}: name a folder that `pix2gif train` wrote, or a "
-            "repository of the hub that can be reached."
+            f"no Pix2Gif pipeline can be loaded from {name_or_folder}: name a folder that `pix2gif train` wrote, or a "
+            "repository of the hub that can be reached"
         ) from error
 
 

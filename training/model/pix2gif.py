@@ -168,8 +168,8 @@ def read_variant(folder: Path) -> Variant:
             try:
                 return ModelConfig(variant=json.loads(path.read_text(encoding="utf-8"))["model_variant"]).variant
             except (KeyError, TypeError, ValueError) as error:
-                raise ModelError(f"{path} does not say which variant of Pix2Gif lies there.") from error
-    raise ModelError(f"No Pix2Gif model lies in {folder}.")
+                raise ModelError(f"{path} does not say which variant of Pix2Gif lies there") from error
+    raise ModelError(f"no Pix2Gif model lies in {folder}")
 
 
 def _read_config(
@@ -191,10 +191,10 @@ def _read_config(
     ):
         if (part is not None) != wanted:
             has, here = ("a", "there is none") if wanted else ("no", "there is one")
-            raise ModelError(f"The variant {variant} has {has} {name}, and {here} here.")
+            raise ModelError(f"the variant {variant} has {has} {name}, but {here} here")
     in_channels = unet.config["in_channels"]
     if in_channels != config.in_channels:
         raise ModelError(
-            f"The variant {variant} needs a U-Net of {config.in_channels} input channels, and this has {in_channels}."
+            f"the variant {variant} needs a U-Net of {config.in_channels} input channels, but this has {in_channels}"
         )
     return config

@@ -59,12 +59,10 @@ def load_stable_diffusion(
     try:
         check_tokenizer(tokenizer)
     except ModelError as error:
-        raise ModelError(
-            f"No tokenizer of CLIP can be loaded from {place}/tokenizer: its files are missing."
-        ) from error
+        raise ModelError(f"no tokenizer of CLIP can be loaded from {place}/tokenizer: its files are missing") from error
     scheduler = _load_files(DDPMScheduler.from_pretrained, "scheduler", place, "scheduler")
     if (kind := scheduler.config["prediction_type"]) not in predictions:
-        raise ModelError(f"The model in {place} predicts {kind}; take one that predicts {' or '.join(predictions)}.")
+        raise ModelError(f"the model in {place} predicts {kind}; take one that predicts {' or '.join(predictions)}")
     in_float32 = {"torch_dtype": torch.float32}
     unet = load_weights(UNet2DConditionModel.from_pretrained, "U-Net", place, subfolder="unet", **in_float32)
     text_encoder = load_weights(CLIPTextModel.from_pretrained, "text model", place, subfolder="text_encoder")
@@ -74,7 +72,7 @@ def load_stable_diffusion(
         autoencoder = load_weights(AutoencoderKL.from_pretrained, "autoencoder", str(vae), **in_float32)
     width, expected = text_encoder.config.hidden_size, unet.config["cross_attention_dim"]
     if width != expected:
-        raise ModelError(f"The text model in {place} is {width} wide, and its U-Net attends to {expected}.")
+        raise ModelError(f"the text model in {place} is {width} wide, but its U-Net attends to {expected}")
     return StableDiffusion(
         unet=unet, vae=autoencoder, text_encoder=text_encoder.float(), tokenizer=tokenizer, scheduler=scheduler
     )
@@ -116,8 +114,8 @@ def _load_files(from_pretrained: Callable[..., Any], what: str, place: str, subf
         return from_pretrained(place, subfolder=subfolder)
     except LOADING_ERRORS as error:
         raise ModelError(
-            f"No {what} can be loaded from {place}/{subfolder}: name a folder that save_pretrained wrote, or a "
-            "repository of the hub that can be reached."
+            f"no {what} can be loaded from {place}/{subfolder}: name a folder that save_pretrained wrote, or a "
+            "repository of the hub that can be reached"
         ) from error
 
 

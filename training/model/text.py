@@ -26,7 +26,7 @@ TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "nin
 def spell(number: int) -> str:
     """Write a whole number from 0 to 9999 in English words: `twenty-one`, `one hundred and seven`."""
     if not 0 <= number <= 9999:
-        raise ModelError(f"The number {number} cannot be put in words, only 0 to 9999 can.")
+        raise ModelError(f"the number {number} cannot be put in words; only 0 to 9999 can")
     if number < 20:
         return SMALL_NUMBERS[number]
     if number < 100:
@@ -43,7 +43,7 @@ def spell(number: int) -> str:
 def whole_motion(motion_px: float) -> int:
     """Cut a motion magnitude in pixels to the whole number that the prompt and the embedding know it by."""
     if not math.isfinite(motion_px) or motion_px < 0:
-        raise ModelError(f"The motion {motion_px} is no magnitude, it must be 0 or more pixels.")
+        raise ModelError(f"the motion {motion_px} is no magnitude; it must be 0 or more pixels")
     return int(motion_px)
 
 
@@ -70,7 +70,7 @@ def check_tokenizer(tokenizer: CLIPTokenizer) -> None:
     """
     tokens = tokenizer.tokenize("the")
     if len(tokens) != 1 or tokens[0] == tokenizer.unk_token:
-        raise ModelError("The tokenizer has no vocabulary: its files are missing, or torn.")
+        raise ModelError("the tokenizer has no vocabulary: its files are missing, or torn")
 
 
 def count_cut_tokens(tokenizer: CLIPTokenizer, prompts: Sequence[str]) -> list[int]:

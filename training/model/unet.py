@@ -16,7 +16,7 @@ def widen_conv_in(unet: UNet2DConditionModel, in_channels: int) -> UNet2DConditi
     """
     conv = unet.conv_in
     if in_channels < conv.in_channels:
-        raise ModelError(f"The U-Net has {conv.in_channels} input channels and cannot be narrowed to {in_channels}.")
+        raise ModelError(f"the U-Net has {conv.in_channels} input channels and cannot be narrowed to {in_channels}")
     if in_channels == conv.in_channels:
         return unet
     old = conv.weight

@@ -155,7 +155,7 @@ class WarpingModule(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers
         """Warp a source latent [B, 4, H, W] as c_L [B, 77, D] bids. H and W must be multiples of 4, else ModelError."""
         height, width = source_latent.shape[-2:]
         if height % 4 or width % 4:
-            raise ModelError(f"A latent of {width} x {height} cannot be warped, its sides must be multiples of 4.")
+            raise ModelError(f"a latent of {width} x {height} cannot be warped; its sides must be multiples of 4")
         flow = self.flow_net(source_latent, self.injection(c_l, (height // 2, width // 2)))
         return Warped(warp(source_latent, flow, self.flow_mode), flow)
 

@@ -106,18 +106,18 @@ def test_pic(clips, dreamsim, monkeypatch):
         (["motion", "gone"], "gone is no folder"),
         (["motion", "empty"], "empty holds no clip"),
         (["motion", "clips", "--motion", "2,x"], "--motion is '2,x'"),
-        (["motion", "clips", "--motion", "2,4,8"], "clips/clip0 has 2 frames to measure and 3 motions"),
+        (["motion", "clips", "--motion", "2,4,8"], "clips/clip0 has 2 frames to measure, but 3 motions"),
         (["motion", "clips", "--sources", "empty"], "empty has no picture and no clip clip0"),
         (["fvd", "clips", "sources", "--i3d", "i3d"], "sources lie loose"),
         (["fvd", "clips", "clips", "--i3d", "i3d"], "FVD cannot be estimated from 2 videos"),
         (["fvd", "clips", "longer", "--i3d", "i3d"], "clips holds 2 clips and longer 1"),
-        (["fvd", "clips", "clips", "--i3d", "gone.pt"], "No weights of I3D at gone.pt"),
+        (["fvd", "clips", "clips", "--i3d", "gone.pt"], "no weights of I3D lie at gone.pt"),
         (["clipsim", "clips", "--captions", "some.tsv", "--clip", "clip"], "some.tsv has no caption for clip1"),
-        (["fvd", "clips", "clips", "--i3d", "i3d", "--every", "0"], "--every is 0, and must be 1 or more"),
+        (["fvd", "clips", "clips", "--i3d", "i3d", "--every", "0"], "--every is 0; it must be 1 or more"),
         (["clipsim", "clips", "--captions", "bare.tsv", "--clip", "clip"], "(line 2 has no tab)"),
         (["clipsim", "clips", "--captions", "gone.tsv", "--clip", "clip"], "gone.tsv cannot be read as captions"),
-        (["clipsim", "clips", "--captions", "some.tsv", "--clip", "empty"], "No CLIP model can be loaded from empty"),
-        (["similarity", "clips", "--clip", "clip", "--x-clip", "empty"], "No X-CLIP model can be loaded from empty"),
+        (["clipsim", "clips", "--captions", "some.tsv", "--clip", "empty"], "no CLIP model can be loaded from empty"),
+        (["similarity", "clips", "--clip", "clip", "--x-clip", "empty"], "no X-CLIP model can be loaded from empty"),
     ],
 )
 def test_bad_input_raises_one_sentence(clips, networks, monkeypatch, words, sentence):
@@ -136,7 +136,7 @@ def test_bad_input_raises_one_sentence(clips, networks, monkeypatch, words, sent
 def test_bad_input_is_one_sentence_of_the_real_command(tmp_path):
     ended = run("evaluate", "motion", tmp_path)
     assert ended.returncode == 1
-    assert ended.stderr == f"Error: {tmp_path} holds no clip: a clip is a folder of pictures, a GIF or a video.\n"
+    assert ended.stderr == f"Error: {tmp_path} holds no clip: a clip is a folder of pictures, a GIF or a video\n"
 
 
 def test_without_dreamsim_there_is_a_sentence(clips, monkeypatch):

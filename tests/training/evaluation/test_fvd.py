@@ -109,7 +109,7 @@ def test_weights_that_are_none(tmp_path):
     with pytest.raises(EvaluationError, match="no TorchScript"):
         I3D(tmp_path / "i3d.pt", CPU)
     for place in (tmp_path / "gone.pt", tmp_path):
-        with pytest.raises(EvaluationError, match="No weights of I3D at"):
+        with pytest.raises(EvaluationError, match=r"^no weights of I3D lie at"):
             find_i3d(place)
 
 

@@ -69,7 +69,7 @@ def test_averaging_over_clips_comes_before_the_comparison():
     ("clips", "sentence"),
     [
         ([], "no frames"),
-        ([(draw(), [draw(1)])], "Clip 0 has 1 frames to measure and 2 motions"),
+        ([(draw(), [draw(1)])], "^clip 0 has 1 frames to measure, but 2 motions"),
         ([(draw(), [draw(1), draw(2)[:64]])], "128 x 64 and its source 128 x 128"),
     ],
 )

@@ -32,7 +32,7 @@ def test_pictures_are_resized_where_that_is_asked_for(small_shards):
 
 
 def test_what_is_no_data_set_or_too_small(small_shards, tmp_path):
-    with pytest.raises(EvaluationError, match="10 pairs in val, and 11 are wanted"):
+    with pytest.raises(EvaluationError, match="10 pairs in val, but 11 are wanted"):
         draw_pairs(small_shards, 11, seed=0)
     with pytest.raises(DatasetError, match="no finished data set"):
         draw_pairs(tmp_path, 1, seed=0)

@@ -62,7 +62,7 @@ def test_videos_are_drawn_by_seed_and_short_ones_passed_over(tmp_path):
     assert len({tuple(choose_videos(clips, 3, num_frames=10, seed=seed)) for seed in range(5)}) > 1
     every = choose_videos(clips, 5, num_frames=10, seed=1)
     assert {clip.key for clip in clips} - {clip.key for clip in every} == {"v_YoYo_g02_c01"}
-    with pytest.raises(EvaluationError, match="5 of 6 videos have 10 frames, and 6 are wanted"):
+    with pytest.raises(EvaluationError, match="5 of 6 videos have 10 frames, but 6 are wanted"):
         choose_videos(clips, 6, num_frames=10, seed=1)
 
 

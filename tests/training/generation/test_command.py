@@ -36,8 +36,8 @@ def test_a_gif_a_sheet_and_a_record(model, cat, tmp_path):
     ("words", "message"),
     [
         (["--motion", "2,x"], "is no list of numbers"),
-        (["--motion", "2", "--frames", "3"], "Name --motion or --frames, not both."),
-        (["--size", "100"], "size is 100, and must be"),
+        (["--motion", "2", "--frames", "3"], "--motion and --frames exclude each other; name one of them\n"),
+        (["--size", "100"], "size is 100; it must be"),
     ],
 )
 def test_bad_input_is_one_sentence(cat, tmp_path, words, message):

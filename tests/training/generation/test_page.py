@@ -53,7 +53,7 @@ def wait_for(url, server, log):
 def test_upload_prompt_sliders_and_a_gif_comes_back(address, cat):
     with open_browser(address) as page:
         page.get_by_role("button", name="Generate").click()
-        page.get_by_text("Upload an image first.").wait_for()
+        page.get_by_text("there is no image; upload one first").wait_for()
         page.locator("input[type=file]").first.set_input_files(str(cat))
         page.get_by_label("Prompt").fill("a cat dancing")
         for label, value in (("Frames", "3"), ("Least motion", "4"), ("Most motion", "18"), ("Steps", "1")):

@@ -72,8 +72,8 @@ def test_a_row_that_cannot_be_made_does_not_stop_the_others(generator, cat, tmp_
     with pytest.raises(GenerationError, match="2 of 4 rows could not be made: 1, 2"):
         make_many(generator, work, CONFIG, told.append, made.append)
     assert sorted(path.name for path in (tmp_path / "out").glob("*.gif")) == ["0.gif", "3.gif"]
-    assert "1 is passed over: There is no image" in told[0]
-    assert "2 is passed over: The motion 5000 is not in the embedding" in told[1]
+    assert "1 is passed over: there is no image" in told[0]
+    assert "2 is passed over: the motion 5000 is not in the embedding" in told[1]
     assert [line.partition(":")[0] for line in made] == ["1 of 4", "4 of 4"]
 
 

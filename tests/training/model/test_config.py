@@ -36,7 +36,7 @@ def test_variants_of_section_4_3(variant, in_channels, embeds, warps, perceives)
     ],
 )
 def test_what_cannot_be_is_named(field, value):
-    with pytest.raises(ModelError, match=rf"{field} is {value!r}, and must be .*\.$"):
+    with pytest.raises(ModelError, match=rf"{field} is {value!r}; it must be .*[^.]$"):
         ModelConfig(**{field: value})
 
 

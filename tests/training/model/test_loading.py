@@ -22,16 +22,16 @@ def test_whole_weights_load(folder):
 def test_missing_weights_are_not_made_up(folder):
     """diffusers and transformers fill in random ones, and only log it."""
     save_file({"other": torch.zeros(1)}, folder / "part" / "diffusion_pytorch_model.safetensors")
-    with pytest.raises(ModelError, match=r"^The embedding in .*/part is not whole: embedding\.weight is missing"):
+    with pytest.raises(ModelError, match=r"^the embedding in .*/part is not whole: embedding\.weight is missing"):
         load_weights(MotionEmbedding.from_pretrained, "embedding", folder / "part")
 
 
 def test_weights_of_another_shape_are_refused(folder):
     save_file({"embedding.weight": torch.zeros(3, 8)}, folder / "part" / "diffusion_pytorch_model.safetensors")
-    with pytest.raises(ModelError, match="No embedding can be loaded"):
+    with pytest.raises(ModelError, match=r"^no embedding can be loaded"):
         load_weights(MotionEmbedding.from_pretrained, "embedding", folder / "part")
 
 
 def test_nothing_there_is_one_sentence(tmp_path):
-    with pytest.raises(ModelError, match=r"^No embedding can be loaded from .*/part: .*\.$"):
+    with pytest.raises(ModelError, match=r"^no embedding can be loaded from .*/part: .*[^.]$"):
         load_weights(MotionEmbedding.from_pretrained, "embedding", tmp_path, subfolder="part")

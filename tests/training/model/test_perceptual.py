@@ -115,7 +115,7 @@ def test_weights_load_by_name_from_a_file(perceptual, tmp_path, form):
 
 
 def test_weights_that_are_not_there_are_refused(tmp_path):
-    with pytest.raises(ModelError, match=r"^No weights of VGG19 lie at .*nowhere\.pt\.$"):
+    with pytest.raises(ModelError, match=r"^no weights of VGG19 lie at .*nowhere\.pt: name a file"):
         PerceptualLoss.from_weights(tmp_path / "nowhere.pt")
     with pytest.raises(ModelError, match="must hold one file"):
         PerceptualLoss.from_weights(tmp_path)
@@ -137,7 +137,7 @@ def test_a_hub_that_cannot_be_reached_is_one_sentence():
         env=environment,
         cwd=ROOT,
     )
-    assert ended.stdout.startswith("No weights of VGG19 lie at owner/name, neither here nor on the hub")
+    assert ended.stdout.startswith("no weights of VGG19 lie at owner/name, neither here nor on the hub")
 
 
 def test_weights_of_another_model_are_refused(perceptual, tmp_path):

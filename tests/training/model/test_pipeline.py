@@ -171,7 +171,7 @@ def test_a_scheduler_without_noise_of_its_own_serves_too(pipeline, image):
     [
         ([], {}, "no motion"),
         ([2000], {}, "not in the embedding"),
-        ([2], {"generator": torch.Generator()}, "not both"),
+        ([2], {"generator": torch.Generator()}, "exclude each other"),
     ],
 )
 def test_refusals(pipeline, image, motion, options, message):
@@ -186,7 +186,7 @@ def test_it_runs_in_bfloat16(pipeline, image):
 
 
 def test_a_gif_is_made_from_one_image(pipeline, image):
-    with pytest.raises(ModelError, match="There are 2 images"):
+    with pytest.raises(ModelError, match=r"^there are 2 images"):
         generate(pipeline, [image, image], [2])
 
 
@@ -194,7 +194,7 @@ def test_a_pipeline_without_its_tokenizers_files_is_refused(pipeline, tmp_path):
     pipeline.save_pretrained(tmp_path)
     for path in (tmp_path / "tokenizer").iterdir():
         path.unlink()
-    with pytest.raises(ModelError, match=r"\.$"):
+    with pytest.raises(ModelError, match=r"its index, tokenizer or scheduler is missing or damaged$"):
         load_pipeline(tmp_path)
 
 
@@ -231,12 +231,12 @@ def test_weights_that_are_missing_are_not_made_up(pipeline, tmp_path, part):
 def test_a_file_of_settings_that_is_damaged_is_one_sentence(pipeline, tmp_path, damage):
     pipeline.save_pretrained(tmp_path)
     (tmp_path / damage).write_text("{")
-    with pytest.raises(ModelError, match=r"^[^\n]*\.$"):
+    with pytest.raises(ModelError, match=r"^[^\n]*[^.]$"):
         load_pipeline(tmp_path)
 
 
 def test_where_no_pipeline_lies_a_sentence_says_so(tmp_path):
-    with pytest.raises(ModelError, match=r"^No Pix2Gif model lies in .*\.$"):
+    with pytest.raises(ModelError, match=r"^no Pix2Gif model lies in .*[^.]$"):
         load_pipeline(tmp_path)
-    with pytest.raises(ModelError, match=r"^No Pix2Gif pipeline can be loaded from .*: name a folder .*\.$"):
+    with pytest.raises(ModelError, match=r"^no Pix2Gif pipeline can be loaded from .*: name a folder .*[^.]$"):
         load_pipeline(tmp_path / "cat.png")

@@ -164,21 +164,21 @@ def test_saved_and_loaded_it_is_equal_to_the_bit(build, inputs, tmp_path, varian
 
 
 def test_where_no_model_lies_a_sentence_says_so(build, tmp_path):
-    with pytest.raises(ModelError, match=r"^No Pix2Gif model lies in .*\.$"):
+    with pytest.raises(ModelError, match=r"^no Pix2Gif model lies in .*[^.]$"):
         Pix2Gif.from_pretrained(tmp_path)
     build().model.save_pretrained(tmp_path)
     weights = tmp_path / "warping" / "diffusion_pytorch_model.safetensors"
     whole = load_file(weights)
     save_file({name: tensor for name, tensor in whole.items() if "flow0" not in name}, weights)
     with pytest.raises(
-        ModelError, match=r"^The warping module in .* is not whole: flow_net.flow0.bias is missing, one of 2\.$"
+        ModelError, match=r"^the warping module in .* is not whole: flow_net.flow0.bias is missing, one of 2$"
     ):
         Pix2Gif.from_pretrained(tmp_path)
     weights.write_bytes(b"torn off")
-    with pytest.raises(ModelError, match="No warping module can be loaded"):
+    with pytest.raises(ModelError, match=r"^no warping module can be loaded"):
         Pix2Gif.from_pretrained(tmp_path)
     weights.unlink()
-    with pytest.raises(ModelError, match="No warping module can be loaded"):
+    with pytest.raises(ModelError, match=r"^no warping module can be loaded"):
         Pix2Gif.from_pretrained(tmp_path)
     (tmp_path / "pix2gif.json").write_text("{}")
     with pytest.raises(ModelError, match="which variant"):
@@ -187,7 +187,7 @@ def test_where_no_model_lies_a_sentence_says_so(build, tmp_path):
 
 def test_parts_of_another_variant_are_refused(build):
     model = build("warp").model
-    with pytest.raises(ModelError, match="12 input channels, and this has 8"):
+    with pytest.raises(ModelError, match="12 input channels, but this has 8"):
         Pix2Gif(model.unet, model.motion_embedding, model.warping, "full")
     with pytest.raises(ModelError, match="no warping module"):
         Pix2Gif(model.unet, model.motion_embedding, model.warping, "motion-embed")
