@@ -1,12 +1,13 @@
 """Draw a GIF and a small world, train a small text-to-image model on the world, tune it on the GIF, and measure.
 
-    python -m examples.giftune_demo --out giftune-demo/ [--preset demo|smoke] [--seed 0]
+    python -m examples.giftune_demo --out giftune-demo/ [--preset demo|smoke] [--seed 0] [--seeds 3]
 
 Image model and depth model are small ones of diffusers' and transformers' classes, trained here on drawn pictures. All
 else is done by `pix2gif giftune`, whose calls are printed. The same command goes on where it was stopped.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 from collections.abc import Callable
@@ -118,11 +119,15 @@ def main() -> None:
         epilog="Example: python -m examples.giftune_demo --out giftune-demo/",
     )
     parser.add_argument("--out", type=Path, required=True, help="The folder that everything is written to.")
-    sizes = "demo: ten minutes on 2 cores; smoke: every step once, learns nothing."
+    sizes = "demo: a quarter of an hour on 2 cores; smoke: every step once, learns nothing."
     parser.add_argument("--preset", choices=sorted(PRESETS), default="demo", help=sizes)
     parser.add_argument("--seed", type=int, default=0, help="Of the image model, the depth model and their pictures.")
+    parser.add_argument("--seeds", type=int, help="Tuning runs of each variant; the preset's where not told.")
     args = parser.parse_args()
-    page = Demo(args.out, PRESETS[args.preset](), args.seed).go()
+    preset = PRESETS[args.preset]()
+    if args.seeds is not None:
+        preset = dataclasses.replace(preset, num_seeds=max(1, args.seeds))
+    page = Demo(args.out, preset, args.seed).go()
     print(f"The result page is {page}")
 
 
