@@ -18,7 +18,6 @@ from curation.config import CurationConfig
 from curation.decode import FrameDecoder
 from curation.errors import SourceChangedError
 from curation.flow_tasks import limits_of
-from curation.kernel import warm_up_resizing
 from curation.measure import read_clip
 from curation.quarantine import Incident, quarantine
 from curation.ranking import hash64
@@ -87,11 +86,6 @@ class Encoded:
     num_samples: int
     failures: tuple[Incident, ...]
     """Clips that were lost; where there is one, the fragment is of no use."""
-
-
-def warm_up() -> None:
-    """Load, or compile, what encoding calls; the sandbox does so before a clip's time runs."""
-    warm_up_resizing()
 
 
 def encode_fragment(task: EncodeTask) -> Encoded:

@@ -19,7 +19,7 @@ from curation.errors import CurationError, SourceChangedError
 from curation.fetch import FetchError, TooManyBytesError, fetch_bytes
 from curation.fingerprint import Fingerprint, pack_signature
 from curation.flow_table import Measurement
-from curation.kernel import KERNEL, measure_all_pairs, warm_up_measuring, warm_up_resizing
+from curation.kernel import KERNEL, measure_all_pairs
 from curation.look import take_look
 from curation.probe import MIN_FRAMES, ProbedClip, ProbeTask, probe_clips
 from curation.shots import ShotDetector
@@ -27,12 +27,6 @@ from shards.schema import FLOW_SCHEMA, Verdict
 
 _LOOKS = 1
 """Changes with the way in which cuts are found, or fingerprints are taken."""
-
-
-def warm_up() -> None:
-    """Load, or compile, what measuring calls; the sandbox does so before a clip's time runs."""
-    warm_up_resizing()
-    warm_up_measuring()
 
 
 def method_digest(config: CurationConfig) -> str:

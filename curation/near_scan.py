@@ -33,6 +33,7 @@ def list_candidates(
     kinds = np.zeros(len(hashes), dtype=np.uint8)
     _find_new(hashes, starts, num_frames, kinds)
     clips, num_others = order_by_group(groups)
+    groups = groups.astype(np.int32)
     visits = np.empty((hashes.shape[1] * int(num_frames.max(initial=0)) + 1, 4), dtype=np.int64)
     found = np.empty((_FOUND_AT_A_TIME + MOST_IN_A_BUCKET * len(visits), 2), dtype=np.int32)
     looked_at = np.zeros(_REMEMBERED, dtype=np.int64)
@@ -49,7 +50,7 @@ def list_candidates(
             looked_at[:], state[:] = 0, 0
             while state[0] < len(clips):
                 _scan(
-                    hashes, starts, num_frames, kinds, layout, clips, groups.astype(np.int32), is_filled, first, stop,
+                    hashes, starts, num_frames, kinds, layout, clips, groups, is_filled, first, stop,
                     ends, entries, words, max_distance, max_distance + slack, MOST_IN_A_BUCKET, visits, looked_at,
                     found, state,
                 )  # fmt: skip

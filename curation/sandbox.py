@@ -149,6 +149,9 @@ class _Child:
             reason = f"not ready after {_START_TIMEOUT_S:g} s"
         except (EOFError, ConnectionError):
             reason = _name_exit(self._process.wait())
+        except BaseException:
+            self.kill()  # Interrupted: its word would be taken for the answer to the next call.
+            raise
         self.kill()
         if reason == _name_exit(-signal.SIGKILL):
             raise _KilledAtStartError(

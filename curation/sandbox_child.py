@@ -14,6 +14,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+from curation import kernel
 from curation.errors import CurationError
 
 _PR_SET_PDEATHSIG = 1
@@ -34,11 +35,11 @@ def serve(fd: int, parent: int) -> None:
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1)  # So that a parent can ask where we hang, native code or not.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    warm_up_resizing = _load()
+    _load()
     connection = Connection(fd)
     connection.send((READY, None))
     # Every call will resize, and no call has come yet: whoever started this process has other things to do first.
-    warm_up_resizing()
+    kernel.warm_up_resizing()
     while True:
         try:
             function, arguments, num_bytes = connection.recv()
@@ -70,20 +71,18 @@ def _answer(function: Any, arguments: tuple[Any, ...], num_bytes: int) -> tuple[
         sys.stderr.flush()
 
 
-def _load() -> Callable[[], None]:
-    """Import what calls will need, so that no clip's deadline pays for it; returns what loads the compiled resizing."""
+def _load() -> None:
+    """Import what calls will need, so that no clip's deadline pays for it."""
     import curation.export
     import curation.measure  # noqa: F401
-    from curation.kernel import warm_up_resizing
-
-    return warm_up_resizing
 
 
 def _warm_up(function: Callable[..., Any]) -> None:
-    """Load what compiled code a function will call: it takes seconds to compile, and most of a second to load."""
-    warm_up = getattr(sys.modules.get(function.__module__), "warm_up", None)
-    if warm_up:
-        warm_up()
+    """Load what compiled code a function calls beside the resizing: seconds to compile, most of a second to load."""
+    from curation.measure import measure_clip
+
+    if function is measure_clip:
+        kernel.warm_up_measuring()
 
 
 def _limit_memory(num_bytes: int | None) -> None:

@@ -119,14 +119,16 @@ def main() -> None:
         epilog="Example: python -m examples.giftune_demo --out giftune-demo/",
     )
     parser.add_argument("--out", type=Path, required=True, help="The folder that everything is written to.")
-    sizes = "demo: a quarter of an hour on 2 cores; smoke: every step once, learns nothing."
+    sizes = "demo: some 20 minutes on 2 cores; smoke: every step once, learns nothing."
     parser.add_argument("--preset", choices=sorted(PRESETS), default="demo", help=sizes)
     parser.add_argument("--seed", type=int, default=0, help="Of the image model, the depth model and their pictures.")
     parser.add_argument("--seeds", type=int, help="Tuning runs of each variant; the preset's where not told.")
     args = parser.parse_args()
     preset = PRESETS[args.preset]()
     if args.seeds is not None:
-        preset = dataclasses.replace(preset, num_seeds=max(1, args.seeds))
+        if args.seeds < 1:
+            parser.error(f"--seeds is {args.seeds}; it must be 1 or more")
+        preset = dataclasses.replace(preset, num_seeds=args.seeds)
     page = Demo(args.out, preset, args.seed).go()
     print(f"The result page is {page}")
 
