@@ -19,12 +19,12 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from curation.clips import Clip
-from curation.export import Encoded, EncodeTask, PackTask, make_record
+from curation.export import Encoded, EncodeTask
 from curation.fingerprint import pack_signature
 from curation.flow_table import FlowPart, Measurement, write_part
 from curation.flow_tasks import JoinTask, PartTask, SliceTask, make_part, slice_method
 from curation.measure import method_digest
+from curation.pack import Packed, PackTask, make_record
 from curation.probe import ProbedClip, ProbeTask
 from curation.ranking import hash64, uniform
 from shards.manifest import ShardEntry
@@ -163,20 +163,15 @@ def _draw_rows(keys: list[str], sources: np.ndarray, targets: np.ndarray) -> pa.
     return pa.table(columns, schema=FLOW_SCHEMA)
 
 
-def encode_fragment(task: EncodeTask) -> Encoded:
-    """Answer as `curation.export.encode_fragment` would; nothing is written."""
-    return Encoded(num_samples=sum(len(planned.pairs) for planned, _ in task.clips), failures=())
-
-
-def pack_shard(task: PackTask) -> tuple[tuple[str, int], ShardEntry]:
-    """Answer as `curation.export.pack_shard` would; of a shard no more samples are written than the report reads."""
+def make(task: EncodeTask | PackTask) -> Encoded | Packed:
+    """Answer as `curation.write_shards.make` would; of a shard no more samples are written than the report reads."""
+    if isinstance(task, EncodeTask):
+        return Encoded(shard=task.shard, num_samples=task.num_samples, failures=())
     write_shard(task.path, itertools.islice(_samples(task), _SAMPLES_IN_A_HEAD))
     sha256 = hashlib.sha256(str(task.path).encode()).hexdigest()
-    num_samples = task.shard.num_samples
-    name = shard_name(task.shard.number)
-    return (task.shard.split, task.shard.number), ShardEntry(
-        name=name, num_samples=num_samples, num_bytes=num_samples * 30_000, sha256=sha256
-    )
+    name, num_samples = shard_name(task.shard.number), task.shard.num_samples
+    entry = ShardEntry(name=name, num_samples=num_samples, num_bytes=num_samples * 30_000, sha256=sha256)
+    return Packed(shard=task.shard.key, entry=entry)
 
 
 def _samples(task: PackTask) -> Iterator[Sample]:
@@ -184,6 +179,5 @@ def _samples(task: PackTask) -> Iterator[Sample]:
     Image.new("RGB", (1, 1)).save(picture, "JPEG")
     pixel = picture.getvalue()
     for key, pair in task.shard.sample_order(task.config.seed):
-        clip = Clip(key=key, uri=key, location=key, captions=(key,), split=task.shard.split, row=1)
-        record = make_record(pair, clip, task.config)
+        record = make_record(pair, task.clips[key], task.config)
         yield Sample(record=record, source=pixel, target=pixel, image_format="jpg")

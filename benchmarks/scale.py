@@ -30,17 +30,16 @@ from benchmarks import recorded
 from curation import pipeline
 from curation.cluster import Workers, start_workers
 from curation.config import CurationConfig, RunOptions
-from curation.export import encode_fragment, pack_shard
 from curation.flow_tasks import make_part
 from curation.probe import probe_clips
 from curation.progress import Bar, Progress
+from curation.write_shards import make
 
 ROOT = Path(__file__).resolve().parents[1]
 _ANSWERS: dict[Callable[..., Any], Callable[..., Any]] = {
     probe_clips: recorded.probe_clips,
     make_part: recorded.make_flow_part,
-    encode_fragment: recorded.encode_fragment,
-    pack_shard: recorded.pack_shard,
+    make: recorded.make,
 }
 _FIXED = ("start", "stop")
 

@@ -1,7 +1,7 @@
-"""Planned shards -> shards: decode and encode what is kept, then pack it in the planned order.
+"""Kept frames -> encoded pictures: each GIF is decoded once, each frame that samples need encoded once.
 
-Encoding is the work and is spread in fragments of a shard; a fragment is an Arrow file of encoded pictures in the
-run's work folder. Packing copies the fragments' samples into the tar.
+Encoding is the work of an export and is spread in fragments of a shard; a fragment is an Arrow file of encoded
+pictures in the run's work folder, from which `curation.pack` makes the shard.
 """
 
 import dataclasses
@@ -20,27 +20,18 @@ from curation.errors import SourceChangedError
 from curation.flow_tasks import limits_of
 from curation.measure import read_clip
 from curation.quarantine import Incident, quarantine
-from curation.ranking import hash64
-from curation.ready import Spans, read_spans
-from curation.receipts import read_receipt, still_holds, write_receipt
 from curation.sandbox import Failure, isolate
-from curation.shard_plan import PlannedClip, PlannedPair, PlannedShard
-from curation.software import software_versions
 from shards.atomic import write_atomically
-from shards.location import Location, on_disk
-from shards.manifest import ShardEntry, digest
-from shards.schema import Sample, SampleRecord, sample_key
-from shards.writer import shard_name, write_shard
+from shards.location import Location
 
 FRAGMENT_SCHEMA = pa.schema(
     [
-        pa.field("key", pa.string()),
-        pa.field("record", pa.binary()),
-        pa.field("source", pa.binary()),
-        pa.field("target", pa.binary()),
+        pa.field("clip_key", pa.string()),
+        pa.field("frame", pa.int32()),
+        pa.field("picture", pa.binary()),
     ]
 )
-"""Encoded samples of some clips, in no particular order."""
+"""Encoded frames of some clips, in no particular order."""
 
 _PILLOW_NAMES = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
 
@@ -56,67 +47,51 @@ class SourceClip:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncodeTask:
-    """Some clips of one shard to be encoded into one fragment."""
+    """Some frames of clips of one shard to be encoded into one fragment."""
 
-    clips: tuple[tuple[PlannedClip, SourceClip], ...]
+    shard: tuple[str, int]
+    """Its split and number."""
+    num_samples: int
+    """Samples that wait for these pictures."""
+    clips: tuple[tuple[SourceClip, tuple[int, ...]], ...]
+    """Each with the indices of its frames, ascending."""
     config: CurationConfig
     fragment: Location
     quarantine: Location
-    ready: dict[str, Spans] = dataclasses.field(default_factory=dict)
-    """By clip key: pictures that lie encoded in another data set."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PackTask:
-    """One shard, all of whose fragments lie ready."""
-
-    shard: PlannedShard
-    config: CurationConfig
-    fragments: tuple[Location, ...]
-    path: Location
-    receipt: Location
-    """Where to note what was written, for a run that resumes."""
-    plan_digest: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Encoded:
     """What became of a fragment."""
 
+    shard: tuple[str, int]
     num_samples: int
     failures: tuple[Incident, ...]
     """Clips that were lost; where there is one, the fragment is of no use."""
 
 
 def encode_fragment(task: EncodeTask) -> Encoded:
-    """Decode each clip once, encode each wanted frame once unless it lies ready, write the samples.
+    """Decode each clip once, encode its frames, write the pictures.
 
     Decoding and encoding run in the sandbox; a clip that is lost there goes to quarantine.
     """
     columns: dict[str, list[object]] = {name: [] for name in FRAGMENT_SCHEMA.names}
     failures = []
-    for planned, source in task.clips:
-        frames = tuple(sorted({index for pair in planned.pairs for index in (pair.source_index, pair.target_index)}))
-        pictures = read_spans(task.ready.get(source.clip.key, {}), frames)
-        if missing := tuple(frame for frame in frames if frame not in pictures):
-            encoded = isolate(limits_of(task.config), encode_frames, missing, source, task.config)
-            if isinstance(encoded, Failure):
-                failures.append(_quarantine(missing, source, encoded, task))
-                continue
-            pictures |= encoded
-        for pair in planned.pairs:
-            record = make_record(pair, source.clip, task.config)
-            columns["key"].append(record.key)
-            columns["record"].append(record.to_json())
-            columns["source"].append(pictures[pair.source_index])
-            columns["target"].append(pictures[pair.target_index])
+    for source, frames in task.clips:
+        encoded = isolate(limits_of(task.config), encode_frames, frames, source, task.config)
+        if isinstance(encoded, Failure):
+            failures.append(_quarantine(frames, source, encoded, task))
+            continue
+        columns["clip_key"] += [source.clip.key] * len(encoded)
+        columns["frame"] += encoded.keys()
+        columns["picture"] += encoded.values()
     table = pa.table(columns, schema=FRAGMENT_SCHEMA)
     with (
         write_atomically(task.fragment, is_lasting=False) as temporary,
         pa.ipc.new_file(str(temporary), FRAGMENT_SCHEMA) as file,
     ):
         file.write_table(table)
-    return Encoded(num_samples=len(columns["key"]), failures=tuple(failures))
+    return Encoded(shard=task.shard, num_samples=task.num_samples, failures=tuple(failures))
 
 
 def _quarantine(frames: tuple[int, ...], source: SourceClip, failure: Failure, task: EncodeTask) -> Incident:
@@ -145,69 +120,3 @@ def encode_picture(rgb: NDArray[np.uint8], config: CurationConfig) -> bytes:
     picture = io.BytesIO()
     Image.fromarray(rgb).save(picture, _PILLOW_NAMES[config.image_format], quality=config.quality)
     return picture.getvalue()
-
-
-def make_record(pair: PlannedPair, clip: Clip, config: CurationConfig) -> SampleRecord:
-    """Describe a pair; which of the clip's captions it shows is drawn by seed and key."""
-    drawn = hash64(config.seed, "caption", clip.key, pair.source_index, pair.target_index) % len(clip.captions)
-    return SampleRecord(
-        caption=clip.captions[drawn],
-        captions=clip.captions,
-        motion_px=pair.motion_px,
-        source_index=pair.source_index,
-        target_index=pair.target_index,
-        gap_ms=pair.gap_ms,
-        clip_key=clip.key,
-        split=clip.split,
-        uri=clip.uri,
-    )
-
-
-def pack_shard(task: PackTask) -> tuple[tuple[str, int], ShardEntry]:
-    """Write a shard from its fragments and note its hash; returns its split, number and entry.
-
-    The fragments stay: a worker that is lost after its work has it done again by another one.
-    """
-    samples: dict[str, Sample] = {}
-    for path in task.fragments:
-        with on_disk(path) as copy, pa.memory_map(str(copy)) as file:
-            for row in pa.ipc.open_file(file).read_all().to_pylist():
-                samples[row["key"]] = Sample(
-                    record=SampleRecord.from_json(row["record"]),
-                    source=row["source"],
-                    target=row["target"],
-                    image_format=task.config.image_format,
-                )
-    order = [
-        sample_key(key, pair.source_index, pair.target_index) for key, pair in task.shard.sample_order(task.config.seed)
-    ]
-    entry = write_shard(task.path, (samples[key] for key in order))
-    write_receipt(task.receipt, task.plan_digest, task.path, entry)
-    return (task.shard.split, task.shard.number), entry
-
-
-def plan_digest(shard: PlannedShard, sources: dict[str, SourceClip], config: CurationConfig) -> str:
-    """Name everything that decides a shard's bytes."""
-    clips = [
-        [
-            [[pair.source_index, pair.target_index, pair.gap_ms, pair.motion_px] for pair in planned.pairs],
-            dataclasses.asdict(source.clip),
-            source.sha256,
-        ]
-        for planned in shard.clips
-        if (source := sources[planned.clip_key])
-    ]
-    return digest([clips, dataclasses.asdict(config), software_versions()])
-
-
-def finished_shard(path: Location, receipt: Location, wanted_digest: str) -> ShardEntry | None:
-    """Find the entry of a shard that an earlier run made to the same plan and that still hashes right, else None."""
-    noted = read_receipt(receipt)
-    if noted and noted.plan == wanted_digest and still_holds(path, noted.shard.sha256, noted):
-        return noted.shard
-    return None
-
-
-def shard_path(out: Location, split: str, number: int) -> Location:
-    """Where a shard belongs."""
-    return out / split / shard_name(number)

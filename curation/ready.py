@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from curation.cluster import Workers
 from curation.config import CurationConfig
-from curation.errors import CurationError
+from curation.errors import CurationError, SourceChangedError
 from curation.finished import FinishedDataset, read_finished
 from curation.probe import ProbedClip
 from curation.progress import Progress
@@ -48,8 +48,8 @@ class Span:
     size: int
 
 
-Spans = Mapping[int, Span]
-"""Of one clip, by frame."""
+Picture = tuple[str, int]
+"""The key of a clip and the index of a frame."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,16 +71,16 @@ class ReadyPictures:
             for key in table["clip_key"].unique().to_pylist():
                 self._holders[key].append(path)
 
-    def of(self, clip_keys: Iterable[str]) -> dict[str, Spans]:
-        """Say where the pictures of some clips lie; clips of which there is none are left out."""
-        found: dict[str, dict[int, Span]] = {}
+    def of(self, clip_keys: Iterable[str]) -> dict[Picture, Span]:
+        """Say where the pictures of some clips lie."""
+        found = {}
         for key in clip_keys:
             for path in self._holders.get(key, ()):
                 table = self._shards[path]
-                rows = table.filter(pc.equal(table["clip_key"], key)).to_pylist()
-                spans = {row["frame"]: Span(path, row["offset"], row["size"]) for row in rows}
-                found[key] = found.get(key, {}) | spans
-        return dict(found)
+                rows = table.filter(pc.equal(table["clip_key"], key)).select(["frame", "offset", "size"])
+                for frame, offset, size in zip(*rows.to_pydict().values(), strict=True):
+                    found[key, frame] = Span(path, offset, size)
+        return found
 
 
 def find_ready(
@@ -152,19 +152,24 @@ def index_shard(task: IndexTask) -> tuple[Path, pa.Table]:
     return task.path, pa.table(columns, schema=_SHARD_SCHEMA)
 
 
-def read_spans(spans: Spans, frames: Iterable[int]) -> dict[int, bytes]:
-    """Read those of some frames that lie ready, encoded; what cannot be read is as if it did not."""
+def read_spans(spans: Mapping[Picture, Span]) -> dict[Picture, bytes]:
+    """Read pictures, encoded. Raises SourceChangedError where one is not there any more."""
+    by_path = collections.defaultdict(list)
+    for picture, span in spans.items():
+        by_path[span.path].append((span.offset, span.size, picture))
     pictures = {}
-    for frame in frames:
-        span = spans.get(frame)
-        if span is None:
-            continue
+    for path, wanted in by_path.items():
         try:
-            with span.path.open("rb") as file:
-                file.seek(span.offset)
-                data = file.read(span.size)
-        except OSError:
-            continue
-        if len(data) == span.size:
-            pictures[frame] = data
+            with path.open("rb") as file:
+                for offset, size, picture in sorted(wanted):
+                    file.seek(offset)
+                    pictures[picture] = file.read(size)
+                    if len(pictures[picture]) < size:
+                        raise EOFError("the file has become shorter")
+        except (OSError, EOFError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise SourceChangedError(
+                f"{path}: its pictures were to be copied and cannot be read any more: {reason}; the same command goes "
+                "on, and decodes what is not there"
+            ) from error
     return pictures

@@ -35,6 +35,11 @@ class PlannedClip:
     clip_key: str
     pairs: tuple[PlannedPair, ...]
 
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """Indices of the frames that the pairs show, ascending, each once."""
+        return tuple(sorted({index for pair in self.pairs for index in (pair.source_index, pair.target_index)}))
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PlannedShard:
@@ -43,6 +48,11 @@ class PlannedShard:
     split: str
     number: int
     clips: tuple[PlannedClip, ...]
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Its split and number, which no other shard has."""
+        return self.split, self.number
 
     @property
     def num_samples(self) -> int:

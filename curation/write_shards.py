@@ -7,20 +7,13 @@ from curation.batches import in_batches
 from curation.catalog import Catalog
 from curation.cluster import Workers
 from curation.config import CurationConfig
-from curation.export import (
-    EncodeTask,
-    PackTask,
-    SourceClip,
-    encode_fragment,
-    finished_shard,
-    pack_shard,
-    plan_digest,
-    shard_path,
-)
+from curation.export import Encoded, EncodeTask, SourceClip, encode_fragment
 from curation.flow_table import Measurement
 from curation.flow_tasks import lost_clip
 from curation.found import Probed
-from curation.progress import Progress
+from curation.pack import Packed, PackTask, finished_shard, pack_shard, plan_digest, shard_path
+from curation.progress import Bar, Progress
+from curation.quarantine import Incident
 from curation.ready import ReadyPictures
 from curation.receipts import receipt_path
 from curation.selection import Selection
@@ -67,15 +60,16 @@ def write_shards(
     num_samples = sum(plan.num_samples for plan in plans.values()) - sum(one.num_samples for one in entries.values())
     with progress.stage("export", num_samples, "samples") as bar:
         for some in in_batches(unfinished, _SHARDS_AT_A_TIME):
-            packs: list[PackTask] = []
-            lost: dict[str, Measurement] = {}
-            for encoded in workers.map(encode_fragment, planner.encodes(some, packs)):
-                bar.update(encoded.num_samples)
-                lost |= {one.clip_key: lost_clip(probed[one.clip_key], one.failure, config) for one in encoded.failures}
-            if lost:
-                raise ClipsLostError(lost)
-            for shard, entry in workers.map(pack_shard, packs):
-                entries[shard] = entry
+            batch = _Batch(some, planner, bar)
+            for made in workers.map(make, batch.tasks()):
+                batch.enter(made)
+            for made in workers.map(make, batch.tasks_left()):
+                batch.enter(made)
+            if batch.lost:
+                raise ClipsLostError(
+                    {one.clip_key: lost_clip(probed[one.clip_key], one.failure, config) for one in batch.lost}
+                )
+            entries |= batch.entries
             # Not before all are packed: a worker that is lost after its work has it done again by another one.
             remove_tree(workspace.fragments)
     return {
@@ -83,6 +77,54 @@ def write_shards(
         for split, plan in plans.items()
         if len(plan)
     }
+
+
+def make(task: EncodeTask | PackTask) -> Encoded | Packed:
+    """Do a task of either kind."""
+    return encode_fragment(task) if isinstance(task, EncodeTask) else pack_shard(task)
+
+
+class _Batch:
+    """Some shards under way: each is packed as soon as the last of its fragments is encoded."""
+
+    def __init__(self, shards: Iterable[tuple[ShardPlan, int]], planner: "_Planner", bar: Bar) -> None:
+        self.entries: dict[tuple[str, int], ShardEntry] = {}
+        """Of the shards that are packed, by split and number."""
+        self.lost: list[Incident] = []
+        """Clips that cannot be encoded."""
+        self._shards = shards
+        self._planner = planner
+        self._bar = bar
+        self._packs: dict[tuple[str, int], PackTask] = {}
+        self._num_missing: dict[tuple[str, int], int] = {}
+        """Fragments that a shard waits for."""
+
+    def tasks(self) -> Iterator[EncodeTask | PackTask]:
+        """Plan while workers are busy: the encoding of all shards, and the packing of those that are whole by then."""
+        for plan, number in self._shards:
+            pack, encodes = self._planner.tasks(plan[number])
+            self._packs[pack.shard.key] = pack
+            self._num_missing[pack.shard.key] = len(encodes)
+            self._bar.update(pack.shard.num_samples - sum(task.num_samples for task in encodes))
+            for task in encodes:
+                yield from self.tasks_left()
+                yield task
+
+    def tasks_left(self) -> Iterator[PackTask]:
+        """Give the packing of shards that are whole and not yet packed."""
+        for name in [name for name, num_missing in self._num_missing.items() if not num_missing]:
+            del self._num_missing[name]
+            yield self._packs.pop(name)
+
+    def enter(self, made: Encoded | Packed) -> None:
+        """Take what a task came to."""
+        if isinstance(made, Packed):
+            self.entries[made.shard] = made.entry
+            return
+        self._bar.update(made.num_samples)
+        self.lost += made.failures
+        if not made.failures:
+            self._num_missing[made.shard] -= 1
 
 
 class _Planner:
@@ -101,7 +143,7 @@ class _Planner:
         """Find the shards that an earlier run made to the same plan, by split and number."""
         # Most often there is none, and what is not there need not be planned to be told from another.
         noted = {path.name for path in list_files(self._workspace.receipts, "*.json")}
-        named = (one for one in shards if self._receipt(one[0].split, one[1]).name in noted)
+        named = (one for one in shards if receipt_path(self._workspace.receipts, one[0].split, one[1]).name in noted)
         found: dict[tuple[str, int], ShardEntry] = {}
         with ThreadPoolExecutor() as threads:
             for some in in_batches(named, _SHARDS_AT_A_TIME):
@@ -112,40 +154,50 @@ class _Planner:
 
     def _find_one(self, shard: tuple[ShardPlan, int]) -> ShardEntry | None:
         planned = shard[0][shard[1]]
-        pack = self.plan(planned, self._sources(planned))
-        return finished_shard(pack.path, pack.receipt, pack.plan_digest)
+        digest = plan_digest(planned, self._sources(planned), self._config)
+        return finished_shard(self._path(planned), self._receipt(planned), digest)
 
-    def plan(self, shard: PlannedShard, sources: dict[str, SourceClip]) -> PackTask:
-        """Plan the packing of a shard."""
-        name = f"{shard.split}-{shard.number:05d}"
-        fragments = enumerate(shard.fragments())
-        return PackTask(
+    def tasks(self, shard: PlannedShard) -> tuple[PackTask, list[EncodeTask]]:
+        """Plan the packing of a shard, and the encoding of what does not lie ready, fragment by fragment."""
+        sources = self._sources(shard)
+        ready = self._ready.of(sources)
+        wanted = {planned.clip_key: planned.frames for planned in shard.clips}
+        encodes = []
+        for number, clips in enumerate(shard.fragments()):
+            missing = {
+                planned.clip_key: tuple(
+                    frame for frame in wanted[planned.clip_key] if (planned.clip_key, frame) not in ready
+                )
+                for planned in clips
+            }
+            if any(missing.values()):
+                encodes.append(
+                    EncodeTask(
+                        shard=shard.key,
+                        num_samples=sum(len(planned.pairs) for planned in clips),
+                        clips=tuple((sources[key], frames) for key, frames in missing.items() if frames),
+                        config=self._config,
+                        fragment=self._workspace.fragments / f"{shard.split}-{shard.number:05d}-{number:03d}.arrow",
+                        quarantine=self._workspace.quarantine,
+                    )
+                )
+        pack = PackTask(
             shard=shard,
+            clips={key: source.clip for key, source in sources.items()},
             config=self._config,
-            fragments=tuple(self._workspace.fragments / f"{name}-{number:03d}.arrow" for number, _ in fragments),
-            path=shard_path(self._workspace.out, shard.split, shard.number),
-            receipt=self._receipt(shard.split, shard.number),
+            fragments=tuple(task.fragment for task in encodes),
+            ready={picture: span for picture, span in ready.items() if picture[1] in wanted[picture[0]]},
+            path=self._path(shard),
+            receipt=self._receipt(shard),
             plan_digest=plan_digest(shard, sources, self._config),
         )
+        return pack, encodes
 
-    def encodes(self, shards: Iterable[tuple[ShardPlan, int]], packs: list[PackTask]) -> Iterator[EncodeTask]:
-        """Plan the encoding of shards, fragment by fragment, while workers are busy; adds their packing to `packs`."""
-        for plan, number in shards:
-            shard = plan[number]
-            sources = self._sources(shard)
-            pack = self.plan(shard, sources)
-            packs.append(pack)
-            for clips, fragment in zip(pack.shard.fragments(), pack.fragments, strict=True):
-                yield EncodeTask(
-                    clips=tuple((planned, sources[planned.clip_key]) for planned in clips),
-                    config=pack.config,
-                    fragment=fragment,
-                    quarantine=self._workspace.quarantine,
-                    ready=self._ready.of(planned.clip_key for planned in clips),
-                )
+    def _path(self, shard: PlannedShard) -> Location:
+        return shard_path(self._workspace.out, shard.split, shard.number)
 
-    def _receipt(self, split: str, number: int) -> Location:
-        return receipt_path(self._workspace.receipts, split, number)
+    def _receipt(self, shard: PlannedShard) -> Location:
+        return receipt_path(self._workspace.receipts, shard.split, shard.number)
 
     def _sources(self, shard: PlannedShard) -> dict[str, SourceClip]:
         """Tell where the clips of a shard lie, by key."""

@@ -14,18 +14,9 @@ from curation.clips import Clip
 from curation.config import SOURCE_SIZE, CurationConfig
 from curation.decode import FrameDecoder
 from curation.errors import SourceChangedError
-from curation.export import (
-    EncodeTask,
-    PackTask,
-    SourceClip,
-    encode_fragment,
-    encode_frames,
-    finished_shard,
-    make_record,
-    pack_shard,
-    plan_digest,
-    shard_path,
-)
+from curation.export import EncodeTask, SourceClip, encode_fragment, encode_frames
+from curation.pack import PackTask, finished_shard, make_record, pack_shard, plan_digest, shard_path
+from curation.ready import Span
 from curation.shard_plan import PlannedClip, PlannedPair, PlannedShard
 from shards.reader import read_shard
 from shards.writer import file_sha256
@@ -47,27 +38,36 @@ def source(listing: Path) -> SourceClip:
 
 
 def make_task(fragment: Path, source: SourceClip, config: CurationConfig) -> EncodeTask:
-    """Ask for one clip's samples."""
-    quarantine = fragment.with_name("quarantine")
-    return EncodeTask(clips=((PLANNED, source),), config=config, fragment=fragment, quarantine=quarantine)
+    """Ask for one clip's pictures."""
+    return EncodeTask(
+        shard=SHARD.key,
+        num_samples=2,
+        clips=((source, FRAMES),),
+        config=config,
+        fragment=fragment,
+        quarantine=fragment.with_name("quarantine"),
+    )
 
 
 def make_shard(folder: Path, source: SourceClip, config: CurationConfig) -> PackTask:
     """Encode and pack one shard."""
     fragment = folder / "fragment.arrow"
     encoded = encode_fragment(make_task(fragment, source, config))
-    assert (encoded.num_samples, encoded.failures) == (2, ())
+    assert (encoded.shard, encoded.num_samples, encoded.failures) == (("val", 3), 2, ())
     digest = plan_digest(SHARD, {"clip": source}, config)
     task = PackTask(
         shard=SHARD,
+        clips={"clip": source.clip},
         config=config,
         fragments=(fragment,),
+        ready={},
         path=shard_path(folder, SHARD.split, SHARD.number),
         receipt=folder / "receipt.json",
         plan_digest=digest,
     )
-    shard, entry = pack_shard(task)
-    assert (shard, entry.name, entry.num_samples) == (("val", 3), "00003.tar", 2)
+    packed = pack_shard(task)
+    entry = packed.entry
+    assert (packed.shard, entry.name, entry.num_samples) == (("val", 3), "00003.tar", 2)
     assert entry.sha256 == file_sha256(folder / "val/00003.tar")
     return task
 
@@ -96,17 +96,31 @@ def test_pictures_are_the_decoded_frames_in_the_format_asked_for(
             assert all(np.abs(frames[k] - frames[index]).mean() > 4 for k in (0, 3, 7) if k != index)
 
 
-def test_a_fragment_holds_each_clips_samples_as_planned(tmp_path: Path, source: SourceClip) -> None:
+def test_a_fragment_holds_each_frame_once(tmp_path: Path, source: SourceClip) -> None:
     fragment = tmp_path / "fragment.arrow"
     encode_fragment(make_task(fragment, source, CurationConfig()))
     with pa.memory_map(str(fragment)) as file:
         rows = pa.ipc.open_file(file).read_all().to_pylist()
     pictures = encode_frames(FRAMES, source, CurationConfig())
     assert pictures.keys() == {0, 3, 7}
-    assert [(row["key"], row["source"], row["target"]) for row in rows] == [
-        ("clip_0000_0003", pictures[0], pictures[3]),
-        ("clip_0003_0007", pictures[3], pictures[7]),
-    ]
+    assert [tuple(row.values()) for row in rows] == [("clip", frame, pictures[frame]) for frame in FRAMES]
+    assert PLANNED.frames == FRAMES
+
+
+def test_a_picture_may_come_out_of_a_fragment_or_out_of_another_shard(tmp_path: Path, source: SourceClip) -> None:
+    anew = make_shard(tmp_path / "anew", source, CurationConfig())
+    pictures = encode_frames(FRAMES, source, CurationConfig())
+    there = tmp_path / "there.tar"
+    there.write_bytes(b"." * 5 + pictures[0] + pictures[7])
+    spans = {
+        ("clip", 7): Span(there, 5 + len(pictures[0]), len(pictures[7])),
+        ("clip", 0): Span(there, 5, len(pictures[0])),
+    }
+    fragment = tmp_path / "three.arrow"
+    encode_fragment(dataclasses.replace(make_task(fragment, source, CurationConfig()), clips=((source, (3,)),)))
+    path = tmp_path / "copied.tar"
+    pack_shard(dataclasses.replace(anew, fragments=(fragment,), ready=spans, path=path))
+    assert path.read_bytes() == anew.path.read_bytes()
 
 
 def test_frames_can_keep_the_gifs_own_size(source: SourceClip) -> None:

@@ -8,6 +8,7 @@ import pytest
 from curation import export
 from curation.cluster import InProcess
 from curation.config import CurationConfig, RunOptions
+from curation.errors import SourceChangedError
 from curation.finished import read_finished
 from curation.pipeline import curate
 from curation.probe import ProbedClip
@@ -35,11 +36,16 @@ def ready_in(dataset: Path, **given):
 def test_every_picture_of_a_data_set_lies_ready(dataset):
     ready = ready_in(dataset)
     samples = [sample for path in sorted(dataset.glob("*/*.tar")) for sample in read_shard(path)]
+    seen = set()
     for sample in samples:
         record = sample.record
-        found = read_spans(ready[record.clip_key], (record.source_index, record.target_index))
-        assert found == {record.source_index: sample.source, record.target_index: sample.target}
-    assert ready.keys() == {sample.record.clip_key for sample in samples}
+        source, target = (record.clip_key, record.source_index), (record.clip_key, record.target_index)
+        assert read_spans({one: ready[one] for one in (source, target)}) == {
+            source: sample.source,
+            target: sample.target,
+        }
+        seen |= {source, target}
+    assert ready.keys() == seen
 
 
 def test_the_bytes_are_those_of_a_run_that_has_nothing_ready(listing, dataset, tmp_path, monkeypatch):
@@ -71,7 +77,7 @@ def test_a_shard_that_is_gone_or_damaged_has_nothing_ready(listing, dataset, tmp
     data[len(data) // 2] ^= 1
     shard.write_bytes(data)
     damaged = ready_in(present)
-    assert all(span.path != shard for spans in damaged.values() for span in spans.values())
+    assert all(span.path != shard for span in damaged.values())
     shutil.copytree(present / "flow", tmp_path / "alone" / "flow")
     make(listing, tmp_path / "remade", present / "flow", **NARROW)
     make(listing, tmp_path / "anew", tmp_path / "alone" / "flow", **NARROW)
@@ -85,8 +91,12 @@ def test_a_gif_with_other_bytes_has_nothing_ready(dataset):
     assert ready.of(probed) == {}
 
 
-def test_what_can_no_longer_be_read_is_left_out(tmp_path):
+@pytest.mark.parametrize("there", [b"01234567", None], ids=["cut short", "gone"])
+def test_what_can_no_longer_be_read_is_told(tmp_path, there):
     path = tmp_path / "00000.tar"
     path.write_bytes(b"0123456789")
-    spans = {1: Span(path, 2, 3), 2: Span(path, 8, 5), 3: Span(tmp_path / "gone.tar", 0, 1)}
-    assert read_spans(spans, (1, 2, 3, 4)) == {1: b"234"}
+    spans = {("a", 2): Span(path, 7, 3), ("a", 1): Span(path, 2, 3)}
+    assert read_spans(spans) == {("a", 2): b"789", ("a", 1): b"234"}
+    path.write_bytes(there) if there else path.unlink()
+    with pytest.raises(SourceChangedError, match="its pictures were to be copied and cannot be read"):
+        read_spans(spans)
