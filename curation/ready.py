@@ -6,9 +6,8 @@ store: there, to ask for a picture takes longer than to make it.
 """
 
 import collections
+import contextlib
 import dataclasses
-import hashlib
-import io
 import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -26,6 +25,7 @@ from curation.software import software_versions
 from shards.errors import DatasetError
 from shards.location import Location
 from shards.schema import MANIFEST
+from shards.writer import file_sha256
 
 _SHARD_SCHEMA = pa.schema(
     [
@@ -130,19 +130,17 @@ def _read_dataset(out: Path, config: CurationConfig) -> FinishedDataset | None:
 def index_shard(task: IndexTask) -> tuple[Path, pa.Table]:
     """Find a shard's pictures, _SHARD_SCHEMA; none in a shard that is gone or damaged."""
     places: dict[tuple[str, int], tuple[int, int]] = {}
-    try:
-        data = task.path.read_bytes()
-    except OSError:
-        data = b""
-    if hashlib.sha256(data).hexdigest() == task.sha256:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
-            for member in tar:
-                key, _, extension = member.name.partition(".")
-                role = extension.partition(".")[0]
-                if role in ("source", "target"):
-                    clip_key, source, target = key.rsplit("_", 2)
-                    frame = int(source if role == "source" else target)
-                    places[clip_key, frame] = (member.offset_data, member.size)
+    # A shard that is gone has no hash; the file is read twice, as a copy of it in memory takes longer.
+    with contextlib.suppress(OSError):
+        if file_sha256(task.path) == task.sha256:
+            with tarfile.open(task.path, mode="r:") as tar:
+                for member in tar:
+                    key, _, extension = member.name.partition(".")
+                    role = extension.partition(".")[0]
+                    if role in ("source", "target"):
+                        clip_key, source, target = key.rsplit("_", 2)
+                        frame = int(source if role == "source" else target)
+                        places[clip_key, frame] = (member.offset_data, member.size)
     columns = {
         "clip_key": pa.array([clip_key for clip_key, _ in places], pa.string()).dictionary_encode(),
         "frame": [frame for _, frame in places],
