@@ -30,7 +30,7 @@ from curation.nodes import watch_nodes
 from curation.probe import ProbedClip, ProbeTask, probe_clips
 from curation.progress import Progress
 from curation.quarantine import keep_incidents
-from curation.ready import ReadyPictures, find_ready
+from curation.ready import ReadyPictures, ReadyShards
 from curation.run_record import note_run, settle_run
 from curation.selection import Selection, select_pairs
 from curation.software import software_versions
@@ -65,10 +65,13 @@ def curate(options: RunOptions, config: CurationConfig, progress: Progress, *, a
             # A cluster is joined first, so that what it lacks is told before hours of fetching; a Ray of our own after.
             workers = join_cluster(running, catalog, workspace, options, progress) if options.ray_address else None
             arrivals = fetch(catalog.clips, workspace, options, config, progress)
+            ready = ReadyShards(options.flow, config)
             if workers is None:
-                with progress.stage("start"):
+                with progress.stage("start"), ready.index_meanwhile():
                     workers = running.enter_context(start_workers(options.workers))
-            return _run_stages(workspace, catalog, arrivals, parameters, options, config, progress, workers, running)
+            return _run_stages(
+                workspace, catalog, arrivals, ready, parameters, options, config, progress, workers, running
+            )
 
 
 def join_cluster(
@@ -123,6 +126,7 @@ def _run_stages(
     workspace: Workspace,
     catalog: Catalog,
     arrivals: Arrivals,
+    ready: ReadyShards,
     parameters: dict[str, Any],
     options: RunOptions,
     config: CurationConfig,
@@ -133,9 +137,9 @@ def _run_stages(
     probed = probe(arrivals, Probed(catalog.clips), config, progress, workers)
     table = measure(probed, workspace, options, config, progress, workers)
     listing = describe_listing(options, catalog)
-    ready = find_ready(options.flow, probed, config, workers, progress)
+    pictures = ready.find(probed, workers, progress)
     return select_and_export(
-        workspace, catalog, probed, table, ready, listing, parameters, config, progress, workers, running
+        workspace, catalog, probed, table, pictures, listing, parameters, config, progress, workers, running
     )
 
 

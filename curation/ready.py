@@ -8,8 +8,11 @@ store: there, to ask for a picture takes longer than to make it.
 import collections
 import contextlib
 import dataclasses
+import functools
 import tarfile
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -83,48 +86,80 @@ class ReadyPictures:
         return found
 
 
-def find_ready(
-    flow: Location | None,
-    probed: Mapping[str, ProbedClip],
-    config: CurationConfig,
-    workers: Workers,
-    progress: Progress,
-) -> ReadyPictures:
-    """Find what lies ready in the data set whose flow table is `flow`; nothing, where that stands alone.
+class ReadyShards:
+    """The shards of the data set whose flow table is used again; none, where the table stands alone."""
 
-    Only clips whose GIFs have the same bytes now as they had then count, and shards that have the bytes which their
-    manifest tells.
-    """
-    out = flow.parent if isinstance(flow, Path) else None
-    dataset = _read_dataset(out, config) if out else None
-    if out is None or dataset is None:
-        return ReadyPictures({})
-    tasks = {
-        out / split / shard.name: IndexTask(path=out / split / shard.name, sha256=shard.sha256)
-        for split, entry in dataset.manifest.splits.items()
-        for shard in entry.shards
-    }
-    rows = dataset.own_clips.select(["clip_key", "sha256"])
-    then = zip(rows["clip_key"].to_pylist(), rows["sha256"].to_pylist(), strict=True)
-    same = pa.array([key for key, sha256 in then if key in probed and probed[key].sha256 == sha256], pa.string())
-    indexed: dict[Path, pa.Table] = {}
-    with progress.stage("reuse", len(tasks), "shards") as bar:
-        for path, table in workers.map(index_shard, tasks.values()):
-            indexed[path] = table.filter(pc.is_in(table["clip_key"].cast(pa.string()), value_set=same))
-            bar.update(1)
-    return ReadyPictures(indexed)
+    def __init__(self, flow: Location | None, config: CurationConfig) -> None:
+        self._out = flow.parent if isinstance(flow, Path) else None
+        self._config = config
+        self._indexed: dict[Path, pa.Table] = {}
 
+    @property
+    def num_indexed(self) -> int:
+        """Shards whose pictures are known."""
+        return len(self._indexed)
 
-def _read_dataset(out: Path, config: CurationConfig) -> FinishedDataset | None:
-    """Read the data set around a flow table, if there is one and its pictures are what this run would make."""
-    if not (out / MANIFEST).is_file():
-        return None
-    try:
-        dataset = read_finished(out)
-        alike = all(getattr(dataset.config({}), name) == getattr(config, name) for name in _DECISIVE)
-    except (DatasetError, CurationError):
-        return None  # Its flow table may be sound all the same.
-    return dataset if alike and dataset.manifest.software == software_versions() else None
+    @contextlib.contextmanager
+    def index_meanwhile(self) -> Iterator[None]:
+        """Index as many shards as there is time for while the block waits for something: Ray takes seconds to start."""
+        ended = threading.Event()
+        with ThreadPoolExecutor(1) as aside:
+            indexing = aside.submit(self._index_until, ended)
+            try:
+                yield
+            finally:
+                ended.set()
+        indexing.result()
+
+    def _index_until(self, ended: threading.Event) -> None:
+        for task in self._tasks():
+            if ended.is_set():
+                return
+            path, table = index_shard(task)
+            self._indexed[path] = table
+
+    def find(self, probed: Mapping[str, ProbedClip], workers: Workers, progress: Progress) -> ReadyPictures:
+        """Find what lies ready.
+
+        Only clips whose GIFs have the same bytes now as they had then count, and shards that have the bytes which
+        their manifest tells.
+        """
+        if self._dataset is None:
+            return ReadyPictures({})
+        rows = self._dataset.own_clips.select(["clip_key", "sha256"])
+        then = zip(rows["clip_key"].to_pylist(), rows["sha256"].to_pylist(), strict=True)
+        same = pa.array([key for key, sha256 in then if key in probed and probed[key].sha256 == sha256], pa.string())
+        tasks = self._tasks()
+        with progress.stage("reuse", len(tasks), "shards") as bar:
+            bar.update(self.num_indexed)
+            for path, table in workers.map(index_shard, [task for task in tasks if task.path not in self._indexed]):
+                self._indexed[path] = table
+                bar.update(1)
+            return ReadyPictures(
+                {
+                    path: table.filter(pc.is_in(table["clip_key"].cast(pa.string()), value_set=same))
+                    for path, table in self._indexed.items()
+                }
+            )
+
+    def _tasks(self) -> list[IndexTask]:
+        if self._out is None or self._dataset is None:
+            return []
+        splits = self._dataset.manifest.splits.items()
+        shards = ((self._out / split / shard.name, shard.sha256) for split, entry in splits for shard in entry.shards)
+        return [IndexTask(path=path, sha256=sha256) for path, sha256 in shards]
+
+    @functools.cached_property
+    def _dataset(self) -> FinishedDataset | None:
+        """The data set around the flow table, if there is one and its pictures are what this run would make."""
+        if self._out is None or not (self._out / MANIFEST).is_file():
+            return None
+        try:
+            dataset = read_finished(self._out)
+            alike = all(getattr(dataset.config({}), name) == getattr(self._config, name) for name in _DECISIVE)
+        except (DatasetError, CurationError):
+            return None  # Its flow table may be sound all the same.
+        return dataset if alike and dataset.manifest.software == software_versions() else None
 
 
 def index_shard(task: IndexTask) -> tuple[Path, pa.Table]:

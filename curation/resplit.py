@@ -23,7 +23,7 @@ from curation.measure import method_digest
 from curation.pipeline import fetch, is_finished, measure, probe, select_and_export, usable_clips
 from curation.probe import ProbedClip
 from curation.progress import Progress
-from curation.ready import find_ready
+from curation.ready import ReadyShards
 from curation.selection import set_quotas
 from curation.summary import Summary
 from curation.workspace import Workspace
@@ -55,13 +55,14 @@ def resplit(
             return None
         workspace.reopen()
         with contextlib.ExitStack() as running:
-            with progress.stage("start"):
+            ready = ReadyShards(options.flow, config)
+            with progress.stage("start"), ready.index_meanwhile():
                 workers = running.enter_context(start_workers(options.workers))
             table = _gather(workspace, catalog, probed, options, config, progress, workers)
-            ready = find_ready(options.flow, probed, config, workers, progress)
+            pictures = ready.find(probed, workers, progress)
             listing = dataclasses.replace(describe_listing(options, catalog), uri=dataset.manifest.listing.uri)
             return select_and_export(
-                workspace, catalog, probed, table, ready, listing, parameters, config, progress, workers, running
+                workspace, catalog, probed, table, pictures, listing, parameters, config, progress, workers, running
             )
 
 

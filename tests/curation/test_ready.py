@@ -1,6 +1,7 @@
 """Pictures that lie in another data set are copied: the same bytes as if they were encoded anew, and only then."""
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from curation.finished import read_finished
 from curation.pipeline import curate
 from curation.probe import ProbedClip
 from curation.progress import Progress
-from curation.ready import Span, find_ready, read_spans
+from curation.ready import ReadyShards, Span, read_spans
 from curation.sandbox import isolate
 from shards.reader import read_shard
 from shards.verify import verify_dataset
@@ -29,8 +30,8 @@ def make(listing: Path, out: Path, flow: Path | None, **given) -> None:
 def ready_in(dataset: Path, **given):
     rows = read_finished(dataset).own_clips.to_pylist()
     probed = {row["clip_key"]: ProbedClip(clip_key=row["clip_key"], sha256=row["sha256"]) for row in rows}
-    ready = find_ready(dataset / "flow", probed, CurationConfig(**given), InProcess(), Progress(quiet=True))
-    return ready.of(probed)
+    ready = ReadyShards(dataset / "flow", CurationConfig(**given))
+    return ready.find(probed, InProcess(), Progress(quiet=True)).of(probed)
 
 
 def test_every_picture_of_a_data_set_lies_ready(dataset):
@@ -87,8 +88,35 @@ def test_a_shard_that_is_gone_or_damaged_has_nothing_ready(listing, dataset, tmp
 def test_a_gif_with_other_bytes_has_nothing_ready(dataset):
     rows = read_finished(dataset).own_clips.to_pylist()
     probed = {row["clip_key"]: ProbedClip(clip_key=row["clip_key"], sha256="0" * 64) for row in rows}
-    ready = find_ready(dataset / "flow", probed, CurationConfig(), InProcess(), Progress(quiet=True))
-    assert ready.of(probed) == {}
+    ready = ReadyShards(dataset / "flow", CurationConfig())
+    assert ready.find(probed, InProcess(), Progress(quiet=True)).of(probed) == {}
+
+
+class Counting(InProcess):
+    """Workers that count their tasks."""
+
+    num_tasks = 0
+
+    def map(self, function, tasks):
+        for task in tasks:
+            self.num_tasks += 1
+            yield function(task)
+
+
+def test_what_is_indexed_while_ray_starts_is_not_indexed_by_workers(dataset):
+    rows = read_finished(dataset).own_clips.to_pylist()
+    probed = {row["clip_key"]: ProbedClip(clip_key=row["clip_key"], sha256=row["sha256"]) for row in rows}
+    num_shards = len(list(dataset.glob("*/*.tar")))
+    alone, helped = ReadyShards(dataset / "flow", CurationConfig()), ReadyShards(dataset / "flow", CurationConfig())
+    with helped.index_meanwhile():
+        while helped.num_indexed < num_shards:
+            time.sleep(0.01)
+    found = []
+    for ready, num_tasks in ((alone, num_shards), (helped, 0)):
+        workers = Counting()
+        found.append(ready.find(probed, workers, Progress(quiet=True)).of(probed))
+        assert workers.num_tasks == num_tasks
+    assert found[0] == found[1] != {}
 
 
 @pytest.mark.parametrize("there", [b"01234567", None], ids=["cut short", "gone"])
