@@ -1,16 +1,20 @@
 """Fixtures of training: small drawn shards, and how a run is started."""
 
 import dataclasses
+import multiprocessing
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import cli
 from curation.config import CurationConfig, RunOptions
 from curation.pipeline import curate
 from curation.progress import Progress
@@ -48,7 +52,7 @@ def small_shards(listing: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return out
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def quick() -> Callable[..., TrainingConfig]:
     """Make a config of the tiny preset without validation and checkpoints on the way."""
 
@@ -56,6 +60,57 @@ def quick() -> Callable[..., TrainingConfig]:
         return dataclasses.replace(tiny(), **{"validate_every": 0, "checkpoint_every": 1000, **fields})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def forks() -> ForkServerContext:
+    """Makes real processes in milliseconds: forks of one that has imported the trainer and nothing of this run."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["cli", "training.trainer"])
+    return context
+
+
+@dataclasses.dataclass(frozen=True)
+class Forked:
+    """A process that runs `pix2gif`, and the files it writes to."""
+
+    process: BaseProcess
+    out: Path
+    errors: Path
+
+    def ended(self) -> "subprocess.CompletedProcess[str]":
+        """Wait for its end."""
+        self.process.join(300)
+        assert self.process.exitcode is not None
+        return subprocess.CompletedProcess((), self.process.exitcode, self.out.read_text(), self.errors.read_text())
+
+
+@pytest.fixture
+def fork(forks: ForkServerContext, tmp_path: Path) -> Iterator[Callable[..., Forked]]:
+    """Start `pix2gif` as `start` does, but for the 200 libraries that a process imports first."""
+    begun: list[Forked] = []
+
+    def begin(*words: object) -> Forked:
+        out, errors = tmp_path / f"fork-{len(begun)}.out", tmp_path / f"fork-{len(begun)}.errors"
+        process = forks.Process(target=_run_command, args=([*map(str, words)], out, errors))
+        process.start()
+        begun.append(Forked(process, out, errors))
+        return begun[-1]
+
+    yield begin
+    for one in begun:
+        one.process.kill()
+        one.process.join()
+
+
+def _run_command(words: list[str], out: Path, errors: Path) -> None:
+    with out.open("w") as told, errors.open("w") as complained:
+        os.dup2(told.fileno(), 1)
+        os.dup2(complained.fileno(), 2)
+        sys.stdout, sys.stderr = told, complained
+        torch.set_num_threads(1)
+        sys.argv = ["pix2gif", *words]
+        cli.main()
 
 
 def torchrun(*options: str) -> list[str]:

@@ -1,7 +1,6 @@
 """A run that is killed or starved of disk while it writes keeps the checkpoints that it had."""
 
 import errno
-import multiprocessing
 import os
 import random
 import resource
@@ -18,15 +17,6 @@ import torch
 
 from tests.training.checkpoints import check, names, save
 from training.checkpoint import find_latest, load_checkpoint, resolve_resume
-
-
-@pytest.fixture(scope="module")
-def processes() -> ForkServerContext:
-    """Makes real child processes in milliseconds: forks of one that has imported torch and nothing of this run."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["training.checkpoint"])
-    return context
-
 
 # ---- Killed
 
@@ -45,13 +35,13 @@ def save_for_ever(folder: Path, begun: Any) -> None:
         save(folder, step, num_values=MANY_VALUES)
 
 
-def test_killed_twenty_times_while_writing_it_is_always_resumable(tmp_path: Path, processes: ForkServerContext) -> None:
+def test_killed_twenty_times_while_writing_it_is_always_resumable(tmp_path: Path, forks: ForkServerContext) -> None:
     chance = random.Random(0)  # noqa: S311
     last, num_torn = 0, 0
     save(tmp_path, 0, num_values=MANY_VALUES)
     for _ in range(20):
-        begun = processes.Event()
-        child = processes.Process(target=save_for_ever, args=(tmp_path, begun))
+        begun = forks.Event()
+        child = forks.Process(target=save_for_ever, args=(tmp_path, begun))
         child.start()
         assert begun.wait(60)
         time.sleep(chance.uniform(0.0, 0.3))
@@ -90,7 +80,7 @@ def save_until_an_operation(folder: Path, step: int, num_operations: int) -> Non
 
 @pytest.mark.parametrize("step", [4, 3], ids=["a new step", "a step that is there already"])
 def test_killed_before_each_operation_on_files_it_is_resumable(
-    tmp_path: Path, processes: ForkServerContext, step: int
+    tmp_path: Path, forks: ForkServerContext, step: int
 ) -> None:
     for earlier in (1, 2, 3):
         save(tmp_path / "before", earlier)
@@ -98,7 +88,7 @@ def test_killed_before_each_operation_on_files_it_is_resumable(
     for num_operations in range(100):
         folder = tmp_path / str(num_operations)
         shutil.copytree(tmp_path / "before", folder)
-        child = processes.Process(target=save_until_an_operation, args=(folder, step, num_operations))
+        child = forks.Process(target=save_until_an_operation, args=(folder, step, num_operations))
         child.start()
         child.join()
         latest, passed_over = resolve_resume(folder, "latest")
@@ -132,12 +122,12 @@ def save_with_a_limit(folder: Path, num_bytes: int, told: Any) -> None:
 
 
 @pytest.mark.parametrize("num_bytes", [0, 500, 3_000, 4_050])
-def test_a_full_disk_is_told_and_costs_nothing(tmp_path: Path, processes: ForkServerContext, num_bytes: int) -> None:
+def test_a_full_disk_is_told_and_costs_nothing(tmp_path: Path, forks: ForkServerContext, num_bytes: int) -> None:
     for step in (1, 2):
         save(tmp_path, step)
     sizes = {path.name: path.stat().st_size for path in (tmp_path / "step-00000002").iterdir()}
-    told, tells = processes.Pipe(duplex=False)
-    child = processes.Process(target=save_with_a_limit, args=(tmp_path, num_bytes, tells))
+    told, tells = forks.Pipe(duplex=False)
+    child = forks.Process(target=save_with_a_limit, args=(tmp_path, num_bytes, tells))
     child.start()
     assert told.poll(60)
     number, file = told.recv()

@@ -1,6 +1,7 @@
 """The loop: it learns, it stops and goes on as if it had not, and it refuses in a sentence."""
 
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.conftest import run, start
+from tests.training.conftest import run
 from training.checkpoint import load_checkpoint
 from training.data import DataError
 from training.errors import TrainingError
@@ -41,18 +42,18 @@ def test_ten_losses_of_the_tiny_preset_are_golden(small_shards, tmp_path, quick)
 
 
 def test_it_learns_and_shows_it_in_validation_gifs_and_leaves_a_model_others_can_load(small_shards, tmp_path, quick):
-    config = quick(max_steps=60, validate_every=60)
+    config = quick(max_steps=30, validate_every=30)
     Trainer(config, str(small_shards), tmp_path).train()
     told = losses(tmp_path)
     assert sum(told[-10:]) < 0.7 * sum(told[:10])
     drawn = sorted(path.name for path in (tmp_path / "validation").iterdir())
-    assert drawn == [f"step-00000060{end}" for end in ("-clip-00.gif", "-clip-01.gif", ".gif", ".png")]
+    assert drawn == [f"step-00000030{end}" for end in ("-clip-00.gif", "-clip-01.gif", ".gif", ".png")]
     pipeline = Pix2GifPipeline.from_pretrained(tmp_path / "model")
     ema = latest(tmp_path)["ema"]
     saved = pipeline.model.trained_parameters()
     assert all(torch.equal(ema[f"{n:05d}"], parameter) for n, parameter in enumerate(saved))
     written = json.loads((tmp_path / "config.json").read_text())
-    assert (written["max_steps"], written["model"]["variant"]) == (60, "full")
+    assert (written["max_steps"], written["model"]["variant"]) == (30, "full")
 
 
 @pytest.mark.parametrize("variant", ["base", "motion-embed", "warp", "warp-add", "warp-concat"])
@@ -63,14 +64,21 @@ def test_every_variant_trains(small_shards, tmp_path, quick, variant):
     assert (state.step, state.position) == (2, 16)
 
 
+@pytest.fixture(scope="module")
+def whole(small_shards, tmp_path_factory, quick):
+    """The run of 20 steps in one process that nothing stopped: of 110 samples in batches of 8, step 14 is the last."""
+    out = tmp_path_factory.mktemp("whole")
+    Trainer(quick(max_steps=20), str(small_shards), out).train()
+    return out
+
+
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_stopped_and_resumed_is_never_stopped_to_the_bit(small_shards, tmp_path, quick, num_workers):
-    config = quick(max_steps=16, num_workers=num_workers)  # 110 samples, batches of 8: step 14 crosses the epochs.
-    Trainer(config, str(small_shards), tmp_path / "whole").train()
-    for steps in (5, 6, 5):
-        Trainer(config, str(small_shards), tmp_path / "parts").train(num_steps=steps)
-    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
-    assert same_weights(tmp_path / "parts", tmp_path / "whole")
+def test_stopped_and_resumed_is_never_stopped_to_the_bit(small_shards, tmp_path, quick, whole, num_workers):
+    config = quick(max_steps=20, num_workers=num_workers)
+    for steps in (5, 10, 5):
+        Trainer(config, str(small_shards), tmp_path).train(num_steps=steps)
+    assert losses(tmp_path) == losses(whole)
+    assert same_weights(tmp_path, whole)
 
 
 def words(shards: Path, out: Path, **options: object) -> list[object]:
@@ -79,44 +87,49 @@ def words(shards: Path, out: Path, **options: object) -> list[object]:
     return ["train", shards, "--preset", "tiny", "--out", out, *flags]
 
 
-def test_ranks_share_a_global_batch_and_change_no_loss(small_shards, tmp_path):
-    for processes in (1, 2, 4):
-        ended = run(
-            *words(small_shards, tmp_path / str(processes), **{"micro-batch": 2, "max-steps": 20}), processes=processes
-        )
-        assert ended.returncode == 0, ended.stderr[-3000:]
-        assert f"Step 20 of 20 on {processes} process" in ended.stdout
-    alone = losses(tmp_path / "1")
-    assert len(alone) == 20
-    for processes in (2, 4):
-        assert losses(tmp_path / str(processes)) == pytest.approx(alone, abs=1e-4)
+def run_ranks(shards: Path, out: Path, processes: int, max_steps: int) -> None:
+    options = {"micro-batch": 2, "max-steps": max_steps, "num-workers": 1}
+    ended = run(*words(shards, out, **options), processes=processes)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    assert f"Step {max_steps} of {max_steps} on {processes} process" in ended.stdout
 
 
-def test_two_ranks_stopped_and_resumed_are_never_stopped_to_the_bit(small_shards, tmp_path):
-    for out, stops in (("whole", [8]), ("parts", [4, 8])):
-        for steps in stops:
-            # The schedule does not know how far a run will go, so fewer steps are the same steps.
-            options = {"micro-batch": 4, "max-steps": steps, "num-workers": 1}
-            ended = run(*words(small_shards, tmp_path / out, **options), processes=2)
-            assert ended.returncode == 0, ended.stderr[-3000:]
-    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
-    assert same_weights(tmp_path / "parts", tmp_path / "whole")
+@pytest.fixture(scope="module")
+def two_ranks(small_shards, tmp_path_factory):
+    out = tmp_path_factory.mktemp("two") / "run"
+    run_ranks(small_shards, out, 2, 20)
+    return out
+
+
+def test_ranks_share_a_global_batch_and_change_no_loss(small_shards, tmp_path, whole, two_ranks):
+    run_ranks(small_shards, tmp_path / "4", 4, 20)
+    assert len(losses(whole)) == 20
+    for out in (two_ranks, tmp_path / "4"):
+        assert losses(out) == pytest.approx(losses(whole), abs=1e-4)
+
+
+def test_two_ranks_stopped_and_resumed_are_never_stopped_to_the_bit(small_shards, tmp_path, two_ranks):
+    # The schedule does not know how far a run will go, so fewer steps are the same steps.
+    for max_steps in (9, 20):
+        run_ranks(small_shards, tmp_path / "run", 2, max_steps)
+    assert losses(tmp_path / "run") == losses(two_ranks)
+    assert same_weights(tmp_path / "run", two_ranks)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_writes_a_checkpoint_and_ends_cleanly(small_shards, tmp_path, signum):
-    process = start(*words(small_shards, tmp_path, **{"max-steps": 100_000}))
+def test_a_signal_writes_a_checkpoint_and_ends_cleanly(small_shards, tmp_path, fork, signum):
+    begun = fork(*words(small_shards, tmp_path, **{"max-steps": 100_000}))
     deadline = time.monotonic() + 60
     while not ((tmp_path / "metrics.jsonl").exists() and len(losses(tmp_path)) >= 2):
         assert time.monotonic() < deadline
-        assert process.poll() is None, process.communicate()[1][-2000:]
+        assert begun.process.is_alive(), begun.errors.read_text()[-2000:]
         time.sleep(0.1)
-    process.send_signal(signum)
-    out, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
+    os.kill(begun.process.pid, signum)
+    ended = begun.ended()
+    assert ended.returncode == 0, ended.stderr
     step = load_checkpoint(max((tmp_path / "checkpoints").iterdir())).state.step
     assert step == len(losses(tmp_path))
-    assert f"Step {step} of 100000" in out
+    assert f"Step {step} of 100000" in ended.stdout
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(small_shards, tmp_path, quick):
@@ -128,7 +141,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(sm
     assert load_checkpoint(max((tmp_path / "checkpoints").iterdir())).state.step == note["step"]
 
 
-def test_what_cannot_be_is_refused_in_a_sentence(small_shards, tmp_path, quick):
+def test_what_cannot_be_is_refused_in_a_sentence(small_shards, tmp_path, quick, fork):
     with pytest.raises(DataError, match=r"dataset\.json"):
         Trainer(quick(), str(tmp_path / "nowhere"), tmp_path / "a")
     with pytest.raises(DataError, match="a global batch of 7 cannot be divided"):
@@ -144,7 +157,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(small_shards, tmp_path, quick):
         (["--preset", "tiny", "--pretrained", str(tmp_path / "no-model")], "no-model"),
         (["--preset", "tiny", "--perceptual-weights", str(tmp_path / "no-vgg.safetensors")], "no-vgg"),
     ):
-        ended = run("train", small_shards, "--out", tmp_path / "d", *given)
+        ended = fork("train", small_shards, "--out", tmp_path / "d", *given).ended()
         assert ended.returncode == 1
         assert sentence in ended.stderr
         assert "Traceback" not in ended.stderr

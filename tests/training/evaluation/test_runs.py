@@ -158,9 +158,9 @@ def test_table_2_of_frames_that_moved_as_requested(small_shards, tmp_path):
     assert averaged["rms_px"] < 0.6
 
 
-def test_figure_7_by_the_real_command(grid_words, networks, tmp_path):
+def test_figure_7_by_the_real_command(grid_words, networks, tmp_path, fork):
     words = ["--clip", networks / "clip", "--x-clip", networks / "x_clip", "--out", tmp_path]
-    ended = run("evaluate", "figure7", *grid_words, "--motion", "2,3,4,5,6,7,8,9", "--batch", 3, *words)
+    ended = fork("evaluate", "figure7", *grid_words, "--motion", "2,3,4,5,6,7,8,9", "--batch", 3, *words).ended()
     assert ended.returncode == 0, ended.stderr
     values = json.loads((tmp_path / "figure7.json").read_text())["values"]["small"]
     assert values.keys() == {"1.4", "2.0"}
