@@ -40,6 +40,10 @@ class Workers(Protocol):
         """Yield `function(task)` for each task, in order of completion. What a task raises is raised here."""
         ...
 
+    def warm_up(self, call: Callable[[], object]) -> None:
+        """Have the workers import what they will need and make a call, while the driver goes on."""
+        ...
+
 
 class InProcess:
     """Run tasks one after another in this process, for debugging and for very small listings."""
@@ -47,6 +51,9 @@ class InProcess:
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """Yield `function(task)` for each task, in the order given."""
         return map(function, tasks)
+
+    def warm_up(self, call: Callable[[], object]) -> None:
+        """Do nothing: here nobody goes on meanwhile."""
 
 
 class RayWorkers:
@@ -64,11 +71,18 @@ class RayWorkers:
         """Have every worker process make a call before its first task from now on. What it raises the task raises."""
         self._first = call
 
+    def warm_up(self, call: Callable[[], object]) -> None:
+        """Have each core make a call, in a worker that is new if no other is there. Nothing waits for it."""
+        for _ in range(self._count_cores()):
+            self._call.remote(None, _call_alone, call)
+
+    def _count_cores(self) -> int:
+        return int(self._ray.cluster_resources().get("CPU", 1))
+
     def _count_window(self) -> int:
         """Tasks in flight at most. Asked now and then, as a cluster may grow and shrink."""
         if time.monotonic() >= self._ask_again_s:
-            num_cores = int(self._ray.cluster_resources().get("CPU", 1))
-            self._window = num_cores * (1 + _TASKS_AHEAD_PER_WORKER)
+            self._window = self._count_cores() * (1 + _TASKS_AHEAD_PER_WORKER)
             self._ask_again_s = time.monotonic() + _COUNT_CORES_EVERY_S
         return self._window
 
@@ -130,6 +144,10 @@ def _call(first: Callable[[], None] | None, function: Callable[[Any], Any], task
         first()
         _has_begun = True
     return function(task)
+
+
+def _call_alone(call: Callable[[], object]) -> None:
+    call()  # What it returns need not be picklable.
 
 
 _has_begun = False

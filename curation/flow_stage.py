@@ -6,6 +6,7 @@ with another number of workers and an undisturbed one end with the same files.
 
 import dataclasses
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from curation.config import CurationConfig
 from curation.flow_table import (
     FlowPart,
     Measurement,
+    copy_parts,
     read_all_parts,
     read_clips,
     read_measurements,
@@ -56,10 +58,12 @@ class FlowPlan:
     """What is measured already."""
     sound: tuple[Location, ...]
     """Parts that lie where they belong."""
+    elsewhere: tuple[Path, ...]
+    """Parts of just the clips of one that is missing, on a disk: their bytes would be the same."""
     parts: tuple[Location, ...]
     """All parts that hold anything of use."""
     held_by: NDArray[np.int32]
-    """Which of `parts` holds what is measured of each clip of the listing; -1: none does, or a sound one. [clips]."""
+    """Which of `parts` holds what is measured of each clip of the listing; -1: none does, or a whole one. [clips]."""
     groups: tuple[Group, ...]
     """The clips of each part that is missing, the costliest first."""
 
@@ -91,19 +95,25 @@ def plan_flow(probed: Probed, folders: Iterable[Location], config: CurationConfi
                     measured.put(one)
             parts.append(part.path)
             contents.append(numbers)
-    sound, missing = [], []
+    sound, elsewhere, missing = [], [], []
     for group in group_clips(probed.sizes(probed.usable)):
         place = int(held_by[group[0]])
-        whole = place != _NOWHERE and parts[place].parent == places.flow
-        if whole and bool((held_by[group] == place).all()) and np.array_equal(contents[place], group):
-            sound.append(parts[place])
-            held_by[group] = _NOWHERE
+        whole = parts[place] if place != _NOWHERE and np.array_equal(contents[place], group) else None
+        if whole and not bool((held_by[group] == place).all()):
+            whole = None
+        if whole and whole.parent == places.flow:
+            sound.append(whole)
+        elif isinstance(whole, Path) and isinstance(places.flow, Path):
+            elsewhere.append(whole)
         else:
             missing.append(group)
+            continue
+        held_by[group] = _NOWHERE
     return FlowPlan(
         probed=probed,
         measured=measured,
         sound=tuple(sound),
+        elsewhere=tuple(elsewhere),
         parts=tuple(parts),
         held_by=held_by,
         groups=tuple(missing),
@@ -122,7 +132,7 @@ def _is_current(one: Measurement, clip: ProbedClip, config: CurationConfig, plac
 
 def make_flow(plan: FlowPlan, config: CurationConfig, places: Places, workers: Workers, bar: Bar) -> FlowTable:
     """Measure what is missing, giants in slices; afterwards the folder holds the parts of this run alone."""
-    parts = list(plan.sound)
+    parts = [*plan.sound, *copy_parts(plan.elsewhere, places.flow)]
     num_reused, num_pairs_measured = plan.num_reused, 0
     for part in workers.map(make_part, _list_tasks(plan, config, places)):
         numbers = plan.probed.clips.find_numbers([one.clip_key for one in part.measurements])

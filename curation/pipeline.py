@@ -11,7 +11,6 @@ from typing import Any
 import pyarrow as pa
 
 from curation.accounts import judge
-from curation.batches import in_batches
 from curation.catalog import Catalog, read_catalog
 from curation.clips import Clip
 from curation.cluster import RayWorkers, Workers, start_workers
@@ -25,13 +24,16 @@ from curation.flow_stage import FlowTable, give_up_clips, make_flow, plan_flow
 from curation.flow_table import read_parts
 from curation.flow_tasks import LOST
 from curation.found import Probed
+from curation.meanwhile import doing_meanwhile
 from curation.measure import method_digest
 from curation.nodes import watch_nodes
-from curation.probe import ProbedClip, ProbeTask, probe_clips
+from curation.probe_stage import ProbeStage
 from curation.progress import Progress
 from curation.quarantine import keep_incidents
 from curation.ready import ReadyPictures, ReadyShards
+from curation.report.page import compile_report_templates
 from curation.run_record import note_run, settle_run
+from curation.sandbox import prepare
 from curation.selection import Selection, select_pairs
 from curation.software import software_versions
 from curation.summary import Summary
@@ -39,7 +41,6 @@ from curation.workspace import Workspace
 from curation.write_shards import ClipsLostError, write_shards
 from shards.manifest import ListingEntry, Manifest, digest
 
-_CLIPS_PER_PROBE = 64
 _CLIPS_LOOKED_FOR = 1_000
 
 
@@ -66,12 +67,36 @@ def curate(options: RunOptions, config: CurationConfig, progress: Progress, *, a
             workers = join_cluster(running, catalog, workspace, options, progress) if options.ray_address else None
             arrivals = fetch(catalog.clips, workspace, options, config, progress)
             ready = ReadyShards(options.flow, config)
+            probing = ProbeStage(arrivals, Probed(catalog.clips), config)
             if workers is None:
-                with progress.stage("start"), ready.index_meanwhile():
-                    workers = running.enter_context(start_workers(options.workers))
-            return _run_stages(
-                workspace, catalog, arrivals, ready, parameters, options, config, progress, workers, running
+                workers = start_own(running, options, ready, progress, probing)
+            probed = probing.finish(progress, workers)
+            table = measure(probed, workspace, options, config, progress, workers)
+            pictures = ready.find(probed, workers, progress)
+            listing = describe_listing(options, catalog)
+            return select_and_export(
+                workspace, catalog, probed, table, pictures, listing, parameters, config, progress, workers, running
             )
+
+
+def start_own(
+    running: contextlib.ExitStack,
+    options: RunOptions,
+    ready: ReadyShards,
+    progress: Progress,
+    probing: ProbeStage | None = None,
+) -> Workers:
+    """Start workers on this machine, and do what needs none of them while that takes its time."""
+    with progress.stage("start", unit="GIFs") as bar:
+        if not options.workers:
+            return running.enter_context(start_workers(0))
+        chores = itertools.chain(
+            ready.chores(), probing.chores(bar) if probing else (), iter((compile_report_templates,))
+        )
+        with doing_meanwhile(chores):
+            workers = running.enter_context(start_workers(options.workers))
+            workers.warm_up(prepare)
+        return workers
 
 
 def join_cluster(
@@ -120,27 +145,6 @@ def _differences(manifest: Manifest, catalog: Catalog, parameters: dict[str, Any
     if manifest.software != software_versions():
         differing.append("other versions of the software")
     return differing
-
-
-def _run_stages(
-    workspace: Workspace,
-    catalog: Catalog,
-    arrivals: Arrivals,
-    ready: ReadyShards,
-    parameters: dict[str, Any],
-    options: RunOptions,
-    config: CurationConfig,
-    progress: Progress,
-    workers: Workers,
-    running: contextlib.ExitStack,
-) -> Summary:
-    probed = probe(arrivals, Probed(catalog.clips), config, progress, workers)
-    table = measure(probed, workspace, options, config, progress, workers)
-    listing = describe_listing(options, catalog)
-    pictures = ready.find(probed, workers, progress)
-    return select_and_export(
-        workspace, catalog, probed, table, pictures, listing, parameters, config, progress, workers, running
-    )
 
 
 def select_and_export(
@@ -212,19 +216,6 @@ def fetch(
         return Arrivals(asked=clips, locations={}, failures={})
     with progress.stage("fetch", num_elsewhere, "GIFs") as bar:
         return fetch_all(clips, options.fetch, workspace.fetched, config.max_bytes, bar.update)
-
-
-def probe(arrivals: Arrivals, probed: Probed, config: CurationConfig, progress: Progress, workers: Workers) -> Probed:
-    """Look at every clip's bytes, once; those that could not be had keep their verdict. Enters it in `probed`."""
-    tasks = (ProbeTask(clips=clips, config=config) for clips in in_batches(arrivals.clips, _CLIPS_PER_PROBE))
-    for key, (verdict, detail) in arrivals.failures.items():
-        probed.put(ProbedClip(clip_key=key, verdict=verdict, detail=detail))
-    with progress.stage("probe", arrivals.num_clips, "GIFs") as bar:
-        for batch in workers.map(probe_clips, tasks):
-            for one in batch:
-                probed.put(one)
-            bar.update(len(batch))
-    return probed
 
 
 def measure(

@@ -61,8 +61,13 @@ class ProbedClip:
 
 
 def probe_clips(task: ProbeTask) -> list[ProbedClip]:
-    """Look at each clip of the task. Bad clips get a verdict; only a full or unwritable disk raises OSError."""
+    """Look at each clip of the task, in a worker, which will decode what it is given next."""
     prepare()  # The sandbox takes a second to stand, which is spent here.
+    return look_at_clips(task)
+
+
+def look_at_clips(task: ProbeTask) -> list[ProbedClip]:
+    """Look at each clip of the task. Bad clips get a verdict; only a full or unwritable disk raises OSError."""
     with ThreadPoolExecutor(_CONCURRENT_READS) as threads:
         return list(threads.map(lambda clip: _probe(clip, task), task.clips))
 

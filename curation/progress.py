@@ -24,9 +24,9 @@ class Bar(Protocol):
 class Lines:
     """A bar for logs: a line now and then instead of one that is drawn over."""
 
-    def __init__(self, name: str, total: int, unit: str) -> None:
+    def __init__(self, name: str, total: int, unit: str, num_before: int) -> None:
         self._name, self._total, self._unit = name, total, unit
-        self._done = 0
+        self._before = self._done = num_before
         self._start = self._printed = time.monotonic()
 
     def update(self, n: int, /) -> None:
@@ -40,8 +40,9 @@ class Lines:
         self._printed = time.monotonic()
         elapsed = self._printed - self._start
         line = tqdm.format_meter(
-            self._done, self._total, elapsed, prefix=self._name, unit=f" {self._unit}", bar_format=_LINE
-        )
+            self._done, self._total, elapsed, prefix=self._name, unit=f" {self._unit}", bar_format=_LINE,
+            initial=self._before,
+        )  # fmt: skip
         print(line, file=sys.stderr, flush=True)
 
 
@@ -95,10 +96,13 @@ class Progress:
         )
 
     @contextlib.contextmanager
-    def stage(self, name: str, total: int = 0, unit: str = "") -> Iterator[Bar]:
-        """Time a stage and show its progress in `unit`s of `total`; without a total it is only timed."""
+    def stage(self, name: str, total: int = 0, unit: str = "", num_before: int = 0) -> Iterator[Bar]:
+        """Time a stage and show its progress in `unit`s of `total`; without a total it is only timed.
+
+        `num_before` were done before it began: they are shown as done, and neither counted nor in the speed.
+        """
         start = time.monotonic()
-        with self._bar(name, total, unit) as bar:
+        with self._bar(name, total, unit, num_before) as bar:
             counter = Counter(bar)
             try:
                 yield counter
@@ -107,10 +111,12 @@ class Progress:
                 num_before, unit_before = self._done.get(name, (0, ""))
                 self._done[name] = (num_before + counter.num_done, unit or unit_before)
 
-    def _bar(self, name: str, total: int, unit: str) -> contextlib.AbstractContextManager[Bar]:
-        if self._quiet or not total:
+    def _bar(self, name: str, total: int, unit: str, num_before: int) -> contextlib.AbstractContextManager[Bar]:
+        if self._quiet or total <= num_before:
             return contextlib.nullcontext(Silence())
         if not sys.stderr.isatty():
-            return contextlib.nullcontext(Lines(name, total, unit))
+            return contextlib.nullcontext(Lines(name, total, unit, num_before))
         # Work is handed out the longest first, so the mean speed tells more than the latest.
-        return tqdm(desc=f"{name:8}", total=total, unit=f" {unit}", smoothing=0.0, dynamic_ncols=True)
+        return tqdm(
+            desc=f"{name:8}", total=total, initial=num_before, unit=f" {unit}", smoothing=0.0, dynamic_ncols=True
+        )

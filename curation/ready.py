@@ -10,9 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import tarfile
-import threading
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,6 +20,7 @@ from curation.cluster import Workers
 from curation.config import CurationConfig
 from curation.errors import CurationError, SourceChangedError
 from curation.finished import FinishedDataset, read_finished
+from curation.meanwhile import Chore
 from curation.probe import ProbedClip
 from curation.progress import Progress
 from curation.software import software_versions
@@ -99,24 +98,14 @@ class ReadyShards:
         """Shards whose pictures are known."""
         return len(self._indexed)
 
-    @contextlib.contextmanager
-    def index_meanwhile(self) -> Iterator[None]:
-        """Index as many shards as there is time for while the block waits for something: Ray takes seconds to start."""
-        ended = threading.Event()
-        with ThreadPoolExecutor(1) as aside:
-            indexing = aside.submit(self._index_until, ended)
-            try:
-                yield
-            finally:
-                ended.set()
-        indexing.result()
-
-    def _index_until(self, ended: threading.Event) -> None:
+    def chores(self) -> Iterator[Chore]:
+        """Offer a shard at a time to be indexed in this process."""
         for task in self._tasks():
-            if ended.is_set():
-                return
-            path, table = index_shard(task)
-            self._indexed[path] = table
+            yield functools.partial(self._index, task)
+
+    def _index(self, task: IndexTask) -> None:
+        path, table = index_shard(task)
+        self._indexed[path] = table
 
     def find(self, probed: Mapping[str, ProbedClip], workers: Workers, progress: Progress) -> ReadyPictures:
         """Find what lies ready.
@@ -130,8 +119,7 @@ class ReadyShards:
         then = zip(rows["clip_key"].to_pylist(), rows["sha256"].to_pylist(), strict=True)
         same = pa.array([key for key, sha256 in then if key in probed and probed[key].sha256 == sha256], pa.string())
         tasks = self._tasks()
-        with progress.stage("reuse", len(tasks), "shards") as bar:
-            bar.update(self.num_indexed)
+        with progress.stage("reuse", len(tasks), "shards", num_before=self.num_indexed) as bar:
             for path, table in workers.map(index_shard, [task for task in tasks if task.path not in self._indexed]):
                 self._indexed[path] = table
                 bar.update(1)

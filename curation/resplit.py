@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 
 from curation.catalog import Catalog
-from curation.cluster import Workers, start_workers
+from curation.cluster import Workers
 from curation.config import CurationConfig, RunOptions
 from curation.duplicates import find_duplicates
 from curation.errors import OutputError, SourceChangedError
@@ -20,8 +20,9 @@ from curation.flow_stage import FlowTable
 from curation.flow_table import read_parts
 from curation.found import Probed
 from curation.measure import method_digest
-from curation.pipeline import fetch, is_finished, measure, probe, select_and_export, usable_clips
+from curation.pipeline import fetch, is_finished, measure, select_and_export, start_own, usable_clips
 from curation.probe import ProbedClip
+from curation.probe_stage import ProbeStage
 from curation.progress import Progress
 from curation.ready import ReadyShards
 from curation.selection import set_quotas
@@ -56,8 +57,7 @@ def resplit(
         workspace.reopen()
         with contextlib.ExitStack() as running:
             ready = ReadyShards(options.flow, config)
-            with progress.stage("start"), ready.index_meanwhile():
-                workers = running.enter_context(start_workers(options.workers))
+            workers = start_own(running, options, ready, progress)
             table = _gather(workspace, catalog, probed, options, config, progress, workers)
             pictures = ready.find(probed, workers, progress)
             listing = dataclasses.replace(describe_listing(options, catalog), uri=dataset.manifest.listing.uri)
@@ -132,7 +132,7 @@ def _gather(
             return table
         clips = {key: clip for key, clip in catalog.clips.items() if key in wanted}
         arrivals = fetch(clips, workspace, options, config, progress)
-        found = probe(arrivals, Probed(catalog.clips), config, progress, workers)
+        found = ProbeStage(arrivals, Probed(catalog.clips), config).finish(progress, workers)
         for key, one in found.items():
             probed.put(_hold_against(probed[key], one))
         here |= wanted

@@ -28,6 +28,20 @@ def test_a_log_sees_a_line_when_a_stage_is_done(capsys: pytest.CaptureFixture[st
     assert out == ""
 
 
+def test_what_was_done_before_is_shown_and_neither_counted_nor_shown_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress()
+    with progress.stage("probe", 3_000, "GIFs", num_before=2_999) as bar:
+        time.sleep(0.5)
+        bar.update(1)
+    line = capsys.readouterr().err
+    assert line.startswith("probe: 3,000 of 3,000 GIFs (100 %), ")
+    assert float(line.split(", ")[1].removesuffix(" GIFs/s").replace(",", "")) < 2.1  # One in half a second.
+    with progress.stage("reuse", 7, "shards", num_before=7):
+        pass
+    assert capsys.readouterr().err == ""
+    assert [stage.num_done for stage in progress.stages] == [1, 0]
+
+
 @pytest.mark.parametrize(("quiet", "total"), [(True, 3), (False, 0)], ids=["quiet", "only timed"])
 def test_nothing_is_shown_where_nothing_was_asked_for(
     capsys: pytest.CaptureFixture[str], quiet: bool, total: int

@@ -62,9 +62,12 @@ def quick() -> Callable[..., TrainingConfig]:
     return make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def forks() -> ForkServerContext:
-    """Makes real processes in milliseconds: forks of one that has imported the trainer and nothing of this run."""
+    """Makes real processes in milliseconds: forks of one that has imported the trainer and nothing of this run.
+
+    For every test, as the first that needs a fork, be it for a data worker, starts the one that all are forks of.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["cli", "training.trainer"])
     return context

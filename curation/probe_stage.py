@@ -1,0 +1,49 @@
+"""The probing stage: every clip's bytes are looked at once, by the driver while Ray starts, then by workers."""
+
+import functools
+from collections.abc import Iterator
+
+from curation.batches import in_batches
+from curation.cluster import Workers
+from curation.config import CurationConfig
+from curation.fetch.stage import Arrivals
+from curation.found import Probed
+from curation.meanwhile import Chore
+from curation.probe import ProbedClip, ProbeTask, look_at_clips, probe_clips
+from curation.progress import Bar, Progress
+
+_CLIPS_PER_PROBE = 64
+
+
+class ProbeStage:
+    """What is left to look at, and what was found so far."""
+
+    def __init__(self, arrivals: Arrivals, probed: Probed, config: CurationConfig) -> None:
+        """Clips that could not be had keep their verdict; all else will be entered in `probed`."""
+        self.probed = probed
+        self._num_clips = arrivals.num_clips
+        self._num_probed = 0
+        self._tasks = (ProbeTask(clips=clips, config=config) for clips in in_batches(arrivals.clips, _CLIPS_PER_PROBE))
+        for key, (verdict, detail) in arrivals.failures.items():
+            probed.put(ProbedClip(clip_key=key, verdict=verdict, detail=detail))
+
+    def chores(self, bar: Bar) -> Iterator[Chore]:
+        """Offer some clips at a time to be looked at in this process."""
+        return (functools.partial(self._look, task, bar) for task in self._tasks)
+
+    def _look(self, task: ProbeTask, bar: Bar) -> None:
+        self._enter(look_at_clips(task), bar)
+
+    def _enter(self, found: list[ProbedClip], bar: Bar) -> None:
+        for one in found:
+            self.probed.put(one)
+        self._num_probed += len(found)
+        bar.update(len(found))
+
+    def finish(self, progress: Progress, workers: Workers) -> Probed:
+        """Have workers look at what is left."""
+        if self._num_probed < self._num_clips:
+            with progress.stage("probe", self._num_clips, "GIFs", num_before=self._num_probed) as bar:
+                for found in workers.map(probe_clips, self._tasks):
+                    self._enter(found, bar)
+        return self.probed

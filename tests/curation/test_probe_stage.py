@@ -1,0 +1,53 @@
+"""Whoever looks at the clips, driver or workers, finds the same, and nobody looks twice."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curation import probe_stage
+from curation.catalog import read_catalog
+from curation.cluster import InProcess
+from curation.config import CurationConfig, RunOptions
+from curation.fetch.stage import Arrivals
+from curation.found import Probed
+from curation.probe_stage import ProbeStage
+from curation.progress import Progress
+from shards.schema import Verdict
+
+
+class Counting(InProcess):
+    """Workers that count their tasks."""
+
+    num_tasks = 0
+
+    def map(self, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
+        for task in tasks:
+            self.num_tasks += 1
+            yield function(task)
+
+
+@pytest.fixture
+def arrivals(listing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Arrivals:
+    """The 14 drawn clips, one of which could not be had, in tasks of 3: 5 of them."""
+    monkeypatch.setattr(probe_stage, "_CLIPS_PER_PROBE", 3)
+    clips = read_catalog(RunOptions(listing=listing, out=tmp_path / "out"), CurationConfig()).clips
+    return Arrivals(asked=clips, locations={}, failures={clips.keys_in_order[5]: (Verdict.FETCH_FAILED, "HTTP 404")})
+
+
+@pytest.mark.parametrize("num_by_driver", [0, 2, 5])
+def test_driver_and_workers_share_the_clips(arrivals: Arrivals, num_by_driver: int) -> None:
+    expected = ProbeStage(arrivals, Probed(arrivals.asked), CurationConfig()).finish(Progress(quiet=True), InProcess())
+    probing = ProbeStage(arrivals, Probed(arrivals.asked), CurationConfig())
+    progress, workers = Progress(quiet=True), Counting()
+    with progress.stage("start", unit="GIFs") as bar:
+        for _, chore in zip(range(num_by_driver), probing.chores(bar), strict=False):
+            chore()
+    found = probing.finish(progress, workers)
+    assert dict(found) == dict(expected)
+    assert len(found) == 14
+    assert found[arrivals.asked.keys_in_order[5]].detail == "HTTP 404"
+    assert workers.num_tasks == 5 - num_by_driver
+    assert sum(stage.num_done for stage in progress.stages) == 13
+    assert [stage.name for stage in progress.stages] == ["start", "probe"][: 1 + (num_by_driver < 5)]
