@@ -91,6 +91,9 @@ class Workspace:
         What a killed run was writing goes too.
         """
         (self.out / MANIFEST).unlink(missing_ok=True)
+        self._drop_unfinished_files()
+
+    def _drop_unfinished_files(self) -> None:
         folders = [self.out, *(self.out / split for split in SPLITS)]
         folders += [self.flow, self.quarantine, self.slices, self.fragments, self.receipts]
         for folder in folders:
@@ -107,7 +110,12 @@ class Workspace:
                 (self.out / split).rmdir()  # Only where it is empty.
 
     def clear(self) -> None:
-        """Remove what only the run needed; fetched GIFs stay, and in a store the receipts, to know its shards by."""
+        """Remove what only the run needed; fetched GIFs stay, and in a store the receipts, to know its shards by.
+
+        What a killed worker was writing goes as well: its task was done again, under another name.
+        """
+        if isinstance(self.out, Path):
+            self._drop_unfinished_files()
         remove_tree(self.fragments)
         remove_tree(self.slices)
         if isinstance(self.receipts, Path):

@@ -154,3 +154,12 @@ def test_clearing_keeps_what_was_fetched(tmp_path: Path) -> None:
         (folder / "file").write_text("")
     workspace.clear()
     assert [path.name for path in workspace.work.iterdir()] == ["fetched"]
+
+
+def test_clearing_takes_away_what_a_killed_worker_was_writing_and_nothing_of_a_users(out: Path) -> None:
+    before = set(out.rglob("*"))
+    for name in ("train/.00000.tar.host-12.tmp", "flow/.part-0.parquet.host-12.tmp", ".clips.parquet.host-12.tmp"):
+        (out / name).write_text("half")
+    (out / "train" / "mine.tmp").write_text("")
+    Workspace(out).clear()
+    assert set(out.rglob("*")) == before | {out / "train" / "mine.tmp"}
