@@ -31,7 +31,6 @@ from curation.probe_stage import ProbeStage
 from curation.progress import Progress
 from curation.quarantine import keep_incidents
 from curation.ready import ReadyPictures, ReadyShards
-from curation.report.page import compile_report_templates
 from curation.run_record import note_run, settle_run
 from curation.sandbox import prepare
 from curation.selection import Selection, select_pairs
@@ -90,10 +89,7 @@ def start_own(
     with progress.stage("start", unit="GIFs") as bar:
         if not options.workers:
             return running.enter_context(start_workers(0))
-        chores = itertools.chain(
-            ready.chores(), probing.chores(bar) if probing else (), iter((compile_report_templates,))
-        )
-        with doing_meanwhile(chores):
+        with doing_meanwhile([*ready.chores(), *(probing.chores(bar) if probing else [])]):
             workers = running.enter_context(start_workers(options.workers))
             workers.warm_up(prepare)
         return workers

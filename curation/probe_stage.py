@@ -1,7 +1,7 @@
-"""The probing stage: every clip's bytes are looked at once, by the driver while Ray starts, then by workers."""
+"""The probing stage: every clip's bytes are looked at once, some while Ray starts, the rest by workers."""
 
 import functools
-from collections.abc import Iterator
+import itertools
 
 from curation.batches import in_batches
 from curation.cluster import Workers
@@ -13,6 +13,8 @@ from curation.probe import ProbedClip, ProbeTask, look_at_clips, probe_clips
 from curation.progress import Bar, Progress
 
 _CLIPS_PER_PROBE = 64
+_MOST_CHORES = 100
+"""More than there is time for."""
 
 
 class ProbeStage:
@@ -23,16 +25,20 @@ class ProbeStage:
         self.probed = probed
         self._num_clips = arrivals.num_clips
         self._num_probed = 0
+        self._offered: list[ProbeTask] = []
         self._tasks = (ProbeTask(clips=clips, config=config) for clips in in_batches(arrivals.clips, _CLIPS_PER_PROBE))
         for key, (verdict, detail) in arrivals.failures.items():
             probed.put(ProbedClip(clip_key=key, verdict=verdict, detail=detail))
 
-    def chores(self, bar: Bar) -> Iterator[Chore]:
-        """Offer some clips at a time to be looked at in this process."""
-        return (functools.partial(self._look, task, bar) for task in self._tasks)
+    def chores(self, bar: Bar) -> list[Chore]:
+        """Offer clips to be looked at before there are workers."""
+        self._offered = list(itertools.islice(self._tasks, _MOST_CHORES))
+        enter = functools.partial(self._enter_first, bar)
+        return [Chore(function=look_at_clips, task=task, enter=enter) for task in self._offered]
 
-    def _look(self, task: ProbeTask, bar: Bar) -> None:
-        self._enter(look_at_clips(task), bar)
+    def _enter_first(self, bar: Bar, found: list[ProbedClip]) -> None:
+        self._offered.pop(0)  # They are done in order.
+        self._enter(found, bar)
 
     def _enter(self, found: list[ProbedClip], bar: Bar) -> None:
         for one in found:
@@ -44,6 +50,6 @@ class ProbeStage:
         """Have workers look at what is left."""
         if self._num_probed < self._num_clips:
             with progress.stage("probe", self._num_clips, "GIFs", num_before=self._num_probed) as bar:
-                for found in workers.map(probe_clips, self._tasks):
+                for found in workers.map(probe_clips, itertools.chain(self._offered, self._tasks)):
                     self._enter(found, bar)
         return self.probed

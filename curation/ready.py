@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -38,6 +38,7 @@ _SHARD_SCHEMA = pa.schema(
     ]
 )
 """Where in one shard the pictures of its clips lie, each once."""
+_MOST_CHORES = 100
 _DECISIVE = ("resolution", "image_format", "quality")
 
 
@@ -98,13 +99,13 @@ class ReadyShards:
         """Shards whose pictures are known."""
         return len(self._indexed)
 
-    def chores(self) -> Iterator[Chore]:
-        """Offer a shard at a time to be indexed in this process."""
-        for task in self._tasks():
-            yield functools.partial(self._index, task)
+    def chores(self) -> list[Chore]:
+        """Offer shards to be indexed before there are workers; more than there is time for."""
+        tasks = self._tasks()[:_MOST_CHORES]
+        return [Chore(function=index_shard, task=task, enter=self._enter) for task in tasks]
 
-    def _index(self, task: IndexTask) -> None:
-        path, table = index_shard(task)
+    def _enter(self, indexed: tuple[Path, pa.Table]) -> None:
+        path, table = indexed
         self._indexed[path] = table
 
     def find(self, probed: Mapping[str, ProbedClip], workers: Workers, progress: Progress) -> ReadyPictures:
@@ -120,8 +121,8 @@ class ReadyShards:
         same = pa.array([key for key, sha256 in then if key in probed and probed[key].sha256 == sha256], pa.string())
         tasks = self._tasks()
         with progress.stage("reuse", len(tasks), "shards", num_before=self.num_indexed) as bar:
-            for path, table in workers.map(index_shard, [task for task in tasks if task.path not in self._indexed]):
-                self._indexed[path] = table
+            for indexed in workers.map(index_shard, [task for task in tasks if task.path not in self._indexed]):
+                self._enter(indexed)
                 bar.update(1)
             return ReadyPictures(
                 {

@@ -32,14 +32,6 @@ def load_template(name: str) -> jinja2.Template:
     return environment.get_template(name)
 
 
-def compile_templates(name: str) -> None:
-    """Compile a template and all beside it, which it may include, before they are needed: a third of a second."""
-    environment, folder = load_template(name).environment, name.rpartition("/")[0]
-    for other in environment.list_templates(["jinja"]):
-        if other.startswith(f"{folder}/"):
-            environment.get_template(other)
-
-
 def read_script(*names: str) -> markupsafe.Markup:
     """Read scripts of this package, to stand in a page one after the other."""
     folder = importlib.resources.files("curation")

@@ -7,19 +7,13 @@ gives the same bytes.
 
 import base64
 
-from curation.pages.templates import allow_script, compile_templates, embed_json, load_template, read_script
+from curation.pages.templates import allow_script, embed_json, load_template, read_script
 from curation.report.charts import axis_for, cells_of, place_in, shares
 from curation.report.contents import VERDICTS_IN_WORDS, Report, ShownPair
 from curation.run_record import RETRIED
 
-_PAGE = "report/page.html.jinja"
 NUM_PLAIN_PAIRS = 12
 """Pairs that are shown without the script too."""
-
-
-def compile_report_templates() -> None:
-    """Do what can be done before there is a report."""
-    compile_templates(_PAGE)
 
 
 def render_report(report: Report) -> str:
@@ -27,7 +21,7 @@ def render_report(report: Report) -> str:
     script = read_script("pages/browser.js", "report/browse.js")
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {allow_script(script)}"
     charts = {"axis_for": axis_for, "cells_of": cells_of, "place_in": place_in, "shares": shares}
-    return load_template(_PAGE).render(
+    return load_template("report/page.html.jinja").render(
         report=report,
         in_words=VERDICTS_IN_WORDS,
         retried=[verdict.value for verdict in RETRIED],

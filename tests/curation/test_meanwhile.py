@@ -1,53 +1,96 @@
-"""Chores are done while something is waited for, no longer, and none that was asked for is lost."""
+"""Chores are done while something is waited for and no longer; what is not done, or fails, is left."""
 
-import functools
+import os
+import re
+import signal
 import threading
+import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from curation.meanwhile import doing_meanwhile
+from curation import meanwhile
+from curation.meanwhile import Chore, doing_meanwhile
+from curation.probe import describe_bytes
+from shards.writer import file_sha256
+from tests.curation.runs import find_processes
+
+MARKER = f"PIX2GIF_TEST_MEANWHILE_{os.getpid()}"
+SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+NOTHING = (file_sha256, Path(os.devnull))
+PICTURE = (describe_bytes, b"\x89PNG")
 
 
-def test_chores_are_done_in_order_for_as_long_as_the_block_lasts() -> None:
-    done: list[int] = []
-    third = threading.Event()
+def chores_of(entered: list[Any], *calls: tuple[Any, Any]) -> list[Chore]:
+    return [Chore(function=function, task=task, enter=entered.append) for function, task in calls]
 
-    def chore(number: int) -> None:
-        done.append(number)
-        if number == 2:
-            third.set()
-            left.wait()
 
-    left = threading.Event()
-    waiting = (functools.partial(chore, number) for number in range(10))
-    with doing_meanwhile(waiting):
-        assert third.wait(10)
-        threading.Timer(0.2, left.set).start()  # After the block has ended: what was begun is brought to its end.
-    assert done == [0, 1, 2]
-    for call in waiting:  # Nothing was asked for and not done.
-        call()
-    assert done == list(range(10))
+@pytest.fixture(autouse=True)
+def _marker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MARKER, "1")
+
+
+def helpers() -> list[int]:
+    return find_processes(f"{MARKER}=1", re.compile(rb"curation\.meanwhile"))
+
+
+def test_chores_are_done_for_as_long_as_the_block_lasts_by_a_process_that_ends_with_it(tmp_path: Path) -> None:
+    pipe, entered = tmp_path / "pipe", list[Any]()
+    os.mkfifo(pipe)
+
+    with doing_meanwhile(chores_of(entered, NOTHING, (file_sha256, pipe), PICTURE)):
+        assert len(helpers()) == 1
+        stream = pipe.open("wb")  # Opens when the second chore does.
+        threading.Timer(0.5, stream.close).start()  # After the block: what was begun is brought to its end.
+    assert entered == [SHA256_OF_NOTHING, SHA256_OF_NOTHING]
+    assert helpers() == []
 
 
 def test_a_block_may_outlast_its_chores() -> None:
-    done = threading.Event()
-    with doing_meanwhile([done.set]):
-        assert done.wait(10)
+    entered = list[Any]()
+    with doing_meanwhile(chores_of(entered, NOTHING, PICTURE)):
+        time.sleep(3)
+        assert entered == []
+    assert entered in ([], [SHA256_OF_NOTHING], [SHA256_OF_NOTHING, describe_bytes(PICTURE[1])])
 
 
-def test_what_a_chore_raises_ends_the_others_and_is_raised_after_the_block() -> None:
-    others: list[int] = []
-    reached = []
-
-    def fail() -> None:
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(OSError, match="No space left"), doing_meanwhile([fail, functools.partial(others.append, 1)]):
-        reached.append(1)
-    assert reached == [1]
-    assert others == []
+def test_a_chore_that_fails_is_left_with_all_after_it(tmp_path: Path) -> None:
+    entered = list[Any]()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with doing_meanwhile(chores_of(entered, (file_sha256, pipe), (file_sha256, tmp_path / "gone"), NOTHING)):
+        pipe.write_bytes(b"")
+        time.sleep(1)
+    assert entered == [SHA256_OF_NOTHING]
 
 
-def test_what_the_block_raises_is_raised() -> None:
-    with pytest.raises(KeyError), doing_meanwhile([lambda: None]):
+def test_a_helper_that_is_killed_leaves_all() -> None:
+    entered = list[Any]()
+    with doing_meanwhile(chores_of(entered, NOTHING)):
+        os.kill(helpers()[0], signal.SIGKILL)
+    assert entered == []
+
+
+def test_a_chore_that_does_not_end_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meanwhile, "_PATIENCE_S", 0.5)
+    pipe, entered = tmp_path / "pipe", list[Any]()
+    os.mkfifo(pipe)
+    with doing_meanwhile(chores_of(entered, (file_sha256, pipe))):
+        stream = pipe.open("wb")
+    stream.close()
+    assert entered == []
+    assert helpers() == []
+
+
+def test_what_the_block_raises_is_raised_and_the_helper_ended() -> None:
+    entered = list[Any]()
+    with pytest.raises(KeyError), doing_meanwhile(chores_of(entered, NOTHING)):
         raise KeyError
+    assert entered == []
+    assert helpers() == []
+
+
+def test_without_chores_nothing_is_started() -> None:
+    with doing_meanwhile([]):
+        assert helpers() == []

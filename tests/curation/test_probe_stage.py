@@ -1,4 +1,4 @@
-"""Whoever looks at the clips, driver or workers, finds the same, and nobody looks twice."""
+"""Whoever looks at the clips, before there are workers or in one, finds the same, and nobody looks twice."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -36,18 +36,18 @@ def arrivals(listing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return Arrivals(asked=clips, locations={}, failures={clips.keys_in_order[5]: (Verdict.FETCH_FAILED, "HTTP 404")})
 
 
-@pytest.mark.parametrize("num_by_driver", [0, 2, 5])
-def test_driver_and_workers_share_the_clips(arrivals: Arrivals, num_by_driver: int) -> None:
+@pytest.mark.parametrize("num_early", [0, 2, 5])
+def test_some_are_looked_at_early_and_workers_do_the_rest(arrivals: Arrivals, num_early: int) -> None:
     expected = ProbeStage(arrivals, Probed(arrivals.asked), CurationConfig()).finish(Progress(quiet=True), InProcess())
     probing = ProbeStage(arrivals, Probed(arrivals.asked), CurationConfig())
     progress, workers = Progress(quiet=True), Counting()
     with progress.stage("start", unit="GIFs") as bar:
-        for _, chore in zip(range(num_by_driver), probing.chores(bar), strict=False):
-            chore()
+        for _, chore in zip(range(num_early), probing.chores(bar), strict=False):
+            chore.enter(chore.function(chore.task))
     found = probing.finish(progress, workers)
     assert dict(found) == dict(expected)
     assert len(found) == 14
     assert found[arrivals.asked.keys_in_order[5]].detail == "HTTP 404"
-    assert workers.num_tasks == 5 - num_by_driver
+    assert workers.num_tasks == 5 - num_early
     assert sum(stage.num_done for stage in progress.stages) == 13
-    assert [stage.name for stage in progress.stages] == ["start", "probe"][: 1 + (num_by_driver < 5)]
+    assert [stage.name for stage in progress.stages] == ["start", "probe"][: 1 + (num_early < 5)]
