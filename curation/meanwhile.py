@@ -22,6 +22,8 @@ _BOOT = (
 )
 
 
+MOST_CHORES = 100
+"""Worth offering by one stage: more than there is time for."""
 _PATIENCE_S = 10.0
 """For the chore that is under way when the block ends."""
 

@@ -8,13 +8,11 @@ from curation.cluster import Workers
 from curation.config import CurationConfig
 from curation.fetch.stage import Arrivals
 from curation.found import Probed
-from curation.meanwhile import Chore
+from curation.meanwhile import MOST_CHORES, Chore
 from curation.probe import ProbedClip, ProbeTask, look_at_clips, probe_clips
 from curation.progress import Bar, Progress
 
 _CLIPS_PER_PROBE = 64
-_MOST_CHORES = 100
-"""More than there is time for."""
 
 
 class ProbeStage:
@@ -32,7 +30,7 @@ class ProbeStage:
 
     def chores(self, bar: Bar) -> list[Chore]:
         """Offer clips to be looked at before there are workers."""
-        self._offered = list(itertools.islice(self._tasks, _MOST_CHORES))
+        self._offered = list(itertools.islice(self._tasks, MOST_CHORES))
         enter = functools.partial(self._enter_first, bar)
         return [Chore(function=look_at_clips, task=task, enter=enter) for task in self._offered]
 

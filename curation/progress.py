@@ -108,8 +108,8 @@ class Progress:
                 yield counter
             finally:
                 self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
-                num_before, unit_before = self._done.get(name, (0, ""))
-                self._done[name] = (num_before + counter.num_done, unit or unit_before)
+                num_told, unit_told = self._done.get(name, (0, ""))
+                self._done[name] = (num_told + counter.num_done, unit or unit_told)
 
     def _bar(self, name: str, total: int, unit: str, num_before: int) -> contextlib.AbstractContextManager[Bar]:
         if self._quiet or total <= num_before:

@@ -20,7 +20,7 @@ from curation.cluster import Workers
 from curation.config import CurationConfig
 from curation.errors import CurationError, SourceChangedError
 from curation.finished import FinishedDataset, read_finished
-from curation.meanwhile import Chore
+from curation.meanwhile import MOST_CHORES, Chore
 from curation.probe import ProbedClip
 from curation.progress import Progress
 from curation.software import software_versions
@@ -38,7 +38,6 @@ _SHARD_SCHEMA = pa.schema(
     ]
 )
 """Where in one shard the pictures of its clips lie, each once."""
-_MOST_CHORES = 100
 _DECISIVE = ("resolution", "image_format", "quality")
 
 
@@ -94,14 +93,9 @@ class ReadyShards:
         self._config = config
         self._indexed: dict[Path, pa.Table] = {}
 
-    @property
-    def num_indexed(self) -> int:
-        """Shards whose pictures are known."""
-        return len(self._indexed)
-
     def chores(self) -> list[Chore]:
-        """Offer shards to be indexed before there are workers; more than there is time for."""
-        tasks = self._tasks()[:_MOST_CHORES]
+        """Offer shards to be indexed before there are workers."""
+        tasks = self._tasks()[:MOST_CHORES]
         return [Chore(function=index_shard, task=task, enter=self._enter) for task in tasks]
 
     def _enter(self, indexed: tuple[Path, pa.Table]) -> None:
@@ -120,7 +114,7 @@ class ReadyShards:
         then = zip(rows["clip_key"].to_pylist(), rows["sha256"].to_pylist(), strict=True)
         same = pa.array([key for key, sha256 in then if key in probed and probed[key].sha256 == sha256], pa.string())
         tasks = self._tasks()
-        with progress.stage("reuse", len(tasks), "shards", num_before=self.num_indexed) as bar:
+        with progress.stage("reuse", len(tasks), "shards", num_before=len(self._indexed)) as bar:
             for indexed in workers.map(index_shard, [task for task in tasks if task.path not in self._indexed]):
                 self._enter(indexed)
                 bar.update(1)

@@ -7,9 +7,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+from curation.cluster import InProcess
 from shards.verify import verify_dataset
 
 PIX2GIF = str(Path(sys.executable).with_name("pix2gif"))
@@ -24,6 +26,18 @@ WORKER = re.compile(rb"^ray::(IDLE|_call)")
 SANDBOX = re.compile(rb"sandbox_child")
 RAYLET = re.compile(rb"^[^\0]*/raylet/raylet\0")
 ANY = re.compile(rb"")
+
+
+class CountingWorkers(InProcess):
+    """Workers that count their tasks."""
+
+    num_tasks = 0
+
+    def map(self, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
+        """Call the function for each task, in the order given."""
+        for task in tasks:
+            self.num_tasks += 1
+            yield function(task)
 
 
 def contents(out: Path) -> dict[str, bytes]:

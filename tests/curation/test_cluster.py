@@ -12,6 +12,7 @@ import pytest
 
 from curation.cluster import InProcess, start_workers
 from curation.errors import CurationError
+from tests.curation.runs import wait_until
 from tests.curation.test_pipeline import hashes, run
 
 COMMAND = str(Path(sys.executable).with_name("pix2gif-curate"))
@@ -34,7 +35,7 @@ def test_in_process_keeps_the_order():
     assert list(InProcess().map(abs, [3, -1, 2])) == [3, 1, 2]
 
 
-def test_ray_runs_every_task_and_raises_what_a_task_raises(monkeypatch):
+def test_ray_runs_every_task_and_raises_what_a_task_raises(monkeypatch, tmp_path):
     # Each try starts a worker anew, which takes seconds.
     monkeypatch.setattr("curation.cluster._RETRIES_OF_A_LOST_WORKER", 2)
 
@@ -47,6 +48,8 @@ def test_ray_runs_every_task_and_raises_what_a_task_raises(monkeypatch):
         return n * n
 
     with start_workers(2) as workers:
+        workers.warm_up((tmp_path / "warm").touch)
+        assert wait_until((tmp_path / "warm").exists, 60)
         assert sorted(workers.map(square_or_fail, range(50))) == [n * n for n in range(50)]
         with pytest.raises(OSError, match="No space left") as raised:
             list(workers.map(square_or_fail, [1, -1]))

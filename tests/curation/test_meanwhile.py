@@ -47,12 +47,15 @@ def test_chores_are_done_for_as_long_as_the_block_lasts_by_a_process_that_ends_w
     assert helpers() == []
 
 
-def test_a_block_may_outlast_its_chores() -> None:
+def test_a_block_may_outlast_its_chores(tmp_path: Path) -> None:
     entered = list[Any]()
-    with doing_meanwhile(chores_of(entered, NOTHING, PICTURE)):
-        time.sleep(3)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with doing_meanwhile(chores_of(entered, NOTHING, PICTURE, (file_sha256, pipe))):
+        pipe.write_bytes(b"")  # Opens when the last chore does.
+        time.sleep(0.5)
         assert entered == []
-    assert entered in ([], [SHA256_OF_NOTHING], [SHA256_OF_NOTHING, describe_bytes(PICTURE[1])])
+    assert entered == [SHA256_OF_NOTHING, describe_bytes(PICTURE[1]), SHA256_OF_NOTHING]
 
 
 def test_a_chore_that_fails_is_left_with_all_after_it(tmp_path: Path) -> None:

@@ -1,8 +1,6 @@
 """Whoever looks at the clips, before there are workers or in one, finds the same, and nobody looks twice."""
 
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,17 +13,7 @@ from curation.found import Probed
 from curation.probe_stage import ProbeStage
 from curation.progress import Progress
 from shards.schema import Verdict
-
-
-class Counting(InProcess):
-    """Workers that count their tasks."""
-
-    num_tasks = 0
-
-    def map(self, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
-        for task in tasks:
-            self.num_tasks += 1
-            yield function(task)
+from tests.curation.runs import CountingWorkers
 
 
 @pytest.fixture
@@ -40,7 +28,7 @@ def arrivals(listing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_some_are_looked_at_early_and_workers_do_the_rest(arrivals: Arrivals, num_early: int) -> None:
     expected = ProbeStage(arrivals, Probed(arrivals.asked), CurationConfig()).finish(Progress(quiet=True), InProcess())
     probing = ProbeStage(arrivals, Probed(arrivals.asked), CurationConfig())
-    progress, workers = Progress(quiet=True), Counting()
+    progress, workers = Progress(quiet=True), CountingWorkers()
     with progress.stage("start", unit="GIFs") as bar:
         for _, chore in zip(range(num_early), probing.chores(bar), strict=False):
             chore.enter(chore.function(chore.task))

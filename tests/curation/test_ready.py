@@ -17,6 +17,7 @@ from curation.ready import ReadyShards, Span, read_spans
 from curation.sandbox import isolate
 from shards.reader import read_shard
 from shards.verify import verify_dataset
+from tests.curation.runs import CountingWorkers
 from tests.curation.test_resplit import shard_hashes
 
 NARROW = {"min_motion": 3.0, "max_motion": 15.0}
@@ -91,17 +92,6 @@ def test_a_gif_with_other_bytes_has_nothing_ready(dataset):
     assert ready.find(probed, InProcess(), Progress(quiet=True)).of(probed) == {}
 
 
-class Counting(InProcess):
-    """Workers that count their tasks."""
-
-    num_tasks = 0
-
-    def map(self, function, tasks):
-        for task in tasks:
-            self.num_tasks += 1
-            yield function(task)
-
-
 def test_what_is_indexed_while_ray_starts_is_not_indexed_by_workers(dataset):
     rows = read_finished(dataset).own_clips.to_pylist()
     probed = {row["clip_key"]: ProbedClip(clip_key=row["clip_key"], sha256=row["sha256"]) for row in rows}
@@ -111,7 +101,7 @@ def test_what_is_indexed_while_ray_starts_is_not_indexed_by_workers(dataset):
         chore.enter(chore.function(chore.task))
     found = []
     for ready, num_tasks in ((alone, num_shards), (helped, 0)):
-        workers = Counting()
+        workers = CountingWorkers()
         found.append(ready.find(probed, workers, Progress(quiet=True)).of(probed))
         assert workers.num_tasks == num_tasks
     assert found[0] == found[1] != {}
