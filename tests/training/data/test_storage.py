@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from multiprocessing import forkserver
 
 import boto3
 import pytest
@@ -126,6 +127,16 @@ def test_s3_by_ranges_gives_the_batches_of_the_disk(s3, uneven):
     assert are_the_same(batches("s3://bucket/sets/one", 4, s3_endpoint=s3), batches(uneven, 4))
 
 
+@pytest.fixture
+def new_fork_server() -> Iterator[None]:
+    """A fork server of this test alone: what it forks has the environment that the server began with."""
+    server = forkserver._forkserver
+    server._stop()  # Made for tests, as it says of itself.
+    yield
+    server._stop()
+
+
+@pytest.mark.usefixtures("new_fork_server")
 def test_s3_through_a_cache_and_workers_gives_them_too(s3, uneven, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
     found = batches("s3://bucket/sets/one/", 4, cache=tmp_path, num_workers=1)
