@@ -5,10 +5,12 @@ A command that joins two rooms stands here itself. Whatever a command raises at 
 
 import contextlib
 import errno
+import gc
 import os
 import signal
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,6 +81,22 @@ app = typer.Typer(
 curate_app = typer.Typer(
     name="pix2gif-curate", add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
 )
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"pix2gif {metadata.version('pix2gif')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version and end.")
+    ] = False,
+) -> None:
+    pass
+
 
 app.command("curate")(curate)
 curate_app.command()(curate)
@@ -158,15 +176,24 @@ def _stop_politely() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
 
 
+@contextlib.contextmanager
+def _leaving_quickly() -> Iterator[None]:
+    """Spare the interpreter's last collections all that a run has left: what the process holds ends with it."""
+    try:
+        yield
+    finally:
+        gc.freeze()
+
+
 def main() -> None:
     """Run `pix2gif`."""
     _stop_politely()
-    with _sentences_for_users():
+    with _leaving_quickly(), _sentences_for_users():
         app()
 
 
 def curate_main() -> None:
     """Run `pix2gif-curate`, which is `pix2gif curate`."""
     _stop_politely()
-    with _sentences_for_users():
+    with _leaving_quickly(), _sentences_for_users():
         curate_app()

@@ -7,6 +7,7 @@ replaces the program (`preexec_fn`), which may block for ever where the driver h
 import contextlib
 import dataclasses
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -26,6 +27,7 @@ MOST_CHORES = 100
 """Worth offering by one stage: more than there is time for."""
 _PATIENCE_S = 10.0
 """For the chore that is under way when the block ends."""
+_LEAST_PRIORITY = 19
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,8 @@ def _ask(helper: Connection) -> list[Any]:
 
 def serve(fd: int) -> None:
     """Do the calls that standard input holds until the other side asks for results, or is gone."""
+    # Idle cores are all it is to have: Ray looks once a second whether its own processes stand.
+    os.nice(_LEAST_PRIORITY)
     connection = Connection(fd)
     results = []
     with contextlib.suppress(Exception):

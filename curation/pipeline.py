@@ -20,7 +20,7 @@ from curation.duplicates import find_duplicates
 from curation.errors import OutputError
 from curation.fetch.stage import Arrivals, fetch_all, is_elsewhere
 from curation.finish import Curated, describe_listing, finish_dataset
-from curation.flow_stage import FlowTable, give_up_clips, make_flow, plan_flow
+from curation.flow_stage import FlowPlan, FlowTable, give_up_clips, make_flow, plan_flow
 from curation.flow_table import read_parts
 from curation.flow_tasks import LOST
 from curation.found import Probed
@@ -70,7 +70,8 @@ def curate(options: RunOptions, config: CurationConfig, progress: Progress, *, a
             if workers is None:
                 workers = start_own(running, options, ready, progress, probing)
             probed = probing.finish(progress, workers)
-            table = measure(probed, workspace, options, config, progress, workers)
+            plan = plan_measuring(probed, workspace, options, config)
+            table = measure(plan, workspace, config, progress, workers)
             pictures = ready.find(probed, workers, progress)
             listing = describe_listing(options, catalog)
             return select_and_export(
@@ -214,20 +215,18 @@ def fetch(
         return fetch_all(clips, options.fetch, workspace.fetched, config.max_bytes, bar.update)
 
 
+def plan_measuring(probed: Probed, workspace: Workspace, options: RunOptions, config: CurationConfig) -> FlowPlan:
+    """Find what is measured already, in OUT and in the flow table that the options name."""
+    folders = [workspace.flow, *([options.flow] if options.flow else [])]
+    return plan_flow(probed, folders, config, workspace.places)
+
+
 def measure(
-    probed: Probed,
-    workspace: Workspace,
-    options: RunOptions,
-    config: CurationConfig,
-    progress: Progress,
-    workers: Workers,
+    plan: FlowPlan, workspace: Workspace, config: CurationConfig, progress: Progress, workers: Workers
 ) -> FlowTable:
     """Measure what no sound part holds yet."""
-    folders = [workspace.flow, *([options.flow] if options.flow else [])]
-    places = workspace.places
-    plan = plan_flow(probed, folders, config, places)
     with progress.stage("measure", plan.num_pairs, "pairs") as bar:
-        return make_flow(plan, config, places, workers, bar)
+        return make_flow(plan, config, workspace.places, workers, bar)
 
 
 def refuse_useless_flow(options: RunOptions, config: CurationConfig) -> None:

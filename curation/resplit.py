@@ -6,11 +6,13 @@ will be kept are found first, and the bytes of these alone are read, from where 
 
 import contextlib
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import numpy as np
 
 from curation.catalog import Catalog
-from curation.cluster import Workers
+from curation.cluster import InProcess, Workers
 from curation.config import CurationConfig, RunOptions
 from curation.duplicates import find_duplicates
 from curation.errors import OutputError, SourceChangedError
@@ -20,7 +22,15 @@ from curation.flow_stage import FlowTable
 from curation.flow_table import read_parts
 from curation.found import Probed
 from curation.measure import method_digest
-from curation.pipeline import fetch, is_finished, measure, select_and_export, start_own, usable_clips
+from curation.pipeline import (
+    fetch,
+    is_finished,
+    measure,
+    plan_measuring,
+    select_and_export,
+    start_own,
+    usable_clips,
+)
 from curation.probe import ProbedClip
 from curation.probe_stage import ProbeStage
 from curation.progress import Progress
@@ -57,8 +67,8 @@ def resplit(
         workspace.reopen()
         with contextlib.ExitStack() as running:
             ready = ReadyShards(options.flow, config)
-            workers = start_own(running, options, ready, progress)
-            table = _gather(workspace, catalog, probed, options, config, progress, workers)
+            start = functools.partial(start_own, running, options, ready, progress)
+            table, workers = _gather(workspace, catalog, probed, options, config, progress, start)
             pictures = ready.find(probed, workers, progress)
             listing = dataclasses.replace(describe_listing(options, catalog), uri=dataset.manifest.listing.uri)
             return select_and_export(
@@ -116,24 +126,29 @@ def _gather(
     options: RunOptions,
     config: CurationConfig,
     progress: Progress,
-    workers: Workers,
-) -> FlowTable:
-    """Bring the bytes of every clip that will be kept; returns the flow table of those that can be had.
+    start: Callable[..., Workers],
+) -> tuple[FlowTable, Workers]:
+    """Bring the bytes of every clip that will be kept; returns the flow table of those that can be had, and workers.
 
     Enters in `probed` where they lie, or why they do not. Where one is lost another may come in its place, a copy of
-    it, so this goes on until nothing new is wanted.
+    it, so this goes on until nothing new is wanted. Workers are started as late as can be, as what is to be done is
+    known by then, and some of it is done while they start.
     """
     here: set[str] = set()
+    workers: Workers | None = None
     while True:
-        table = measure(probed, workspace, options, config, progress, workers)
+        plan = plan_measuring(probed, workspace, options, config)
+        if workers is None and plan.groups:
+            workers = start()
+        table = measure(plan, workspace, config, progress, workers or InProcess())
         with progress.stage("select"):
             wanted = _kept_clips(catalog, table, config) - here
         if not wanted:
-            return table
+            return table, workers or start()
         clips = {key: clip for key, clip in catalog.clips.items() if key in wanted}
-        arrivals = fetch(clips, workspace, options, config, progress)
-        found = ProbeStage(arrivals, Probed(catalog.clips), config).finish(progress, workers)
-        for key, one in found.items():
+        probing = ProbeStage(fetch(clips, workspace, options, config, progress), Probed(catalog.clips), config)
+        workers = workers or start(probing)
+        for key, one in probing.finish(progress, workers).items():
             probed.put(_hold_against(probed[key], one))
         here |= wanted
         lost = [one for key in wanted if (one := probed[key]).verdict is not None]
@@ -143,7 +158,7 @@ def _gather(
                 "folder where they are by --gifs"
             )
         if not lost:
-            return table
+            return table, workers
 
 
 def _kept_clips(catalog: Catalog, table: FlowTable, config: CurationConfig) -> set[str]:

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import termios
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ def refused(ended: subprocess.CompletedProcess[str]) -> str:
 
 def test_help_teaches_the_commands_and_every_option_with_its_default():
     assert {"curate", "verify"} <= set(command("pix2gif", "--help").stdout.split())
+    assert command("pix2gif", "--version").stdout == f"pix2gif {metadata.version('pix2gif')}\n"
     text = command("pix2gif-curate", "--help").stdout
     assert text.replace("pix2gif-curate", "pix2gif curate", 1) == command("pix2gif", "curate", "--help").stdout
     for option in ("--out", "--gifs", "--splits", "--flow", "--workers", "--config", "--overwrite", "--quiet"):
