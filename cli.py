@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,6 +83,8 @@ curate_app = typer.Typer(
 
 
 def _tell_version(asked: bool) -> None:
+    from importlib import metadata
+
     if asked:
         typer.echo(f"pix2gif {metadata.version('pix2gif')}")
         raise typer.Exit

@@ -183,6 +183,9 @@ def start_workers(num_workers: int, gpus_per_task: float = 0, address: str | Non
     # By default a task whose worker ran out of memory is tried again for ever.
     os.environ.setdefault("RAY_task_oom_retries", str(_RETRIES_OF_A_LOST_WORKER))
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Its node asks for its own object store a moment too early, and by default again after a second, ten times.
+    os.environ.setdefault("RAY_raylet_client_connect_timeout_milliseconds", "50")
+    os.environ.setdefault("RAY_raylet_client_num_connect_attempts", "200")
     import ray
     import ray.util.scheduling_strategies
 

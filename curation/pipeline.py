@@ -20,7 +20,7 @@ from curation.duplicates import find_duplicates
 from curation.errors import OutputError
 from curation.fetch.stage import Arrivals, fetch_all, is_elsewhere
 from curation.finish import Curated, describe_listing, finish_dataset
-from curation.flow_stage import FlowPlan, FlowTable, give_up_clips, make_flow, plan_flow
+from curation.flow_stage import FlowTable, give_up_clips, make_flow, plan_flow
 from curation.flow_table import read_parts
 from curation.flow_tasks import LOST
 from curation.found import Probed
@@ -41,6 +41,15 @@ from curation.write_shards import ClipsLostError, write_shards
 from shards.manifest import ListingEntry, Manifest, digest
 
 _CLIPS_LOOKED_FOR = 1_000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Selected:
+    """What a data set is to hold."""
+
+    by_split: dict[str, Selection]
+    copies: Mapping[str, Copy]
+    """By key: the clips that stand back as copies of others."""
 
 
 def curate(options: RunOptions, config: CurationConfig, progress: Progress, *, again: bool = False) -> Summary | None:
@@ -70,8 +79,7 @@ def curate(options: RunOptions, config: CurationConfig, progress: Progress, *, a
             if workers is None:
                 workers = start_own(running, options, ready, progress, probing)
             probed = probing.finish(progress, workers)
-            plan = plan_measuring(probed, workspace, options, config)
-            table = measure(plan, workspace, config, progress, workers)
+            table = measure(probed, workspace, options, config, progress, workers)
             pictures = ready.find(probed, workers, progress)
             listing = describe_listing(options, catalog)
             return select_and_export(
@@ -156,30 +164,28 @@ def select_and_export(
     progress: Progress,
     workers: Workers,
     running: contextlib.ExitStack,
+    selected: Selected | None = None,
 ) -> Summary:
-    """Make a data set of what was measured: select, write the shards, close the accounts.
+    """Make a data set of what was measured: select, where that is not done yet, write the shards, close the accounts.
 
     `running` holds the workers, and is closed when they are not needed any more.
     """
     while True:
-        with progress.stage("select"):
-            pa.default_memory_pool().release_unused()
-            copies = find_duplicates(catalog, table, config)
-            selections = select(catalog, table, copies, config)
+        selected = selected or select(catalog, table, config, progress)
         try:
-            shards = write_shards(catalog, probed, selections, ready, workspace, config, progress, workers)
+            shards = write_shards(catalog, probed, selected.by_split, ready, workspace, config, progress, workers)
             break
         except ClipsLostError as error:
             # It was measured and cannot be exported: from here on it is as if it had been lost in measuring.
-            table = give_up_clips(table, error.failures, config, workspace.places)
+            table, selected = give_up_clips(table, error.failures, config, workspace.places), None
     curated = Curated(
         out=workspace.out,
         listing=listing,
         catalog=catalog,
         config=config,
         parameters=parameters,
-        accounts=judge(catalog, probed, table.measured, selections, copies, config),
-        selections=selections,
+        accounts=judge(catalog, probed, table.measured, selected.by_split, selected.copies, config),
+        selections=selected.by_split,
         shards=shards,
         parts=table.parts,
     )
@@ -215,18 +221,20 @@ def fetch(
         return fetch_all(clips, options.fetch, workspace.fetched, config.max_bytes, bar.update)
 
 
-def plan_measuring(probed: Probed, workspace: Workspace, options: RunOptions, config: CurationConfig) -> FlowPlan:
-    """Find what is measured already, in OUT and in the flow table that the options name."""
-    folders = [workspace.flow, *([options.flow] if options.flow else [])]
-    return plan_flow(probed, folders, config, workspace.places)
-
-
 def measure(
-    plan: FlowPlan, workspace: Workspace, config: CurationConfig, progress: Progress, workers: Workers
+    probed: Probed,
+    workspace: Workspace,
+    options: RunOptions,
+    config: CurationConfig,
+    progress: Progress,
+    workers: Workers,
 ) -> FlowTable:
     """Measure what no sound part holds yet."""
+    folders = [workspace.flow, *([options.flow] if options.flow else [])]
+    places = workspace.places
+    plan = plan_flow(probed, folders, config, places)
     with progress.stage("measure", plan.num_pairs, "pairs") as bar:
-        return make_flow(plan, config, workspace.places, workers, bar)
+        return make_flow(plan, config, places, workers, bar)
 
 
 def refuse_useless_flow(options: RunOptions, config: CurationConfig) -> None:
@@ -238,15 +246,12 @@ def refuse_useless_flow(options: RunOptions, config: CurationConfig) -> None:
         )
 
 
-def select(
-    catalog: Catalog, table: FlowTable, copies: Mapping[str, Copy], config: CurationConfig
-) -> dict[str, Selection]:
+def select(catalog: Catalog, table: FlowTable, config: CurationConfig, progress: Progress) -> Selected:
     """Select each split's pairs from its usable clips."""
-    return select_pairs(table.parts, usable_clips(catalog, table, copies), config)
-
-
-def usable_clips(catalog: Catalog, table: FlowTable, copies: Mapping[str, Copy]) -> dict[str, str]:
-    """Name the split of every clip that can be selected from, by its key."""
-    clips = catalog.clips
-    keys = ((clips.keys_in_order[number], number) for number in table.measured.usable.tolist())
-    return {key: clips.split(number) for key, number in keys if key not in copies}
+    with progress.stage("select"):
+        pa.default_memory_pool().release_unused()
+        copies = find_duplicates(catalog, table, config)
+        clips = catalog.clips
+        keys = ((clips.keys_in_order[number], number) for number in table.measured.usable.tolist())
+        usable = {key: clips.split(number) for key, number in keys if key not in copies}
+        return Selected(by_split=select_pairs(table.parts, usable, config), copies=copies)

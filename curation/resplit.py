@@ -6,42 +6,36 @@ will be kept are found first, and the bytes of these alone are read, from where 
 
 import contextlib
 import dataclasses
-import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Mapping
 
 import numpy as np
+import pyarrow.compute as pc
 
 from curation.catalog import Catalog
-from curation.cluster import InProcess, Workers
+from curation.cluster import Workers
 from curation.config import CurationConfig, RunOptions
-from curation.duplicates import find_duplicates
 from curation.errors import OutputError, SourceChangedError
+from curation.fetch.stage import Arrivals, is_elsewhere
 from curation.finish import describe_listing
 from curation.finished import MEASURED, FinishedDataset, catalog_of
 from curation.flow_stage import FlowTable
 from curation.flow_table import read_parts
 from curation.found import Probed
 from curation.measure import method_digest
-from curation.pipeline import (
-    fetch,
-    is_finished,
-    measure,
-    plan_measuring,
-    select_and_export,
-    start_own,
-    usable_clips,
-)
+from curation.pipeline import Selected, fetch, is_finished, measure, select, select_and_export, start_own
 from curation.probe import ProbedClip
 from curation.probe_stage import ProbeStage
 from curation.progress import Progress
 from curation.ready import ReadyShards
-from curation.selection import set_quotas
 from curation.summary import Summary
 from curation.workspace import Workspace
 from shards.errors import DatasetError
 from shards.schema import FLOW, Verdict
 
 _ROWS_AT_A_TIME = 65_536
+_MOST_GUESSED = 5_000
+"""More GIFs than can be looked at while Ray starts."""
 
 
 def resplit(
@@ -67,13 +61,33 @@ def resplit(
         workspace.reopen()
         with contextlib.ExitStack() as running:
             ready = ReadyShards(options.flow, config)
-            start = functools.partial(start_own, running, options, ready, progress)
-            table, workers = _gather(workspace, catalog, probed, options, config, progress, start)
+            guessed = ProbeStage(_guess_kept(dataset, catalog), Probed(catalog.clips), config)
+            workers = start_own(running, options, ready, progress, guessed)
+            table, selected = _gather(workspace, catalog, probed, guessed.probed, options, config, progress, workers)
             pictures = ready.find(probed, workers, progress)
             listing = dataclasses.replace(describe_listing(options, catalog), uri=dataset.manifest.listing.uri)
             return select_and_export(
-                workspace, catalog, probed, table, pictures, listing, parameters, config, progress, workers, running
+                workspace,
+                catalog,
+                probed,
+                table,
+                pictures,
+                listing,
+                parameters,
+                config,
+                progress,
+                workers,
+                running,
+                selected,
             )
+
+
+def _guess_kept(dataset: FinishedDataset, catalog: Catalog) -> Arrivals:
+    """Take some clips that the data set keeps, as most of these will be kept again: those that need not be fetched."""
+    kept = dataset.clips.filter(pc.equal(dataset.clips["verdict"], Verdict.KEPT.value))["clip_key"]
+    clips = (catalog.clips[key] for key in kept.to_pylist())
+    here = itertools.islice((clip for clip in clips if not is_elsewhere(clip)), _MOST_GUESSED)
+    return Arrivals(asked={clip.key: clip for clip in here}, locations={}, failures={})
 
 
 def recall_clips(dataset: FinishedDataset, catalog: Catalog) -> Probed:
@@ -123,33 +137,29 @@ def _gather(
     workspace: Workspace,
     catalog: Catalog,
     probed: Probed,
+    seen: Mapping[str, ProbedClip],
     options: RunOptions,
     config: CurationConfig,
     progress: Progress,
-    start: Callable[..., Workers],
-) -> tuple[FlowTable, Workers]:
-    """Bring the bytes of every clip that will be kept; returns the flow table of those that can be had, and workers.
+    workers: Workers,
+) -> tuple[FlowTable, Selected]:
+    """Bring the bytes of every clip that will be kept; returns the flow table, and what is kept.
 
-    Enters in `probed` where they lie, or why they do not. Where one is lost another may come in its place, a copy of
-    it, so this goes on until nothing new is wanted. Workers are started as late as can be, as what is to be done is
-    known by then, and some of it is done while they start.
+    Enters in `probed` where they lie, or why they do not; some were `seen` already. Where one is lost another may come
+    in its place, a copy of it, so this goes on until nothing new is wanted.
     """
     here: set[str] = set()
-    workers: Workers | None = None
     while True:
-        plan = plan_measuring(probed, workspace, options, config)
-        if workers is None and plan.groups:
-            workers = start()
-        table = measure(plan, workspace, config, progress, workers or InProcess())
-        with progress.stage("select"):
-            wanted = _kept_clips(catalog, table, config) - here
+        table = measure(probed, workspace, options, config, progress, workers)
+        selected = select(catalog, table, config, progress)
+        wanted = {key for one in selected.by_split.values() for key in one.kept_clips} - here
         if not wanted:
-            return table, workers or start()
-        clips = {key: clip for key, clip in catalog.clips.items() if key in wanted}
-        probing = ProbeStage(fetch(clips, workspace, options, config, progress), Probed(catalog.clips), config)
-        workers = workers or start(probing)
-        for key, one in probing.finish(progress, workers).items():
-            probed.put(_hold_against(probed[key], one))
+            return table, selected
+        clips = {key: clip for key, clip in catalog.clips.items() if key in wanted and key not in seen}
+        arrivals = fetch(clips, workspace, options, config, progress)
+        found = ProbeStage(arrivals, Probed(catalog.clips), config).finish(progress, workers)
+        for one in (*found.values(), *(seen[key] for key in wanted if key in seen)):
+            probed.put(_hold_against(probed[one.clip_key], one))
         here |= wanted
         lost = [one for key in wanted if (one := probed[key]).verdict is not None]
         if len(lost) == len(wanted) == len(here):
@@ -158,12 +168,7 @@ def _gather(
                 "folder where they are by --gifs"
             )
         if not lost:
-            return table, workers
-
-
-def _kept_clips(catalog: Catalog, table: FlowTable, config: CurationConfig) -> set[str]:
-    usable = usable_clips(catalog, table, find_duplicates(catalog, table, config))
-    return {key for one in set_quotas(table.parts, usable, config).values() for key in one.kept_clips}
+            return table, selected
 
 
 def _hold_against(known: ProbedClip, found: ProbedClip) -> ProbedClip:

