@@ -31,6 +31,20 @@ _OBJECT_STORE_BYTES = 80 * 2**20
 """Ray's least. Only paths and counts pass through it."""
 _RETRIES_OF_A_LOST_WORKER = 10
 """Clips cannot kill a worker, so it was something from outside, which may well come again."""
+_RAY_SETTINGS = {
+    "USAGE_STATS_ENABLED": "0",
+    # By default a task whose worker ran out of memory is tried again for ever.
+    "task_oom_retries": str(_RETRIES_OF_A_LOST_WORKER),
+    "ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+_OWN_RAY_SETTINGS = {
+    # Its node asks for its own object store a moment too early, and by default again after a second, ten times.
+    "raylet_client_connect_timeout_milliseconds": "50",
+    "raylet_client_num_connect_attempts": "200",
+    # The first autoscaler takes a second to end, as it reports that to a server that is gone.
+    "enable_autoscaler_v2": "1",
+}
+"""Of a Ray of our own. Each is a second of every run."""
 
 
 class Workers(Protocol):
@@ -179,13 +193,9 @@ def start_workers(num_workers: int, gpus_per_task: float = 0, address: str | Non
     if num_workers == 0 and address is None:
         yield InProcess()
         return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # By default a task whose worker ran out of memory is tried again for ever.
-    os.environ.setdefault("RAY_task_oom_retries", str(_RETRIES_OF_A_LOST_WORKER))
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # Its node asks for its own object store a moment too early, and by default again after a second, ten times.
-    os.environ.setdefault("RAY_raylet_client_connect_timeout_milliseconds", "50")
-    os.environ.setdefault("RAY_raylet_client_num_connect_attempts", "200")
+    settings = _RAY_SETTINGS if address else _RAY_SETTINGS | _OWN_RAY_SETTINGS
+    for name, value in settings.items():
+        os.environ.setdefault(f"RAY_{name}", value)
     import ray
     import ray.util.scheduling_strategies
 
