@@ -61,7 +61,7 @@ def resplit(
         workspace.reopen()
         with contextlib.ExitStack() as running:
             ready = ReadyShards(options.flow, config)
-            guessed = ProbeStage(_guess_kept(dataset, catalog), Probed(catalog.clips), config)
+            guessed = ProbeStage(guess_kept(dataset, catalog), Probed(catalog.clips), config)
             workers = start_own(running, options, ready, progress, guessed)
             table, selected = _gather(workspace, catalog, probed, guessed.probed, options, config, progress, workers)
             pictures = ready.find(probed, workers, progress)
@@ -82,7 +82,7 @@ def resplit(
             )
 
 
-def _guess_kept(dataset: FinishedDataset, catalog: Catalog) -> Arrivals:
+def guess_kept(dataset: FinishedDataset, catalog: Catalog) -> Arrivals:
     """Take some clips that the data set keeps, as most of these will be kept again: those that need not be fetched."""
     kept = dataset.clips.filter(pc.equal(dataset.clips["verdict"], Verdict.KEPT.value))["clip_key"]
     clips = (catalog.clips[key] for key in kept.to_pylist())

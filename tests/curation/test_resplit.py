@@ -9,18 +9,20 @@ import pytest
 
 from curation.config import CurationConfig, RunOptions
 from curation.errors import OutputError, SourceChangedError
-from curation.finished import places_of, read_finished
+from curation.finished import catalog_of, places_of, read_finished
 from curation.pipeline import curate
 from curation.progress import Progress
-from curation.resplit import resplit
+from curation.resplit import guess_kept, resplit
 from shards.errors import DatasetError
 from shards.manifest import read_manifest
 from shards.verify import verify_dataset
 
 
-def remake(dataset: Path, out: Path, gifs: Path | None = None, splits: Path | None = None, **given):
+def remake(
+    dataset: Path, out: Path, gifs: Path | None = None, splits: Path | None = None, workers: int = 0, **given: object
+):
     present = read_finished(dataset)
-    options = RunOptions(**places_of(present, gifs), out=out, splits=splits, flow=dataset / "flow", workers=0)
+    options = RunOptions(**places_of(present, gifs), out=out, splits=splits, flow=dataset / "flow", workers=workers)
     return resplit(present, options, present.config(given), Progress(quiet=True))
 
 
@@ -57,17 +59,27 @@ def test_only_the_gifs_that_are_kept_are_read(listing, dataset, tmp_path):
     assert shard_hashes(tmp_path / "some") == shard_hashes(tmp_path / "all")
 
 
-def test_gifs_that_are_gone_or_changed_cost_themselves(listing, dataset, tmp_path):
+@pytest.mark.parametrize("workers", [0, 1])
+def test_gifs_that_are_gone_or_changed_cost_themselves(listing, dataset, tmp_path, workers):
     gifs = shutil.copytree(listing.parent / "gifs", tmp_path / "gifs")
     (gifs / "texture_000.gif").unlink()
     (gifs / "texture_001.gif").write_bytes((gifs / "texture_002.gif").read_bytes())
-    summary = remake(dataset, tmp_path / "out", gifs=gifs)
+    summary = remake(dataset, tmp_path / "out", gifs=gifs, workers=workers)
     assert summary.manifest.verdicts["fetch_failed"] == 2
     assert summary.num_pairs_measured == 0
     clips = {clip["uri"]: clip for clip in pq.read_table(tmp_path / "out" / "clips.parquet").to_pylist()}
     assert "there is no file" in clips["gifs/texture_000.gif"]["detail"]
     assert "other bytes" in clips["gifs/texture_001.gif"]["detail"]
     verify_dataset(tmp_path / "out")
+
+
+@pytest.mark.parametrize("folder", ["/here", "https://example.org"])
+def test_gifs_that_were_kept_are_looked_at_while_ray_starts_but_not_fetched(dataset, folder):
+    present = read_finished(dataset)
+    options = RunOptions(listing=f"{folder}/listing.tsv", out=dataset.parent / "other")
+    guessed = guess_kept(present, catalog_of(present, options, CurationConfig())).asked
+    kept = {clip["clip_key"] for clip in present.clips.to_pylist() if clip["verdict"] == "kept"}
+    assert guessed.keys() == (kept if folder == "/here" else set())
 
 
 def test_official_lists_split_anew_and_stay_where_nothing_else_is_named(listing, dataset, tmp_path):
