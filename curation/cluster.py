@@ -43,8 +43,10 @@ _OWN_RAY_SETTINGS = {
     "raylet_client_num_connect_attempts": "200",
     # The first autoscaler takes a second to end, as it reports that to a server that is gone.
     "enable_autoscaler_v2": "1",
+    # The driver would wait until the first workers stand, for ever where one is killed before (ray-project/ray#40131).
+    "prestart_worker_first_driver": "0",
 }
-"""Of a Ray of our own. Each is a second of every run."""
+"""Of a Ray of our own, which starts and ends two seconds sooner for it."""
 
 
 class Workers(Protocol):

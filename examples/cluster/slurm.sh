@@ -25,8 +25,8 @@ head=${nodes[0]}
 ip=$(srun --nodes 1 --ntasks 1 --nodelist "$head" hostname --ip-address | awk '{print $1}')
 port=6379
 cores=${SLURM_CPUS_PER_TASK:-$SLURM_CPUS_ON_NODE}
-# By default Ray tries a task that ran out of memory for ever.
-export RAY_task_oom_retries=10 RAY_USAGE_STATS_ENABLED=0
+# By default Ray tries a task that ran out of memory for ever, and waits as long for a worker that was killed as it started.
+export RAY_task_oom_retries=10 RAY_prestart_worker_first_driver=0 RAY_USAGE_STATS_ENABLED=0
 
 srun --nodes 1 --ntasks 1 --overlap --nodelist "$head" \
     ray start --head --node-ip-address "$ip" --port "$port" --num-cpus "$cores" --include-dashboard false --block &

@@ -23,6 +23,8 @@ DECIDED = ("train/*.tar", "val/*.tar", "test/*.tar", "flow/*", "clips.parquet")
 
 WORKER = re.compile(rb"^ray::(IDLE|_call)")
 """Workers have names; so have agents of Ray's, which are none of ours."""
+STARTING_WORKER = re.compile(rb"^[^\0]*python[^\0]*\0[^\0]*default_worker\.py\0")
+"""A worker that has no name yet."""
 SANDBOX = re.compile(rb"sandbox_child")
 RAYLET = re.compile(rb"^[^\0]*/raylet/raylet\0")
 ANY = re.compile(rb"")

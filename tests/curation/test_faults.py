@@ -1,9 +1,12 @@
 """Whatever happens to files between runs, and to giants in slices, the bytes are those of an undisturbed run.
 
-What is done to processes and disks stands in test_kills.py.
+What is done to disks, and to processes again and again, stands in test_kills.py.
 """
 
+import os
 import shutil
+import signal
+import subprocess
 from pathlib import Path
 
 import pyarrow.dataset as ds
@@ -11,7 +14,14 @@ import pytest
 
 from curation import flow_stage, schedule
 from shards.verify import verify_dataset
-from tests.curation.runs import check_independently, hold_against
+from tests.curation.runs import (
+    STARTING_WORKER,
+    check_independently,
+    find_processes,
+    hold_against,
+    wait_until,
+    words,
+)
 from tests.curation.test_pipeline import hashes, run
 
 
@@ -44,6 +54,19 @@ def test_what_is_damaged_between_runs_is_made_again(listing, dataset, tmp_path, 
         assert summary.num_pairs_measured == 0
     hold_against(out, dataset)
     check_independently(listing, out, num_remeasured=0)
+
+
+def test_a_worker_that_is_killed_while_ray_starts_is_replaced(listing, dataset, tmp_path, monkeypatch):
+    marker = f"PIX2GIF_TEST_{tmp_path.name}"
+    monkeypatch.setenv(marker, "1")
+    with subprocess.Popen(words(listing, tmp_path / "out")) as process:
+        assert wait_until(lambda: find_processes(marker, STARTING_WORKER), 60)
+        os.kill(find_processes(marker, STARTING_WORKER)[0], signal.SIGKILL)
+        try:
+            assert process.wait(120) == 0
+        finally:
+            process.kill()
+    hold_against(tmp_path / "out", dataset)
 
 
 def read_flow(out: Path) -> list[dict[str, object]]:
