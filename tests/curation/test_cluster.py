@@ -113,3 +113,17 @@ def test_an_interruption_stops_soon_leaves_no_process_and_the_same_command_goes_
 def hashes_of_undisturbed(listing: Path, tmp_path: Path) -> dict[str, str]:
     run(listing, tmp_path / "undisturbed", flow=tmp_path / "out" / "flow")
     return hashes(tmp_path / "undisturbed")
+
+
+def test_the_autoscaler_of_a_ray_of_our_own_is_not_waited_for(monkeypatch):
+    killed, kill = [], os.kill
+
+    def note_and_kill(pid: int, signum: int) -> None:
+        killed.append((signum, Path("/proc", str(pid), "cmdline").read_bytes()))
+        kill(pid, signum)
+
+    monkeypatch.setattr(os, "kill", note_and_kill)
+    with start_workers(1):
+        pass
+    assert [line for signum, line in killed if signum == signal.SIGKILL and b"/monitor.py" in line]
+    assert not [line for signum, line in killed if signum == signal.SIGTERM and b"/monitor.py" in line]
