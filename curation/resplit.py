@@ -1,12 +1,12 @@
 """A finished data set -> another one with other thresholds, from its own tables: nothing is measured.
 
 What became of each clip and every pair's motion stand in the data set; only the GIFs lie elsewhere. So the clips that
-will be kept are found first, and the bytes of these alone are read, from where they were or from the cache.
+will be kept are found first, and the bytes of these alone are fetched. While Ray starts, GIFs at hand that were kept
+before are looked at, as most of them are wanted again.
 """
 
 import contextlib
 import dataclasses
-import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -85,9 +85,8 @@ def resplit(
 def guess_kept(dataset: FinishedDataset, catalog: Catalog) -> Arrivals:
     """Take some clips that the data set keeps, as most of these will be kept again: those that need not be fetched."""
     kept = dataset.clips.filter(pc.equal(dataset.clips["verdict"], Verdict.KEPT.value))["clip_key"]
-    clips = (catalog.clips[key] for key in kept.to_pylist())
-    here = itertools.islice((clip for clip in clips if not is_elsewhere(clip)), _MOST_GUESSED)
-    return Arrivals(asked={clip.key: clip for clip in here}, locations={}, failures={})
+    clips = [catalog.clips[key] for key in kept.slice(0, _MOST_GUESSED).to_pylist()]
+    return Arrivals(asked={clip.key: clip for clip in clips if not is_elsewhere(clip)}, locations={}, failures={})
 
 
 def recall_clips(dataset: FinishedDataset, catalog: Catalog) -> Probed:

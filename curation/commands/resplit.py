@@ -54,8 +54,8 @@ def resplit(
 ) -> None:
     """Make another data set of a finished one, with other thresholds, cap, balance or splits: nothing is measured.
 
-    The flow table holds the motion of every pair, so that only what is kept is read, decoded and encoded. What is not
-    named stays as the data set has it. `pix2gif plan` with the same options tells beforehand what comes of it.
+    The flow table holds the motion of every pair, so that only what is kept is fetched, decoded and encoded. What is
+    not named stays as the data set has it. `pix2gif plan` with the same options tells beforehand what comes of it.
 
     Example: pix2gif resplit shards/ --out shards-3-15 --min-motion 3 --max-motion 15
     """

@@ -47,7 +47,7 @@ def test_it_is_what_a_run_with_these_options_makes(listing, dataset, tmp_path, g
     assert remake(dataset, tmp_path / "remade", **given) is None
 
 
-def test_only_the_gifs_that_are_kept_are_read(listing, dataset, tmp_path):
+def test_only_the_gifs_that_are_kept_are_needed(listing, dataset, tmp_path):
     gifs = shutil.copytree(listing.parent / "gifs", tmp_path / "gifs")
     remake(dataset, tmp_path / "all", gifs=gifs, min_motion=17.0)
     clips = pq.read_table(tmp_path / "all" / "clips.parquet").to_pylist()
