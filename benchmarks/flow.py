@@ -30,8 +30,8 @@ from PIL import Image, ImageSequence
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from curation import flow, lucas_kanade
-from curation.compiled import compile_part
 from curation.decode import composite_on_white, resize
+from curation.jit import compile_part
 from curation.templates import build_template, new_work
 from curation.tracking import HALF, track_sources
 from examples.draw_gifs import draw_frames, plan_gifs, save_gif

@@ -28,7 +28,8 @@ import psutil
 
 from curation import pipeline, sandbox
 from curation.cluster import Workers, start_workers
-from curation.config import CurationConfig, RunOptions
+from curation.config import CurationConfig
+from curation.options import RunOptions
 from curation.progress import Progress
 
 

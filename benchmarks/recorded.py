@@ -26,7 +26,7 @@ from curation.flow_tasks import JoinTask, PartTask, SliceTask, make_part, slice_
 from curation.measure import method_digest
 from curation.pack import Packed, PackTask, make_record
 from curation.probe import ProbedClip, ProbeTask
-from curation.ranking import hash64, uniform
+from curation.seeds import hash64, uniform
 from shards.manifest import ShardEntry
 from shards.schema import FLOW_SCHEMA, Sample, Verdict
 from shards.writer import shard_name, write_shard

@@ -29,8 +29,9 @@ from typing import Any
 from benchmarks import recorded
 from curation import pipeline
 from curation.cluster import Workers, start_workers
-from curation.config import CurationConfig, RunOptions
+from curation.config import CurationConfig
 from curation.flow_tasks import make_part
+from curation.options import RunOptions
 from curation.probe import probe_clips
 from curation.progress import Bar, Progress
 from curation.write_shards import make

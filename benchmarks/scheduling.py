@@ -15,8 +15,9 @@ from typing import Any
 
 from curation.catalog import read_catalog
 from curation.cluster import Workers, start_workers
-from curation.config import CurationConfig, RunOptions
+from curation.config import CurationConfig
 from curation.flow_stage import make_flow, plan_flow
+from curation.options import RunOptions
 from curation.places import Places
 from curation.probe import ProbeTask, probe_clips
 from curation.progress import Progress

@@ -6,8 +6,8 @@ from typing import Any
 
 import jinja2
 
-from curation.balance import describe_balance
 from curation.config import SOURCE_SIZE, CurationConfig
+from curation.target_histogram import describe_balance
 from shards.atomic import write_atomically
 from shards.location import Location
 from shards.manifest import Manifest

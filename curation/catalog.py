@@ -20,9 +20,10 @@ import pyarrow.compute as pc
 
 from curation.batches import in_batches
 from curation.clips import ROWS_SCHEMA, Clips
-from curation.config import CurationConfig, RunOptions
+from curation.config import CurationConfig
 from curation.errors import ListingError
-from curation.ranking import uniform
+from curation.options import RunOptions
+from curation.seeds import uniform
 from shards.schema import SPLITS
 
 _ROWS_AT_A_TIME = 16_384

@@ -15,9 +15,9 @@ from numba import types
 from numba.extending import intrinsic
 
 from curation import flow
-from curation.compiled import compile_entry, compile_part, digest_sources
 from curation.flow import CORNER_BLOCK_PX as BLOCK
 from curation.flow import CORNER_QUALITY, MAX_CORNERS, MIN_CORNER_DISTANCE_PX
+from curation.jit import compile_entry, compile_part, digest_sources
 
 RADIUS = BLOCK // 2
 MAX_WIDTH = 1024  # what the buffers hold

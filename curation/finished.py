@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.catalog import Catalog, Row, make_catalog
-from curation.config import CurationConfig, RunOptions
+from curation.config import CurationConfig
+from curation.options import RunOptions
 from shards.errors import DatasetError
 from shards.location import Location, for_arrow, list_files
 from shards.manifest import Manifest, read_manifest

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.compiled import compile_entry, compile_part
 from curation.copies import BANDS, MOST_IN_A_BUCKET, order_by_group
+from curation.jit import compile_entry, compile_part
 from curation.signatures import Signature, Signatures
 
 Places = NDArray[np.int32]

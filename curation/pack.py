@@ -11,9 +11,9 @@ import pyarrow as pa
 from curation.clips import Clip
 from curation.config import CurationConfig
 from curation.export import SourceClip
-from curation.ranking import hash64
 from curation.ready import Picture, Span, read_spans
 from curation.receipts import read_receipt, still_holds, write_receipt
+from curation.seeds import hash64
 from curation.shard_plan import PlannedPair, PlannedShard
 from curation.software import software_versions
 from shards.location import Location, on_disk

@@ -14,12 +14,12 @@ from curation.accounts import judge
 from curation.catalog import Catalog, read_catalog
 from curation.clips import Clip
 from curation.cluster import RayWorkers, Workers, start_workers
-from curation.config import CurationConfig, RunOptions
+from curation.config import CurationConfig
 from curation.copies import Copy
 from curation.duplicates import find_duplicates
 from curation.errors import OutputError
 from curation.fetch.stage import Arrivals, fetch_all, is_elsewhere
-from curation.finish import Curated, describe_listing, finish_dataset
+from curation.finish import Curated, Summary, describe_listing, finish_dataset
 from curation.flow_stage import FlowTable, give_up_clips, make_flow, plan_flow
 from curation.flow_table import read_parts
 from curation.flow_tasks import LOST
@@ -27,6 +27,7 @@ from curation.found import Probed
 from curation.meanwhile import doing_meanwhile
 from curation.measure import method_digest
 from curation.nodes import watch_nodes
+from curation.options import RunOptions
 from curation.probe_stage import ProbeStage
 from curation.progress import Progress
 from curation.quarantine import keep_incidents
@@ -35,7 +36,6 @@ from curation.run_record import note_run, settle_run
 from curation.sandbox import prepare
 from curation.selection import Selection, select_pairs
 from curation.software import software_versions
-from curation.summary import Summary
 from curation.workspace import Workspace
 from curation.write_shards import ClipsLostError, write_shards
 from shards.manifest import ListingEntry, Manifest, digest

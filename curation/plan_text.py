@@ -5,11 +5,11 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.balance import describe_balance
 from curation.flatten import flatness_of
 from curation.pages.words import in_percent, in_time, in_units
 from curation.plan import Plan
 from curation.tally import bin_edges
+from curation.target_histogram import describe_balance
 
 _BAR = 28
 _MAX_LINES = 40

@@ -15,7 +15,7 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image
 
-from curation.compiled import compile_entry, compile_part
+from curation.jit import compile_entry, compile_part
 
 _PRECISION_BITS = 32 - 8 - 2
 _SUPPORT = 3.0

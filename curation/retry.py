@@ -3,10 +3,10 @@
 import dataclasses
 
 from curation.errors import OutputError
+from curation.finish import Summary
 from curation.pipeline import curate
 from curation.progress import Progress
 from curation.run_record import recall_run
-from curation.summary import Summary
 from curation.workspace import Workspace
 from shards.location import Location
 

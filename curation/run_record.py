@@ -4,8 +4,9 @@ import dataclasses
 import json
 from typing import Any
 
-from curation.config import CurationConfig, FetchOptions, RunOptions
+from curation.config import CurationConfig
 from curation.errors import CurationError
+from curation.options import FetchOptions, RunOptions
 from shards.atomic import write_atomically
 from shards.location import Location
 from shards.schema import Verdict

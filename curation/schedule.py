@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curation.probe import ProbedClip
-from curation.ranking import hash64
+from curation.seeds import hash64
 
 _PAIR_US = 35
 _FRAME_US = 200

@@ -11,10 +11,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curation.balance import bin_weights
 from curation.config import CurationConfig
 from curation.flatten import flatten_histogram
-from curation.ranking import hash64
+from curation.seeds import hash64
 from curation.tally import (
     Tally,
     bin_edges,
@@ -25,6 +24,7 @@ from curation.tally import (
     read_parts_abreast,
     rows_in_range,
 )
+from curation.target_histogram import bin_weights
 from shards.location import Location
 from shards.schema import SPLITS
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curation.config import CurationConfig
-from curation.ranking import hash64, uniform
+from curation.seeds import hash64, uniform
 
 SAMPLES_PER_FRAGMENT = 100
 """Samples that are encoded together, about: small enough that one shard's work is shared by several workers."""

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curation.config import CurationConfig
-from curation.ranking import clip_state, mix_ranks
+from curation.seeds import clip_state, mix_ranks
 from shards.errors import DatasetError
 from shards.location import Location, for_arrow
 

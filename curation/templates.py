@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from curation.compiled import compile_part
 from curation.flow import WINDOW_PX
+from curation.jit import compile_part
 
 PAD = 16
 """A window reaches WINDOW_PX pixels beyond its level at most; 16 keeps rows aligned."""

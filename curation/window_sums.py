@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from curation.compiled import CHECKS_BOUNDS, compile_part
+from curation.jit import CHECKS_BOUNDS, compile_part
 
 
 def _emit_window_sums(builder: Any, corner: Any, stride: Any, template: Any) -> Any:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from curation.config import CurationConfig, RunOptions
+from curation.config import CurationConfig
+from curation.options import RunOptions
 from curation.pipeline import curate
 from curation.progress import Progress
 from examples.draw_gifs import draw_folder

@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from curation.balance import read_balance
 from curation.commands.options import fetch_option, field_option
-from curation.config import CurationConfig, FetchOptions, RunOptions, read_config_file
+from curation.config import CurationConfig
+from curation.config_checks import read_config_file
 from curation.errors import CurationError
+from curation.options import FetchOptions, RunOptions
+from curation.target_histogram import read_balance
 
 _EXIT_INTERRUPTED = 130
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import typer
 
-from curation.config import CurationConfig, FetchOptions
+from curation.config import CurationConfig
+from curation.options import FetchOptions
 
 DEFAULTS = CurationConfig()
 

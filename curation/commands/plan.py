@@ -19,7 +19,7 @@ from curation.commands.selection_options import (
     ValFraction,
     given_fields,
 )
-from curation.config import RunOptions
+from curation.options import RunOptions
 
 
 def plan(

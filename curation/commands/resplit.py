@@ -20,7 +20,7 @@ from curation.commands.selection_options import (
     ValFraction,
     given_fields,
 )
-from curation.config import FetchOptions, RunOptions
+from curation.options import FetchOptions, RunOptions
 
 
 def resplit(

@@ -33,7 +33,7 @@ SamplesPerShard = Annotated[int | None, _option("--samples-per-shard", "Samples 
 
 def given_fields(**named: Any) -> dict[str, Any]:
     """Keep of these fields of the config those that were given, the balance read from its file."""
-    from curation.balance import read_balance
+    from curation.target_histogram import read_balance
 
     given = {name: value for name, value in named.items() if value is not None}
     if "balance" in given:

@@ -11,6 +11,8 @@ import socket
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from curation.config_checks import parse_host
+
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 """Stands for IPv4 where a network has none (RFC 6052); it counts as reserved, but leads to what is wrapped in it."""
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -67,24 +69,3 @@ class AllowedHosts:
     def allow(self, host: str, port: int | None) -> bool:
         """Tell whether a host, as a URL names it, is among them."""
         return not self._allowed.isdisjoint({(host.lower(), None), (host.lower(), port)})
-
-
-def parse_host(text: str) -> tuple[str, int | None]:
-    """Split `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`. Raises ValueError."""
-    if text.startswith("["):
-        host, closed, rest = text[1:].partition("]")
-        if not closed or (rest and not rest.startswith(":")):
-            raise ValueError(f"{text!r} is not a host")
-        colon, port = rest[:1], rest[1:]
-    elif text.count(":") > 1:
-        host, colon, port = text, "", ""
-    else:
-        host, colon, port = text.partition(":")
-    if (
-        not host
-        or set(host) & set("/@?# ")
-        or (colon and not port.isdecimal())
-        or int(port or 1) not in range(1, 65536)
-    ):
-        raise ValueError(f"{text!r} is not a host")
-    return host.lower(), int(port) if port else None

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from curation.config import FetchOptions
 from curation.fetch.errors import FetchError, TransientError
 from curation.fetch.objects import download_object, is_object
 from curation.fetch.turns import Hosts
 from curation.fetch.web import Web
-from curation.ranking import uniform
+from curation.options import FetchOptions
+from curation.seeds import uniform
 
 NUM_TRIES = 4
 BACKOFF_S = 1.0

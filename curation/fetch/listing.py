@@ -3,10 +3,10 @@
 import tempfile
 from pathlib import Path
 
-from curation.config import FetchOptions
 from curation.errors import ListingError
 from curation.fetch.errors import FetchError, TooManyBytesError
 from curation.fetch.stage import run_downloads
+from curation.options import FetchOptions
 
 MAX_LISTING_BYTES = 4 * 2**30
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from curation.clips import Clip
-from curation.config import FetchOptions
 from curation.errors import OutputError
 from curation.fetch.cache import Cache
 from curation.fetch.errors import FetchError, TooManyBytesError
 from curation.fetch.stores import open_cache_store
+from curation.options import FetchOptions
 from shards.errors import StoreError
 from shards.location import Location
 from shards.schema import Verdict

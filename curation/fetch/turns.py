@@ -7,8 +7,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from curation.config import FetchOptions
 from curation.fetch.errors import FetchError
+from curation.options import FetchOptions
 
 MAX_PAUSE_S = 600.0
 """A host that wants to be left alone for longer is not waited for."""

@@ -14,10 +14,10 @@ from collections.abc import AsyncIterator, Callable
 import aiohttp
 from yarl import URL
 
-from curation.config import FetchOptions
 from curation.fetch.addresses import AddressRefusedError, AllowedHosts, make_public_socket
 from curation.fetch.errors import FetchError, TooManyBytesError, TransientError
 from curation.fetch.turns import Host, Hosts
+from curation.options import FetchOptions
 from curation.software import software_versions
 
 USER_AGENT = f"pix2gif-curate/{software_versions()['pix2gif']} (makes data sets of GIFs)"

@@ -10,10 +10,11 @@ import pytest
 
 from curation.accounts import Accounts, judge, list_rows
 from curation.catalog import Catalog, read_catalog
-from curation.config import CurationConfig, RunOptions
+from curation.config import CurationConfig
 from curation.copies import Copy
 from curation.flow_table import Measurement
 from curation.found import Measured, Probed
+from curation.options import RunOptions
 from curation.probe import ProbedClip
 from curation.selection import Selection
 from shards.schema import CLIPS_SCHEMA, Verdict

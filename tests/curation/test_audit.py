@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.audit import _find_one_instant, audit_dataset
-from curation.config import CurationConfig, RunOptions
+from curation.config import CurationConfig
 from curation.errors import CurationError
 from curation.flow_table import read_part, write_part
 from curation.measure import method_digest
+from curation.options import RunOptions
 from curation.pipeline import curate
 from curation.progress import Progress
 from curation.viewer.index import load_index

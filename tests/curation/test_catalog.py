@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given
 
 from curation.catalog import Catalog, clip_key, read_catalog
-from curation.config import CurationConfig, RunOptions
+from curation.config import CurationConfig
 from curation.errors import ListingError
+from curation.options import RunOptions
 from tests.strategies import captions, uris
 
 

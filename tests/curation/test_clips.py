@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from curation.catalog import Catalog, read_catalog
-from curation.config import CurationConfig, RunOptions
+from curation.config import CurationConfig
+from curation.options import RunOptions
 
 
 @pytest.fixture

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from curation.config import SOURCE_SIZE, CurationConfig, RunOptions, read_config_file
+from curation.config import SOURCE_SIZE, CurationConfig
+from curation.config_checks import read_config_file
 from curation.errors import ConfigError
+from curation.options import RunOptions
 
 NAMES = {field.name for field in dataclasses.fields(CurationConfig)}
 

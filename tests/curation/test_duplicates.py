@@ -8,7 +8,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from curation.config import CurationConfig, RunOptions
+from curation.config import CurationConfig
+from curation.options import RunOptions
 from curation.pipeline import curate
 from curation.progress import Progress
 from examples.draw_gifs import save_gif

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.catalog import Catalog, read_catalog
-from curation.config import CurationConfig, RunOptions
+from curation.config import CurationConfig
 from curation.flow_table import Measurement
 from curation.found import Measured, Probed
+from curation.options import RunOptions
 from curation.probe import ProbedClip
 from shards.schema import Verdict
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
 from curation import flow, lucas_kanade
-from curation.compiled import CHECKS_BOUNDS
+from curation.jit import CHECKS_BOUNDS
 from curation.templates import new_work
 from curation.tracking import track_sources
 from tests.curation.drawn import Clip, draw_clip, draw_frame, frames

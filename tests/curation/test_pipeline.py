@@ -6,11 +6,12 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from curation.config import CurationConfig, RunOptions
+from curation.config import CurationConfig
 from curation.errors import ListingError, OutputError
+from curation.finish import Summary
+from curation.options import RunOptions
 from curation.pipeline import curate
 from curation.progress import Progress
-from curation.summary import Summary
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from shards.manifest import read_manifest
 from shards.verify import verify_dataset

@@ -7,9 +7,10 @@ import pytest
 from curation import probe_stage
 from curation.catalog import read_catalog
 from curation.cluster import InProcess
-from curation.config import CurationConfig, RunOptions
+from curation.config import CurationConfig
 from curation.fetch.stage import Arrivals
 from curation.found import Probed
+from curation.options import RunOptions
 from curation.probe_stage import ProbeStage
 from curation.progress import Progress
 from shards.schema import Verdict

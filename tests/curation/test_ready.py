@@ -7,9 +7,10 @@ import pytest
 
 from curation import export
 from curation.cluster import InProcess
-from curation.config import CurationConfig, RunOptions
+from curation.config import CurationConfig
 from curation.errors import SourceChangedError
 from curation.finished import read_finished
+from curation.options import RunOptions
 from curation.pipeline import curate
 from curation.probe import ProbedClip
 from curation.progress import Progress

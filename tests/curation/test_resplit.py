@@ -7,9 +7,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from curation.config import CurationConfig, RunOptions
+from curation.config import CurationConfig
 from curation.errors import OutputError, SourceChangedError
 from curation.finished import catalog_of, places_of, read_finished
+from curation.options import RunOptions
 from curation.pipeline import curate
 from curation.progress import Progress
 from curation.resplit import guess_kept, resplit

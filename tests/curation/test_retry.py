@@ -8,13 +8,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from curation.config import CurationConfig, FetchOptions, RunOptions
+from curation.config import CurationConfig
 from curation.errors import OutputError
+from curation.finish import Summary
+from curation.options import FetchOptions, RunOptions
 from curation.pipeline import curate
 from curation.progress import Progress
 from curation.retry import retry
 from curation.run_record import note_run, recall_run
-from curation.summary import Summary
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from shards.manifest import read_manifest
 from shards.verify import verify_dataset

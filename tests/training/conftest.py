@@ -15,7 +15,8 @@ import pytest
 import torch
 
 import cli
-from curation.config import CurationConfig, RunOptions
+from curation.config import CurationConfig
+from curation.options import RunOptions
 from curation.pipeline import curate
 from curation.progress import Progress
 from training.config import TrainingConfig, tiny

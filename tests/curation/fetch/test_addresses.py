@@ -4,7 +4,8 @@ import socket
 
 import pytest
 
-from curation.fetch.addresses import AddressRefusedError, AllowedHosts, is_public, make_public_socket, parse_host
+from curation.config_checks import parse_host
+from curation.fetch.addresses import AddressRefusedError, AllowedHosts, is_public, make_public_socket
 
 PUBLIC = [
     "1.1.1.1",

@@ -17,10 +17,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from curation.config import FetchOptions
 from curation.fetch import FetchError, TooManyBytesError, turns
 from curation.fetch.stage import run_downloads
 from curation.fetch.web import MAX_REDIRECTS, USER_AGENT
+from curation.options import FetchOptions
 from tests.curation.fetch.hosts import Host, serve
 
 GIF = b"GIF89a and more"

@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from curation.config import CurationConfig, FetchOptions, RunOptions
+from curation.config import CurationConfig
+from curation.options import FetchOptions, RunOptions
 from curation.pipeline import curate
 from curation.progress import Progress
-from curation.ranking import hash64
+from curation.seeds import hash64
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from shards.verify import verify_dataset
 from tests.curation.fetch.hosts import Answer, Asked, Host, serve

@@ -14,13 +14,14 @@ import fsspec
 import pyarrow.parquet as pq
 import pytest
 
-from curation.config import CurationConfig, FetchOptions, RunOptions
+from curation.config import CurationConfig
 from curation.errors import ListingError, OutputError
 from curation.fetch import FetchError, TooManyBytesError, fetch_bytes
 from curation.fetch.cache import Cache
 from curation.fetch.errors import TransientError
 from curation.fetch.objects import download_object
 from curation.fetch.stores import open_cache_store
+from curation.options import FetchOptions, RunOptions
 from curation.pipeline import curate
 from curation.progress import Progress
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif

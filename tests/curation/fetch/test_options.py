@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from curation.config import FetchOptions, RunOptions
 from curation.errors import ConfigError
+from curation.options import FetchOptions, RunOptions
 
 BAD = [
     ("cache", 3, "a word"),

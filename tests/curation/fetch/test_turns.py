@@ -8,10 +8,10 @@ import itertools
 
 import pytest
 
-from curation.config import FetchOptions
 from curation.fetch import turns
 from curation.fetch.errors import FetchError
 from curation.fetch.turns import Hosts
+from curation.options import FetchOptions
 
 
 async def take_turns(hosts: Hosts, names: list[str], hold_s: float = 0.0) -> tuple[list[float], int, dict[str, int]]:

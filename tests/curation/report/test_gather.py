@@ -7,10 +7,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from curation.config import CurationConfig, RunOptions
+from curation.config import CurationConfig
+from curation.finish import Summary
+from curation.options import RunOptions
 from curation.pipeline import curate
 from curation.progress import Progress
-from curation.summary import Summary
 from examples.draw_gifs import save_gif
 from examples.draw_scenes import draw_edit, film
 from shards.manifest import read_manifest

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.ranking import clip_state, hash64, mix_ranks, uniform
+from curation.seeds import clip_state, hash64, mix_ranks, uniform
 from tests.strategies import clip_keys
 
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from curation.config import CurationConfig, RunOptions
+from curation.config import CurationConfig
+from curation.finish import Summary
+from curation.options import RunOptions
 from curation.pipeline import curate
 from curation.progress import Progress
-from curation.summary import Summary
 from examples.draw_gifs import draw_folder
 
 

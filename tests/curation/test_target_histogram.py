@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from curation.balance import bin_weights, check_balance, describe_balance, read_balance
 from curation.config import CurationConfig
 from curation.errors import ConfigError
+from curation.target_histogram import bin_weights, check_balance, describe_balance, read_balance
 
 
 def write_target(path, edges, counts):
