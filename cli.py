@@ -118,7 +118,7 @@ app.add_typer(evaluate_app, name="evaluate")
 def _read_frames(location: str, resolution: int, most: int) -> "tuple[NDArray[np.uint8], NDArray[np.int32]]":
     """Decode a GIF for GIF-Tune, as curation decodes; says where a damaged one ends early."""
     from curation.config import CurationConfig
-    from curation.frames import read_frames
+    from curation.decode.read_frames import read_frames
 
     frames = read_frames(location, CurationConfig(resolution=resolution), most)
     if frames.damage:

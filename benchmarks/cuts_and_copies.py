@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from curation import flow
 from curation.config import CurationConfig
 from curation.copies import find_near_copies
-from curation.decode import FrameDecoder
-from curation.fingerprint import Fingerprint
-from curation.look import take_look
-from curation.shots import ShotDetector
+from curation.decode.decoder import FrameDecoder
+from curation.decode.fingerprint import Fingerprint
+from curation.decode.scene_cuts import ShotDetector
+from curation.decode.thumbnail import take_look
 from curation.signatures import Signatures
 from examples.draw_scenes import EDITS, LEAKS, draw_edit, film, to_arrays
 

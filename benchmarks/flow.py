@@ -30,7 +30,7 @@ from PIL import Image, ImageSequence
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from curation import flow, lucas_kanade
-from curation.decode import composite_on_white, resize
+from curation.decode.decoder import composite_on_white
 from curation.jit import compile_part
 from curation.templates import build_template, new_work
 from curation.tracking import HALF, track_sources
@@ -74,7 +74,7 @@ def flatten_frames(path: Path) -> list[Image.Image]:
 
 def shrink_to_grey(frames: list[Image.Image]) -> NDArray[np.uint8]:
     """Resize pictures and turn them to grey, uint8 [T, 256, 256]."""
-    return np.stack([flow.to_grey(np.asarray(resize(frame, RESOLUTION))) for frame in frames])
+    return np.stack([flow.to_grey(np.asarray(to_resolution(frame, RESOLUTION))) for frame in frames])
 
 
 def measure_as_written(grey: NDArray[np.uint8]) -> Measured:

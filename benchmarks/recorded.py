@@ -19,13 +19,13 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from curation.export import Encoded, EncodeTask
-from curation.fingerprint import pack_signature
+from curation.decode.fingerprint import pack_signature
+from curation.decode.probe import ProbedClip, ProbeTask
+from curation.export.encode import Encoded, EncodeTask
+from curation.export.pack import Packed, PackTask, make_record
 from curation.flow_table import FlowPart, Measurement, write_part
 from curation.flow_tasks import JoinTask, PartTask, SliceTask, make_part, slice_method
 from curation.measure import method_digest
-from curation.pack import Packed, PackTask, make_record
-from curation.probe import ProbedClip, ProbeTask
 from curation.seeds import hash64, uniform
 from shards.manifest import ShardEntry
 from shards.schema import FLOW_SCHEMA, Sample, Verdict
@@ -72,7 +72,7 @@ def write_listing(path: Path, num_rows: int) -> None:
 
 
 def probe_clips(task: ProbeTask) -> list[ProbedClip]:
-    """Answer as `curation.probe.probe_clips` would."""
+    """Answer as `curation.decode.probe.probe_clips` would."""
     return [_probe(clip.key, clip.location) for clip in task.clips]
 
 
@@ -164,7 +164,7 @@ def _draw_rows(keys: list[str], sources: np.ndarray, targets: np.ndarray) -> pa.
 
 
 def make(task: EncodeTask | PackTask) -> Encoded | Packed:
-    """Answer as `curation.write_shards.make` would; of a shard no more samples are written than the report reads."""
+    """Answer as `curation.export.stage.make` would; of a shard no more samples are written than the report reads."""
     if isinstance(task, EncodeTask):
         return Encoded(shard=task.shard, num_samples=task.num_samples, failures=())
     write_shard(task.path, itertools.islice(_samples(task), _SAMPLES_IN_A_HEAD))

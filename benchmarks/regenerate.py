@@ -25,8 +25,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from curation.config import CurationConfig
-from curation.decode import FrameDecoder
-from curation.export import encode_picture
+from curation.decode.decoder import FrameDecoder
+from curation.export.encode import encode_picture
 from shards.manifest import read_manifest
 from shards.reader import read_shard
 

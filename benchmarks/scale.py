@@ -30,11 +30,11 @@ from benchmarks import recorded
 from curation import pipeline
 from curation.cluster import Workers, start_workers
 from curation.config import CurationConfig
+from curation.decode.probe import probe_clips
+from curation.export.stage import make
 from curation.flow_tasks import make_part
 from curation.options import RunOptions
-from curation.probe import probe_clips
 from curation.progress import Bar, Progress
-from curation.write_shards import make
 
 ROOT = Path(__file__).resolve().parents[1]
 _ANSWERS: dict[Callable[..., Any], Callable[..., Any]] = {

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from PIL import Image
 
 from curation.config import SOURCE_SIZE, CurationConfig
-from curation.decode import FrameDecoder
-from curation.export import encode_picture
+from curation.decode.decoder import FrameDecoder
+from curation.export.encode import encode_picture
 from shards.location import Location
 from shards.reader import read_shard
 

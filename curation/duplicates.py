@@ -8,7 +8,7 @@ from curation.catalog import Catalog
 from curation.clips import Clips
 from curation.config import CurationConfig
 from curation.copies import Copy, Prints, find_copies
-from curation.fingerprint import INSIDES, NUM_FRAMES, unpack_signature
+from curation.decode.fingerprint import INSIDES, NUM_FRAMES, unpack_signature
 from curation.flow_stage import FlowTable
 from curation.flow_table import read_measurements_of
 from curation.signatures import Signatures

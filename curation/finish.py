@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation.accounts import Accounts, list_rows
-from curation.card import write_card
 from curation.catalog import Catalog
 from curation.config import CurationConfig
+from curation.export.clip_verdicts import Accounts, list_rows
+from curation.export.dataset_card import write_card
 from curation.flatten import flatness_of
 from curation.options import RunOptions
 from curation.progress import StageTime

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from curation.cluster import Workers
 from curation.config import CurationConfig
+from curation.decode.probe import ProbedClip
+from curation.decode.probe_results import Measured, Probed
 from curation.flow_table import (
     FlowPart,
     Measurement,
@@ -24,10 +26,8 @@ from curation.flow_table import (
     write_part,
 )
 from curation.flow_tasks import JoinTask, PartTask, SliceTask, limits_of, make_part, slice_method
-from curation.found import Measured, Probed
 from curation.measure import method_digest
 from curation.places import Places
-from curation.probe import ProbedClip
 from curation.progress import Bar
 from curation.quarantine import find_incident
 from curation.schedule import Group, group_clips, slice_sources

@@ -9,6 +9,7 @@ import dataclasses
 import pyarrow as pa
 
 from curation.config import CurationConfig
+from curation.decode.probe import ProbedClip
 from curation.flow_table import (
     FlowPart,
     Measurement,
@@ -21,7 +22,6 @@ from curation.flow_table import (
 )
 from curation.measure import measure_clip, method_digest, read_clip
 from curation.places import Places
-from curation.probe import ProbedClip
 from curation.quarantine import Incident, find_incident, quarantine
 from curation.sandbox import Failure, Limits, isolate
 from shards.location import Location

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from curation import flow
 from curation.clips import Clip
 from curation.config import CurationConfig
-from curation.decode import FrameDecoder, UndecodableError, start_times_ms
+from curation.decode.decoder import FrameDecoder, UndecodableError, start_times_ms
+from curation.decode.fingerprint import Fingerprint, pack_signature
+from curation.decode.probe import MIN_FRAMES, ProbedClip, ProbeTask, probe_clips
+from curation.decode.scene_cuts import ShotDetector
+from curation.decode.thumbnail import take_look
 from curation.errors import CurationError, SourceChangedError
 from curation.fetch import FetchError, TooManyBytesError, fetch_bytes
-from curation.fingerprint import Fingerprint, pack_signature
 from curation.flow_table import Measurement
 from curation.kernel import KERNEL, measure_all_pairs
-from curation.look import take_look
-from curation.probe import MIN_FRAMES, ProbedClip, ProbeTask, probe_clips
-from curation.shots import ShotDetector
 from shards.schema import FLOW_SCHEMA, Verdict
 
 _LOOKS = 1

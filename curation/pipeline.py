@@ -10,34 +10,34 @@ from typing import Any
 
 import pyarrow as pa
 
-from curation.accounts import judge
 from curation.catalog import Catalog, read_catalog
 from curation.clips import Clip
 from curation.cluster import RayWorkers, Workers, start_workers
 from curation.config import CurationConfig
 from curation.copies import Copy
+from curation.decode.probe_results import Probed
+from curation.decode.probe_stage import ProbeStage
 from curation.duplicates import find_duplicates
 from curation.errors import OutputError
+from curation.export.clip_verdicts import judge
+from curation.export.reuse import ReadyPictures, ReadyShards
+from curation.export.stage import ClipsLostError, write_shards
 from curation.fetch.stage import Arrivals, fetch_all, is_elsewhere
 from curation.finish import Curated, Summary, describe_listing, finish_dataset
 from curation.flow_stage import FlowTable, give_up_clips, make_flow, plan_flow
 from curation.flow_table import read_parts
 from curation.flow_tasks import LOST
-from curation.found import Probed
 from curation.meanwhile import doing_meanwhile
 from curation.measure import method_digest
 from curation.nodes import watch_nodes
 from curation.options import RunOptions
-from curation.probe_stage import ProbeStage
 from curation.progress import Progress
 from curation.quarantine import keep_incidents
-from curation.ready import ReadyPictures, ReadyShards
 from curation.run_record import note_run, settle_run
 from curation.sandbox import prepare
 from curation.selection import Selection, select_pairs
 from curation.software import software_versions
 from curation.workspace import Workspace
-from curation.write_shards import ClipsLostError, write_shards
 from shards.manifest import ListingEntry, Manifest, digest
 
 _CLIPS_LOOKED_FOR = 1_000

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from curation.catalog import Catalog
 from curation.config import CurationConfig
 from curation.cost import KeptClip, estimate_seconds, time_this_machine
-from curation.finished import MEASURED, FinishedDataset
+from curation.export.dataset import MEASURED, FinishedDataset
 from curation.selection import SplitQuotas, set_quotas
 
 

@@ -5,11 +5,11 @@ from typing import Any
 
 from curation.clips import Clip
 from curation.config import CurationConfig
+from curation.decode.probe import ProbeTask, probe_clips
 from curation.errors import CurationError
-from curation.export import SourceClip, encode_frames
+from curation.export.encode import SourceClip, encode_frames
 from curation.flow_tasks import limits_of
 from curation.measure import measure_clip
-from curation.probe import ProbeTask, probe_clips
 from curation.quarantine import QUARANTINE, Incident, find_incident, list_incidents
 from curation.sandbox import Failure, isolate
 from shards.location import Location

@@ -15,20 +15,20 @@ import pyarrow.compute as pc
 from curation.catalog import Catalog
 from curation.cluster import Workers
 from curation.config import CurationConfig
+from curation.decode.probe import ProbedClip
+from curation.decode.probe_results import Probed
+from curation.decode.probe_stage import ProbeStage
 from curation.errors import OutputError, SourceChangedError
+from curation.export.dataset import MEASURED, FinishedDataset, catalog_of
+from curation.export.reuse import ReadyShards
 from curation.fetch.stage import Arrivals, is_elsewhere
 from curation.finish import Summary, describe_listing
-from curation.finished import MEASURED, FinishedDataset, catalog_of
 from curation.flow_stage import FlowTable
 from curation.flow_table import read_parts
-from curation.found import Probed
 from curation.measure import method_digest
 from curation.options import RunOptions
 from curation.pipeline import Selected, fetch, is_finished, measure, select, select_and_export, start_own
-from curation.probe import ProbedClip
-from curation.probe_stage import ProbeStage
 from curation.progress import Progress
-from curation.ready import ReadyShards
 from curation.workspace import Workspace
 from shards.errors import DatasetError
 from shards.schema import FLOW, Verdict

@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from curation import kernel
+from curation.decode.resize import warm_up_resizing
 from curation.errors import CurationError
 
 _PR_SET_PDEATHSIG = 1
@@ -39,7 +40,7 @@ def serve(fd: int, parent: int) -> None:
     connection = Connection(fd)
     connection.send((READY, None))
     # Every call will resize, and no call has come yet: whoever started this process has other things to do first.
-    kernel.warm_up_resizing()
+    warm_up_resizing()
     while True:
         try:
             function, arguments, num_bytes = connection.recv()
@@ -73,7 +74,7 @@ def _answer(function: Any, arguments: tuple[Any, ...], num_bytes: int) -> tuple[
 
 def _load() -> None:
     """Import what calls will need, so that no clip's deadline pays for it."""
-    import curation.export
+    import curation.export.encode
     import curation.measure  # noqa: F401
 
 

@@ -5,15 +5,14 @@ longest. A giant has a part of its own and is measured in slices of its source f
 by their keys, so that a row more in the listing changes one part and no other.
 """
 
-import dataclasses
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curation.probe import ProbedClip
+from curation.decode.probe import ProbedClip
+from curation.decode.probe_results import Sizes
 from curation.seeds import hash64
 
 _PAIR_US = 35
@@ -29,29 +28,6 @@ _SLICE_TO_DECODING = 4
 
 Group = NDArray[np.int64]
 """Some clips, by their numbers."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """What is known of clips before they are decoded."""
-
-    numbers: NDArray[np.int64]
-    """Of the clips, [clips]; so is every other field."""
-    keys: pa.Array
-    num_frames: NDArray[np.int64]
-    num_pixels: NDArray[np.int64]
-    """Of one frame."""
-
-    @property
-    def num_pairs(self) -> NDArray[np.int64]:
-        """Pairs that measuring each will take, if all its frames are sound."""
-        return self.num_frames * (self.num_frames - 1) // 2
-
-    def take(self, places: NDArray[np.int64]) -> "Sizes":
-        """Choose some of them, by their places here."""
-        columns = (self.numbers, self.num_frames, self.num_pixels)
-        numbers, num_frames, num_pixels = (column[places] for column in columns)
-        return Sizes(numbers=numbers, keys=self.keys.take(places), num_frames=num_frames, num_pixels=num_pixels)
 
 
 def estimate_us(clips: Sizes) -> NDArray[np.int64]:

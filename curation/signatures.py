@@ -6,7 +6,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.fingerprint import INSIDES
+from curation.decode.fingerprint import INSIDES
 
 Signature = NDArray[np.uint64]
 """Perceptual hashes, uint64 [frames, 3]: each frame whole, then its insides."""

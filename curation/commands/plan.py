@@ -57,7 +57,7 @@ def plan(
         seed=seed,
         samples_per_shard=samples_per_shard,
     )
-    from curation.finished import catalog_of, places_of, read_finished
+    from curation.export.dataset import catalog_of, places_of, read_finished
     from curation.plan import make_plan
     from curation.plan_text import format_plan
     from shards.location import parse_location

@@ -70,7 +70,7 @@ def resplit(
         seed=seed,
         samples_per_shard=samples_per_shard,
     )
-    from curation.finished import places_of, read_finished
+    from curation.export.dataset import places_of, read_finished
     from curation.progress import Progress
     from curation.resplit import resplit as run
     from curation.workspace import Workspace

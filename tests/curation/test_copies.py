@@ -9,7 +9,7 @@ from curation.copies import Prints, find_copies, measure_distance
 from curation.signatures import Signatures
 from examples.draw_scenes import LEAKS, film, to_arrays
 from shards.schema import SPLITS
-from tests.curation.test_fingerprint import take_fingerprint
+from tests.curation.decode.test_fingerprint import take_fingerprint
 
 
 def find_near_copies(signatures, max_distance, groups=None):

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from curation import meanwhile
+from curation.decode.probe import describe_bytes
 from curation.meanwhile import Chore, doing_meanwhile
-from curation.probe import describe_bytes
 from shards.writer import file_sha256
 from tests.curation.runs import find_processes
 

@@ -9,13 +9,13 @@ import pyarrow as pa
 import pytest
 
 from curation.config import SOURCE_SIZE, CurationConfig
+from curation.decode.probe import ProbedClip
 from curation.errors import SourceChangedError
 from curation.measure import measure_clip, method_digest, read_clip
-from curation.probe import ProbedClip
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from shards.schema import FLOW_SCHEMA, Verdict
-from tests.curation.test_gif_header import gif_frame, gif_start
-from tests.curation.test_probe import probe_bytes
+from tests.curation.decode.test_header import gif_frame, gif_start
+from tests.curation.decode.test_probe import probe_bytes
 
 CONFIG = CurationConfig()
 

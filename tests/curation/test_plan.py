@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from curation.config import CurationConfig
-from curation.finished import catalog_of, places_of, read_finished
+from curation.export.dataset import catalog_of, places_of, read_finished
 from curation.options import RunOptions
 from curation.plan import Plan, make_plan
 from curation.plan_text import format_plan

@@ -9,7 +9,7 @@ import pytest
 
 from curation.config import CurationConfig
 from curation.errors import OutputError, SourceChangedError
-from curation.finished import catalog_of, places_of, read_finished
+from curation.export.dataset import catalog_of, places_of, read_finished
 from curation.options import RunOptions
 from curation.pipeline import curate
 from curation.progress import Progress

@@ -4,8 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curation.probe import ProbedClip
-from curation.schedule import Sizes, estimate_us, group_clips, slice_sources
+from curation.decode.probe import ProbedClip
+from curation.decode.probe_results import Sizes
+from curation.schedule import estimate_us, group_clips, slice_sources
 
 
 def make_clip(number: int, num_frames: int) -> ProbedClip:

@@ -18,7 +18,7 @@ from curation import claim
 from curation.claim import Claim
 from curation.config import CurationConfig
 from curation.errors import OutputError
-from curation.finished import read_finished
+from curation.export.dataset import read_finished
 from curation.pipeline import measure
 from curation.quarantine import Incident, find_incident, keep_incidents, list_incidents, quarantine
 from curation.sandbox import Failure

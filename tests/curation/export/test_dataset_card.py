@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from curation.card import MARKER, render_card, write_card
+from curation.export.dataset_card import MARKER, render_card, write_card
 from shards.manifest import read_manifest
 
 

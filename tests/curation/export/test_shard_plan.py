@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.config import CurationConfig
-from curation.shard_plan import SAMPLES_PER_FRAGMENT, PlannedShard, ShardPlan
+from curation.export.shard_plan import SAMPLES_PER_FRAGMENT, PlannedShard, ShardPlan
 from tests.strategies import selection_table, selections
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
 from curation.config import SOURCE_SIZE
-from curation.decode import FrameDecoder, UndecodableError, start_times_ms
-from tests.curation.test_gif_header import gif_frame, gif_start
+from curation.decode.decoder import FrameDecoder, UndecodableError, start_times_ms
+from tests.curation.decode.test_header import gif_frame, gif_start
 from tests.strategies import gif_like_bytes
 
 WHITE, RED, BLUE = (255, 255, 255), (255, 0, 0), (0, 0, 255)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from PIL import Image
 
-from curation.gif_header import GifHeader, is_gif, scan_gif
+from curation.decode.header import GifHeader, is_gif, scan_gif
 from tests.strategies import gif_like_bytes
 
 MAX_PIXELS = 2**24

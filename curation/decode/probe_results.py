@@ -3,6 +3,7 @@
 A clip costs about a hundred bytes here; as an object with its strings it would cost a thousand.
 """
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
@@ -10,14 +11,36 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curation.clips import Clips
+from curation.decode.probe import ProbedClip
 from curation.flow_table import Measurement
-from curation.probe import ProbedClip
-from curation.schedule import Sizes
 from shards.schema import Verdict
 
 _VERDICTS: tuple[Verdict | None, ...] = (None, *Verdict)
 _UNKNOWN = -1
 _DIGEST_BYTES = 32
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """What is known of clips before they are decoded."""
+
+    numbers: NDArray[np.int64]
+    """Of the clips, [clips]; so is every other field."""
+    keys: pa.Array
+    num_frames: NDArray[np.int64]
+    num_pixels: NDArray[np.int64]
+    """Of one frame."""
+
+    @property
+    def num_pairs(self) -> NDArray[np.int64]:
+        """Pairs that measuring each will take, if all its frames are sound."""
+        return self.num_frames * (self.num_frames - 1) // 2
+
+    def take(self, places: NDArray[np.int64]) -> "Sizes":
+        """Choose some of them, by their places here."""
+        columns = (self.numbers, self.num_frames, self.num_pixels)
+        numbers, num_frames, num_pixels = (column[places] for column in columns)
+        return Sizes(numbers=numbers, keys=self.keys.take(places), num_frames=num_frames, num_pixels=num_pixels)
 
 
 class Verdicts:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from curation.resample import resample, resize
+from curation.decode.lanczos import resample, resize
 
 sides = st.one_of(st.integers(1, 40), st.sampled_from([15, 16, 17, 31, 32, 33, 64, 65, 128, 255, 256, 257, 400, 500]))
 
@@ -35,7 +35,7 @@ def test_the_second_picture_of_a_size_is_as_right_as_the_first():
 
 
 def test_a_size_at_which_the_two_differ_is_left_to_pillow(monkeypatch):
-    monkeypatch.setattr("curation.resample.resample", lambda pixels, side: np.zeros((side, side, 3), np.uint8))
+    monkeypatch.setattr("curation.decode.lanczos.resample", lambda pixels, side: np.zeros((side, side, 3), np.uint8))
     rng = np.random.default_rng(0)
     for _ in range(3):
         pixels = rng.integers(1, 256, (62, 84, 3), dtype=np.uint8)

@@ -12,12 +12,12 @@ from PIL import Image
 
 from curation.clips import Clip
 from curation.config import SOURCE_SIZE, CurationConfig
-from curation.decode import FrameDecoder
+from curation.decode.decoder import FrameDecoder
 from curation.errors import SourceChangedError
-from curation.export import EncodeTask, SourceClip, encode_fragment, encode_frames
-from curation.pack import PackTask, finished_shard, make_record, pack_shard, plan_digest, shard_path
-from curation.ready import Span
-from curation.shard_plan import PlannedClip, PlannedPair, PlannedShard
+from curation.export.encode import EncodeTask, SourceClip, encode_fragment, encode_frames
+from curation.export.pack import PackTask, finished_shard, make_record, pack_shard, plan_digest, shard_path
+from curation.export.reuse import Span
+from curation.export.shard_plan import PlannedClip, PlannedPair, PlannedShard
 from shards.reader import read_shard
 from shards.writer import file_sha256
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
-from curation import kernel
 from curation.config import SOURCE_SIZE
+from curation.decode.resize import resize
 
 SHORTEST_DELAY_MS = 20
 """A frame that asks for less is shown for DEFAULT_DELAY_MS instead, as browsers do."""
@@ -74,7 +74,7 @@ class FrameDecoder:
                 with Image.open(io.BytesIO(self._data), formats=["GIF"]) as gif:
                     for index, page in enumerate(ImageSequence.Iterator(gif)):
                         wanted = self._wanted is None or index in self._wanted
-                        rgb = resize(composite_on_white(page), self._resolution) if wanted else None
+                        rgb = to_resolution(composite_on_white(page), self._resolution) if wanted else None
                         yield Frame(index=index, rgb=rgb, duration_ms=_shown_for(page))
                         num_frames += 1
                         if index == last:
@@ -99,12 +99,12 @@ def composite_on_white(page: Image.Image) -> Image.Image:
     return white
 
 
-def resize(picture: Image.Image, resolution: int) -> NDArray[np.uint8]:
+def to_resolution(picture: Image.Image, resolution: int) -> NDArray[np.uint8]:
     """Resize to a square of `resolution` (Lanczos, no crop, as the paper's own trainer does), or not at all."""
     pixels = np.asarray(picture)
     if resolution == SOURCE_SIZE or picture.size == (resolution, resolution):
         return pixels
-    return kernel.resize(pixels, resolution)
+    return resize(pixels, resolution)
 
 
 def start_times_ms(durations_ms: list[int]) -> NDArray[np.int32]:

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from curation import export
 from curation.cluster import InProcess
 from curation.config import CurationConfig
+from curation.decode.probe import ProbedClip
 from curation.errors import SourceChangedError
-from curation.finished import read_finished
+from curation.export import encode as export
+from curation.export.dataset import read_finished
+from curation.export.reuse import ReadyShards, Span, read_spans
 from curation.options import RunOptions
 from curation.pipeline import curate
-from curation.probe import ProbedClip
 from curation.progress import Progress
-from curation.ready import ReadyShards, Span, read_spans
 from curation.sandbox import isolate
 from shards.reader import read_shard
 from shards.verify import verify_dataset

@@ -18,10 +18,10 @@ import pyarrow.compute as pc
 
 from curation.cluster import Workers
 from curation.config import CurationConfig
+from curation.decode.probe import ProbedClip
 from curation.errors import CurationError, SourceChangedError
-from curation.finished import FinishedDataset, read_finished
+from curation.export.dataset import FinishedDataset, read_finished
 from curation.meanwhile import MOST_CHORES, Chore
-from curation.probe import ProbedClip
 from curation.progress import Progress
 from curation.software import software_versions
 from shards.errors import DatasetError

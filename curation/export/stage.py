@@ -7,17 +7,17 @@ from curation.batches import in_batches
 from curation.catalog import Catalog
 from curation.cluster import Workers
 from curation.config import CurationConfig
-from curation.export import Encoded, EncodeTask, SourceClip, encode_fragment
+from curation.decode.probe_results import Probed
+from curation.export.completed_shards import receipt_path
+from curation.export.encode import Encoded, EncodeTask, SourceClip, encode_fragment
+from curation.export.pack import Packed, PackTask, finished_shard, pack_shard, plan_digest, shard_path
+from curation.export.reuse import ReadyPictures
+from curation.export.shard_plan import PlannedShard, ShardPlan
 from curation.flow_table import Measurement
 from curation.flow_tasks import lost_clip
-from curation.found import Probed
-from curation.pack import Packed, PackTask, finished_shard, pack_shard, plan_digest, shard_path
 from curation.progress import Bar, Progress
 from curation.quarantine import Incident
-from curation.ready import ReadyPictures
-from curation.receipts import receipt_path
 from curation.selection import Selection
-from curation.shard_plan import PlannedShard, ShardPlan
 from curation.workspace import Workspace
 from shards.location import Location, list_files, remove_tree
 from shards.manifest import ShardEntry

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from curation import flow
-from curation.look import take_look
-from curation.shots import ShotDetector
+from curation.decode.scene_cuts import ShotDetector
+from curation.decode.thumbnail import take_look
 from examples.draw_scenes import EDITS, draw_edit, film, to_arrays
 
 

@@ -1,7 +1,7 @@
 """Kept frames -> encoded pictures: each GIF is decoded once, each frame that samples need encoded once.
 
 Encoding is the work of an export and is spread in fragments of a shard; a fragment is an Arrow file of encoded
-pictures in the run's work folder, from which `curation.pack` makes the shard.
+pictures in the run's work folder, from which `curation.export.pack` makes the shard.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from PIL import Image
 
 from curation.clips import Clip
 from curation.config import CurationConfig
-from curation.decode import FrameDecoder
+from curation.decode.decoder import FrameDecoder
 from curation.errors import SourceChangedError
 from curation.flow_tasks import limits_of
 from curation.measure import read_clip

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from curation import probe_stage
 from curation.catalog import read_catalog
 from curation.cluster import InProcess
 from curation.config import CurationConfig
+from curation.decode import probe_stage
+from curation.decode.probe_results import Probed
+from curation.decode.probe_stage import ProbeStage
 from curation.fetch.stage import Arrivals
-from curation.found import Probed
 from curation.options import RunOptions
-from curation.probe_stage import ProbeStage
 from curation.progress import Progress
 from shards.schema import Verdict
 from tests.curation.runs import CountingWorkers

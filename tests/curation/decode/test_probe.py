@@ -7,11 +7,11 @@ import pytest
 
 from curation.clips import Clip
 from curation.config import SOURCE_SIZE, CurationConfig
-from curation.gif_header import GifHeader
+from curation.decode.header import GifHeader
+from curation.decode.probe import ProbedClip, ProbeTask, describe_bytes, judge_header, probe_clips
 from curation.measure import measure_clip
-from curation.probe import ProbedClip, ProbeTask, describe_bytes, judge_header, probe_clips
 from shards.schema import Verdict
-from tests.curation.test_gif_header import PIXEL, gif_frame, gif_start
+from tests.curation.decode.test_header import PIXEL, gif_frame, gif_start
 
 
 def make_clip(location: object, key: str = "clip") -> Clip:

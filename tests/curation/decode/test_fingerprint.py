@@ -4,8 +4,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from curation import flow
-from curation.fingerprint import NUM_FRAMES, Fingerprint, pack_signature, unpack_signature
-from curation.look import take_look
+from curation.decode.fingerprint import NUM_FRAMES, Fingerprint, pack_signature, unpack_signature
+from curation.decode.thumbnail import take_look
 from examples.draw_scenes import film, to_arrays
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.look import Look
+from curation.decode.thumbnail import Look
 
 NUM_FRAMES = 16
 """Frames of a clip that are in its signature, at even distances."""

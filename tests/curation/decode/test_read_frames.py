@@ -1,8 +1,8 @@
 import pytest
 
 from curation.config import CurationConfig
+from curation.decode.read_frames import read_frames
 from curation.errors import CurationError
-from curation.frames import read_frames
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 
 CONFIG = CurationConfig(resolution=32)

@@ -8,14 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curation.accounts import Accounts, judge, list_rows
 from curation.catalog import Catalog, read_catalog
 from curation.config import CurationConfig
 from curation.copies import Copy
+from curation.decode.probe import ProbedClip
+from curation.decode.probe_results import Measured, Probed
+from curation.export.clip_verdicts import Accounts, judge, list_rows
 from curation.flow_table import Measurement
-from curation.found import Measured, Probed
 from curation.options import RunOptions
-from curation.probe import ProbedClip
 from curation.selection import Selection
 from shards.schema import CLIPS_SCHEMA, Verdict
 from tests.strategies import selection_table
@@ -100,7 +100,7 @@ def test_rows_are_the_same_however_many_are_described_at_a_time(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = rows_of(account(catalog))
-    monkeypatch.setattr("curation.accounts._ROWS_AT_A_TIME", 2)
+    monkeypatch.setattr("curation.export.clip_verdicts._ROWS_AT_A_TIME", 2)
     assert len(list(list_rows(account(catalog)))) == 3
     assert rows_of(account(catalog)) == whole
 

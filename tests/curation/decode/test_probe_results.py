@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from curation.catalog import Catalog, read_catalog
 from curation.config import CurationConfig
+from curation.decode.probe import ProbedClip
+from curation.decode.probe_results import Measured, Probed
 from curation.flow_table import Measurement
-from curation.found import Measured, Probed
 from curation.options import RunOptions
-from curation.probe import ProbedClip
 from shards.schema import Verdict
 
 NAMES = ("a", "b", "c")

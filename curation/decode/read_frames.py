@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.config import CurationConfig
-from curation.decode import FrameDecoder, UndecodableError
+from curation.decode.decoder import FrameDecoder, UndecodableError
+from curation.decode.header import is_gif, scan_gif
+from curation.decode.probe import describe_bytes, judge_header
 from curation.errors import CurationError
 from curation.fetch import FetchError, TooManyBytesError, fetch_bytes
-from curation.gif_header import is_gif, scan_gif
-from curation.probe import describe_bytes, judge_header
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.look import Look
+from curation.decode.thumbnail import Look
 
 _SIDE = 32
 _MAX_SHIFT = 6

@@ -1,0 +1,1 @@
+"""Bytes of a GIF -> frames: header scan, decoder, resize, thumbnails, scene cuts, fingerprints."""

@@ -1,0 +1,1 @@
+"""Kept pairs -> shards: plan, encode, pack, clip verdicts, manifest and dataset card."""
