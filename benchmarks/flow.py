@@ -30,7 +30,7 @@ from PIL import Image, ImageSequence
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from curation import flow, lucas_kanade
-from curation.decode.decoder import composite_on_white
+from curation.decode.decoder import composite_on_white, to_resolution
 from curation.jit import compile_part
 from curation.templates import build_template, new_work
 from curation.tracking import HALF, track_sources

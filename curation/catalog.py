@@ -115,7 +115,7 @@ def _read_listing(options: RunOptions) -> bytes:
     if isinstance(options.listing, Path):
         return _read_bytes(options.listing, "listing")
     # Imported here: it fetches clips, so it knows this module.
-    from curation.fetch.listing import fetch_listing
+    from curation.fetch.remote_table import fetch_listing
 
     return fetch_listing(options.listing, options.fetch)
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from curation.config import CurationConfig
 from curation.decode.probe import ProbedClip
+from curation.fetch.read import read_clip
 from curation.flow_table import (
     FlowPart,
     Measurement,
@@ -20,7 +21,7 @@ from curation.flow_table import (
     read_rows,
     write_part,
 )
-from curation.measure import measure_clip, method_digest, read_clip
+from curation.measure import measure_clip, method_digest
 from curation.places import Places
 from curation.quarantine import Incident, find_incident, quarantine
 from curation.sandbox import Failure, Limits, isolate

@@ -19,8 +19,8 @@ from curation.decode.fingerprint import Fingerprint, pack_signature
 from curation.decode.probe import MIN_FRAMES, ProbedClip, ProbeTask, probe_clips
 from curation.decode.scene_cuts import ShotDetector
 from curation.decode.thumbnail import take_look
-from curation.errors import CurationError, SourceChangedError
-from curation.fetch import FetchError, TooManyBytesError, fetch_bytes
+from curation.errors import CurationError
+from curation.fetch.read import read_clip
 from curation.flow_table import Measurement
 from curation.kernel import KERNEL, measure_all_pairs
 from shards.schema import FLOW_SCHEMA, Verdict
@@ -40,17 +40,6 @@ def method_digest(config: CurationConfig) -> str:
         "looks": _LOOKS,
     }
     return hashlib.sha256(json.dumps(method, sort_keys=True).encode()).hexdigest()[:20]
-
-
-def read_clip(path: str, sha256: str | None, max_bytes: int) -> bytes:
-    """Read a clip's bytes again, later in the run. Raises SourceChangedError where they are not the same ones."""
-    try:
-        data = fetch_bytes(path, max_bytes)
-    except (FetchError, TooManyBytesError) as error:
-        raise SourceChangedError(f"{path} was there when the run began: {error}; run the same command again") from error
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise SourceChangedError(f"{path} was changed during the run; run the same command again")
-    return data
 
 
 def measure_file(path: Path, config: CurationConfig) -> tuple[Measurement, pa.Table]:

@@ -9,7 +9,7 @@ import json
 import threading
 from pathlib import Path
 
-from curation.fetch.stores import Store
+from curation.fetch.object_cache import Store
 
 
 class Cache:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from curation.fetch.errors import FetchError, TransientError
-from curation.fetch.objects import download_object, is_object
-from curation.fetch.turns import Hosts
-from curation.fetch.web import Web
+from curation.fetch.http import Web
+from curation.fetch.object_reads import download_object, is_object
+from curation.fetch.rate_limits import Hosts
 from curation.options import FetchOptions
 from curation.seeds import uniform
 

@@ -1,12 +1,25 @@
 """A place within reach of every worker -> bytes: a file, or an object in a store."""
 
+import hashlib
 import time
 from pathlib import Path
 
+from curation.errors import SourceChangedError
 from curation.fetch.errors import FetchError, TooManyBytesError
-from curation.fetch.objects import download_object, is_object
+from curation.fetch.object_reads import download_object, is_object
 
 _TIMEOUT_S = 300.0
+
+
+def read_clip(path: str, sha256: str | None, max_bytes: int) -> bytes:
+    """Read a clip's bytes again, later in the run. Raises SourceChangedError where they are not the same ones."""
+    try:
+        data = fetch_bytes(path, max_bytes)
+    except (FetchError, TooManyBytesError) as error:
+        raise SourceChangedError(f"{path} was there when the run began: {error}; run the same command again") from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise SourceChangedError(f"{path} was changed during the run; run the same command again")
+    return data
 
 
 def fetch_bytes(location: str, max_bytes: int) -> bytes:

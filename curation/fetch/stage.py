@@ -20,7 +20,7 @@ from curation.clips import Clip
 from curation.errors import OutputError
 from curation.fetch.cache import Cache
 from curation.fetch.errors import FetchError, TooManyBytesError
-from curation.fetch.stores import open_cache_store
+from curation.fetch.object_cache import open_cache_store
 from curation.options import FetchOptions
 from shards.errors import StoreError
 from shards.location import Location
@@ -115,8 +115,8 @@ def run_downloads(
     """Run what downloads in an event loop of its own; what it raises is raised here."""
     # Imported here: most runs fetch nothing, and it costs a quarter of a second.
     from curation.fetch.download import Downloads
-    from curation.fetch.turns import Hosts
-    from curation.fetch.web import connect
+    from curation.fetch.http import connect
+    from curation.fetch.rate_limits import Hosts
 
     async def run() -> Result:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(min(_MAX_THREADS, options.max_fetches)))

@@ -2,7 +2,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from curation.fetch import download, turns
+from curation.fetch import download
+from curation.fetch import rate_limits as turns
 from tests.curation.fetch.hosts import Host, serve
 
 

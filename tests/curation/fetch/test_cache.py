@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from curation.fetch.cache import Cache
-from curation.fetch.stores import Store
+from curation.fetch.object_cache import Store
 
 
 def keep(cache: Cache, folder: Path, url: str, data: bytes) -> Path:

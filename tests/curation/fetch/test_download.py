@@ -17,9 +17,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from curation.fetch import FetchError, TooManyBytesError, turns
+from curation.fetch import FetchError, TooManyBytesError
+from curation.fetch import rate_limits as turns
+from curation.fetch.http import MAX_REDIRECTS, USER_AGENT
 from curation.fetch.stage import run_downloads
-from curation.fetch.web import MAX_REDIRECTS, USER_AGENT
 from curation.options import FetchOptions
 from tests.curation.fetch.hosts import Host, serve
 

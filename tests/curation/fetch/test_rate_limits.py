@@ -8,9 +8,9 @@ import itertools
 
 import pytest
 
-from curation.fetch import turns
+from curation.fetch import rate_limits as turns
 from curation.fetch.errors import FetchError
-from curation.fetch.turns import Hosts
+from curation.fetch.rate_limits import Hosts
 from curation.options import FetchOptions
 
 

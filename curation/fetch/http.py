@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator, Callable
 import aiohttp
 from yarl import URL
 
-from curation.fetch.addresses import AddressRefusedError, AllowedHosts, make_public_socket
 from curation.fetch.errors import FetchError, TooManyBytesError, TransientError
-from curation.fetch.turns import Host, Hosts
+from curation.fetch.public_addresses import AddressRefusedError, AllowedHosts, make_public_socket
+from curation.fetch.rate_limits import Host, Hosts
 from curation.options import FetchOptions
 from curation.software import software_versions
 

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from curation.config_checks import parse_host
-from curation.fetch.addresses import AddressRefusedError, AllowedHosts, is_public, make_public_socket
+from curation.fetch.public_addresses import AddressRefusedError, AllowedHosts, is_public, make_public_socket
 
 PUBLIC = [
     "1.1.1.1",

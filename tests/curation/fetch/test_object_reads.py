@@ -19,8 +19,8 @@ from curation.errors import ListingError, OutputError
 from curation.fetch import FetchError, TooManyBytesError, fetch_bytes
 from curation.fetch.cache import Cache
 from curation.fetch.errors import TransientError
-from curation.fetch.objects import download_object
-from curation.fetch.stores import open_cache_store
+from curation.fetch.object_cache import open_cache_store
+from curation.fetch.object_reads import download_object
 from curation.options import FetchOptions, RunOptions
 from curation.pipeline import curate
 from curation.progress import Progress
