@@ -17,8 +17,8 @@ from curation.clips import Clip
 from curation.config import CurationConfig
 from curation.decode.probe import ProbeTask, probe_clips
 from curation.export.encode import SourceClip, encode_frames
-from curation.flow_tasks import limits_of
-from curation.measure import measure_clip
+from curation.flow.measure import measure_clip
+from curation.flow.tasks import limits_of
 from curation.sandbox import Failure, isolate
 from examples.draw_gifs import draw_folder
 

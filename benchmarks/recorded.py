@@ -23,9 +23,9 @@ from curation.decode.fingerprint import pack_signature
 from curation.decode.probe import ProbedClip, ProbeTask
 from curation.export.encode import Encoded, EncodeTask
 from curation.export.pack import Packed, PackTask, make_record
-from curation.flow_table import FlowPart, Measurement, write_part
-from curation.flow_tasks import JoinTask, PartTask, SliceTask, make_part, slice_method
-from curation.measure import method_digest
+from curation.flow.measure import method_digest
+from curation.flow.table import FlowPart, Measurement, write_part
+from curation.flow.tasks import JoinTask, PartTask, SliceTask, make_part, slice_method
 from curation.seeds import hash64, uniform
 from shards.manifest import ShardEntry
 from shards.schema import FLOW_SCHEMA, Sample, Verdict
@@ -94,7 +94,7 @@ def _probe(key: str, location: str) -> ProbedClip:
 
 
 def make_flow_part(task: PartTask | SliceTask | JoinTask) -> FlowPart:
-    """Answer as `curation.flow_tasks.make_part` would: a part is written, short as its clips are."""
+    """Answer as `curation.flow.tasks.make_part` would: a part is written, short as its clips are."""
     if isinstance(task, JoinTask):
         return make_part(task)
     if isinstance(task, SliceTask):

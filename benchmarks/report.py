@@ -26,8 +26,8 @@ from playwright.sync_api import sync_playwright
 
 from curation.catalog import clip_key
 from curation.config import CurationConfig
-from curation.flow_table import write_part
-from curation.measure import method_digest
+from curation.flow.measure import method_digest
+from curation.flow.table import write_part
 from curation.progress import StageTime
 from curation.report.clips import count_steps, gather_duplicates, gather_failures, gather_shapes
 from curation.report.flow import count_measured

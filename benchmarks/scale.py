@@ -32,7 +32,7 @@ from curation.cluster import Workers, start_workers
 from curation.config import CurationConfig
 from curation.decode.probe import probe_clips
 from curation.export.stage import make
-from curation.flow_tasks import make_part
+from curation.flow.tasks import make_part
 from curation.options import RunOptions
 from curation.progress import Bar, Progress
 

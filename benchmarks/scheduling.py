@@ -17,7 +17,7 @@ from curation.catalog import read_catalog
 from curation.cluster import Workers, start_workers
 from curation.config import CurationConfig
 from curation.decode.probe import ProbeTask, probe_clips
-from curation.flow_stage import make_flow, plan_flow
+from curation.flow.stage import make_flow, plan_flow
 from curation.options import RunOptions
 from curation.places import Places
 from curation.progress import Progress

@@ -14,9 +14,9 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from curation import flow
-from curation.flow import CORNER_BLOCK_PX as BLOCK
-from curation.flow import CORNER_QUALITY, MAX_CORNERS, MIN_CORNER_DISTANCE_PX
+from curation.flow import reference as flow
+from curation.flow.reference import CORNER_BLOCK_PX as BLOCK
+from curation.flow.reference import CORNER_QUALITY, MAX_CORNERS, MIN_CORNER_DISTANCE_PX
 from curation.jit import compile_entry, compile_part, digest_sources
 
 RADIUS = BLOCK // 2

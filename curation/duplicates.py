@@ -9,8 +9,8 @@ from curation.clips import Clips
 from curation.config import CurationConfig
 from curation.copies import Copy, Prints, find_copies
 from curation.decode.fingerprint import INSIDES, NUM_FRAMES, unpack_signature
-from curation.flow_stage import FlowTable
-from curation.flow_table import read_measurements_of
+from curation.flow.stage import FlowTable
+from curation.flow.table import read_measurements_of
 from curation.signatures import Signatures
 from shards.location import Location
 

@@ -1,4 +1,4 @@
-"""Motion of all pairs of one clip: the same definition as `curation.flow`, at a fraction of its cost.
+"""Motion of all pairs of one clip: the same definition as `curation.flow.reference`, at a fraction of its cost.
 
 In come the clip's grey frames, out go two columns of the flow table. Corners and pyramids are made once a
 frame, templates once a corner and level of a source frame, and what is left for a pair is compiled code
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.corners import find_padded_corners, new_corner_work, suits
-from curation.flow import MAX_CORNERS, MAX_LEVEL, WINDOW_PX, find_corners
+from curation.flow.reference import MAX_CORNERS, MAX_LEVEL, WINDOW_PX, find_corners
 from curation.templates import PAD, new_work
 from curation.tracking import track_sources
 

@@ -24,11 +24,11 @@ from curation.export.reuse import ReadyPictures, ReadyShards
 from curation.export.stage import ClipsLostError, write_shards
 from curation.fetch.stage import Arrivals, fetch_all, is_elsewhere
 from curation.finish import Curated, Summary, describe_listing, finish_dataset
-from curation.flow_stage import FlowTable, give_up_clips, make_flow, plan_flow
-from curation.flow_table import read_parts
-from curation.flow_tasks import LOST
+from curation.flow.measure import method_digest
+from curation.flow.stage import FlowTable, give_up_clips, make_flow, plan_flow
+from curation.flow.table import read_parts
+from curation.flow.tasks import LOST
 from curation.meanwhile import doing_meanwhile
-from curation.measure import method_digest
 from curation.nodes import watch_nodes
 from curation.options import RunOptions
 from curation.progress import Progress

@@ -23,9 +23,9 @@ from curation.export.dataset import MEASURED, FinishedDataset, catalog_of
 from curation.export.reuse import ReadyShards
 from curation.fetch.stage import Arrivals, is_elsewhere
 from curation.finish import Summary, describe_listing
-from curation.flow_stage import FlowTable
-from curation.flow_table import read_parts
-from curation.measure import method_digest
+from curation.flow.measure import method_digest
+from curation.flow.stage import FlowTable
+from curation.flow.table import read_parts
 from curation.options import RunOptions
 from curation.pipeline import Selected, fetch, is_finished, measure, select, select_and_export, start_own
 from curation.progress import Progress

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-from curation import kernel
 from curation.decode.resize import warm_up_resizing
 from curation.errors import CurationError
+from curation.flow import backend as kernel
 
 _PR_SET_PDEATHSIG = 1
 _CV_NO_MEMORY = -4
@@ -75,12 +75,12 @@ def _answer(function: Any, arguments: tuple[Any, ...], num_bytes: int) -> tuple[
 def _load() -> None:
     """Import what calls will need, so that no clip's deadline pays for it."""
     import curation.export.encode
-    import curation.measure  # noqa: F401
+    import curation.flow.measure  # noqa: F401
 
 
 def _warm_up(function: Callable[..., Any]) -> None:
     """Load what compiled code a function calls beside the resizing: seconds to compile, most of a second to load."""
-    from curation.measure import measure_clip
+    from curation.flow.measure import measure_clip
 
     if function is measure_clip:
         kernel.warm_up_measuring()

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from curation.flow import WINDOW_PX
+from curation.flow.reference import WINDOW_PX
 from curation.jit import compile_part
 
 PAD = 16

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from curation import flow, templates, window_sums
-from curation.flow import EPSILON_PX, MAX_ITERATIONS, MIN_DISPLACEMENT_PX, WINDOW_PX
+from curation import templates, window_sums
+from curation.flow import reference as flow
+from curation.flow.reference import EPSILON_PX, MAX_ITERATIONS, MIN_DISPLACEMENT_PX, WINDOW_PX
 from curation.jit import compile_entry, compile_part, digest_sources
 from curation.templates import PAD, build_template
 from curation.window_sums import window_sums as sum_windows

@@ -1,10 +1,7 @@
-"""What looking and measuring found out about every clip of a listing, in columns, by the clips' numbers.
-
-A clip costs about a hundred bytes here; as an object with its strings it would cost a thousand.
-"""
+"""Probe results of every clip: one column per field, indexed by clip number."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -12,12 +9,11 @@ from numpy.typing import NDArray
 
 from curation.clips import Clips
 from curation.decode.probe import ProbedClip
-from curation.flow_table import Measurement
 from shards.schema import Verdict
 
 _VERDICTS: tuple[Verdict | None, ...] = (None, *Verdict)
 _UNKNOWN = -1
-_DIGEST_BYTES = 32
+DIGEST_BYTES = 32
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,7 +82,7 @@ class Probed(Mapping[str, ProbedClip]):
         self.verdicts = Verdicts(num_clips)
         self.width, self.height, self.num_frames = (np.full(num_clips, _UNKNOWN, dtype=np.int32) for _ in range(3))
         """int32 [clips], -1 where it is not known."""
-        self._sha256 = np.zeros(num_clips, dtype=f"V{_DIGEST_BYTES}")
+        self._sha256 = np.zeros(num_clips, dtype=f"V{DIGEST_BYTES}")
         self._has_sha256 = np.zeros(num_clips, dtype=bool)
         self._paths: dict[int, str] = {}
 
@@ -150,33 +146,6 @@ class Probed(Mapping[str, ProbedClip]):
             num_frames=np.maximum(num_frames, 0).astype(np.int64),
             num_pixels=np.maximum(width, 0).astype(np.int64) * np.maximum(height, 0),
         )
-
-
-class Measured:
-    """What measuring the clips of a listing found out, but for the rows of the flow table and the fingerprints."""
-
-    def __init__(self, clips: Clips, measurements: Iterable[Measurement] = ()) -> None:
-        self.clips = clips
-        self.verdicts = Verdicts(len(clips))
-        self.num_frames, self.num_pairs = (np.zeros(len(clips), dtype=np.int32) for _ in range(2))
-        """Sound frames, and rows of the flow table, int32 [clips]."""
-        self.frames_sha256 = np.zeros(len(clips), dtype=f"V{_DIGEST_BYTES}")
-        """By which exact copies are found, [clips]."""
-        for one in measurements:
-            self.put(one)
-
-    def put(self, one: Measurement) -> None:
-        """Enter what is known of a clip, in place of what was."""
-        number = self.clips.number(one.clip_key)
-        self.verdicts.put(number, one.verdict, one.detail)
-        self.num_frames[number] = one.num_frames
-        self.num_pairs[number] = one.num_pairs
-        self.frames_sha256[number] = bytes.fromhex(one.frames_sha256 or "00")
-
-    @property
-    def usable(self) -> NDArray[np.int64]:
-        """Numbers of the clips that can be selected from, ascending."""
-        return self.verdicts.among(None)
 
 
 def _known(value: np.int32) -> int | None:

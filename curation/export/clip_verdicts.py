@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from curation.catalog import Catalog
 from curation.config import CurationConfig
 from curation.copies import Copy
-from curation.decode.probe_results import Measured, Probed
+from curation.decode.probe_results import Probed
 from curation.duplicates import describe_copy
+from curation.flow.measure_results import Measured
 from curation.selection import Selection
 from shards.schema import CLIPS_SCHEMA, Verdict
 

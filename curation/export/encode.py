@@ -18,7 +18,7 @@ from curation.config import CurationConfig
 from curation.decode.decoder import FrameDecoder
 from curation.errors import SourceChangedError
 from curation.fetch.read import read_clip
-from curation.flow_tasks import limits_of
+from curation.flow.tasks import limits_of
 from curation.quarantine import Incident, quarantine
 from curation.sandbox import Failure, isolate
 from shards.atomic import write_atomically

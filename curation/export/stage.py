@@ -13,8 +13,8 @@ from curation.export.encode import Encoded, EncodeTask, SourceClip, encode_fragm
 from curation.export.pack import Packed, PackTask, finished_shard, pack_shard, plan_digest, shard_path
 from curation.export.reuse import ReadyPictures
 from curation.export.shard_plan import PlannedShard, ShardPlan
-from curation.flow_table import Measurement
-from curation.flow_tasks import lost_clip
+from curation.flow.table import Measurement
+from curation.flow.tasks import lost_clip
 from curation.progress import Bar, Progress
 from curation.quarantine import Incident
 from curation.selection import Selection

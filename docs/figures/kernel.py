@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from curation import flow
+from curation.flow import reference as flow
 from curation.lucas_kanade import measure_all_pairs
 from docs.figures.style import ACCENT, INK
 from examples.draw_gifs import texture
@@ -40,7 +40,7 @@ def _draw_swing() -> NDArray[np.uint8]:
 
 
 def _draw_corners(axes: Axes, grey: NDArray[np.uint8]) -> None:
-    """Track the corners of one frame by OpenCV, as `curation.flow` does, which tells lengths and no places."""
+    """Track the corners of one frame by OpenCV, as `curation.flow.reference` does; it returns no positions."""
     found = flow.find_corners(grey[SOURCE])
     moved, status, _ = cv2.calcOpticalFlowPyrLK(
         grey[SOURCE], grey[TARGET], found, None, winSize=(flow.WINDOW_PX, flow.WINDOW_PX), maxLevel=flow.MAX_LEVEL

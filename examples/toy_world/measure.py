@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from curation import flow
+from curation.flow import reference as flow
 from examples.toy_world.draw import DIRECTIONS
 from training.evaluation.clips import read_frames
 from training.evaluation.val_pairs import ValPair, draw_pairs

@@ -13,8 +13,8 @@ import pytest
 from curation.audit import _find_one_instant, audit_dataset
 from curation.config import CurationConfig
 from curation.errors import CurationError
-from curation.flow_table import read_part, write_part
-from curation.measure import method_digest
+from curation.flow.measure import method_digest
+from curation.flow.table import read_part, write_part
 from curation.options import RunOptions
 from curation.pipeline import curate
 from curation.progress import Progress

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from numpy.typing import NDArray
 
-from curation import flow, lucas_kanade
+from curation import lucas_kanade
 from curation.corners import MIN_SIDE, suits
+from curation.flow import reference as flow
 from tests.curation.drawn import Clip, frames
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pyarrow.dataset as ds
 import pytest
 
-from curation import flow_stage, schedule
+from curation.flow import schedule
+from curation.flow import stage as flow_stage
 from shards.verify import verify_dataset
 from tests.curation.runs import (
     STARTING_WORKER,

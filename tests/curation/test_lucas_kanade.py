@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
-from curation import flow, lucas_kanade
+from curation import lucas_kanade
+from curation.flow import reference as flow
 from curation.jit import CHECKS_BOUNDS
 from curation.templates import new_work
 from curation.tracking import track_sources

@@ -106,7 +106,7 @@ def test_a_flow_table_of_another_run_gives_the_same_shards_and_measures_nothing(
 
 
 def test_parts_of_the_same_clips_are_copied_without_a_task(listing, dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr("curation.flow_stage.make_part", lambda task: pytest.fail(f"a task was made: {task}"))
+    monkeypatch.setattr("curation.flow.stage.make_part", lambda task: pytest.fail(f"a task was made: {task}"))
     run(listing, tmp_path / "out", CurationConfig(min_motion=3), flow=dataset / "flow")
     copied, original = (
         {path.name: path.read_bytes() for path in (out / "flow").iterdir()} for out in (tmp_path / "out", dataset)

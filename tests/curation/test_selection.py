@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.config import CurationConfig
-from curation.flow_table import Measurement, write_part
+from curation.flow.table import Measurement, write_part
 from curation.selection import Selection, select_pairs
 from curation.tally import bin_edges
 from shards.manifest import read_manifest

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.flow import WINDOW_PX
+from curation.flow.reference import WINDOW_PX
 from curation.jit import CHECKS_BOUNDS, compile_part
 from curation.templates import PAD, new_work
 from curation.window_sums import _window_sums_plain, _window_sums_vector

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from curation.flow import measure_motion, to_grey
+from curation.flow.reference import measure_motion, to_grey
 from examples.toy_world.autoencoder import AutoencoderPlan, make_autoencoder, normalise_latents
 from examples.toy_world.draw import DIRECTIONS, World, draw_frames, draw_world, list_kinds, plan_clips
 from examples.toy_world.measure import GeneratedClip, measure_displacement, obeys_caption

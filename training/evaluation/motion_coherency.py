@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.flow import find_corners, to_grey, track
+from curation.flow.reference import find_corners, to_grey, track
 from training.evaluation.clips import iterate_with_source
 from training.evaluation.errors import EvaluationError
 

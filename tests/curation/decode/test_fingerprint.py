@@ -3,9 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from curation import flow
 from curation.decode.fingerprint import NUM_FRAMES, Fingerprint, pack_signature, unpack_signature
 from curation.decode.thumbnail import take_look
+from curation.flow import reference as flow
 from examples.draw_scenes import film, to_arrays
 
 

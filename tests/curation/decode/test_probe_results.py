@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from curation.catalog import Catalog, read_catalog
 from curation.config import CurationConfig
 from curation.decode.probe import ProbedClip
-from curation.decode.probe_results import Measured, Probed
-from curation.flow_table import Measurement
+from curation.decode.probe_results import Probed
+from curation.flow.measure_results import Measured
+from curation.flow.table import Measurement
 from curation.options import RunOptions
 from shards.schema import Verdict
 

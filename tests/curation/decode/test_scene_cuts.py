@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from curation import flow
 from curation.decode.scene_cuts import ShotDetector
 from curation.decode.thumbnail import take_look
+from curation.flow import reference as flow
 from examples.draw_scenes import EDITS, draw_edit, film, to_arrays
 
 

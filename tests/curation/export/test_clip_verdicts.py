@@ -12,9 +12,10 @@ from curation.catalog import Catalog, read_catalog
 from curation.config import CurationConfig
 from curation.copies import Copy
 from curation.decode.probe import ProbedClip
-from curation.decode.probe_results import Measured, Probed
+from curation.decode.probe_results import Probed
 from curation.export.clip_verdicts import Accounts, judge, list_rows
-from curation.flow_table import Measurement
+from curation.flow.measure_results import Measured
+from curation.flow.table import Measurement
 from curation.options import RunOptions
 from curation.selection import Selection
 from shards.schema import CLIPS_SCHEMA, Verdict

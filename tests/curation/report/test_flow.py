@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.config import CurationConfig
-from curation.flow_table import write_part
-from curation.measure import method_digest
+from curation.flow.measure import method_digest
+from curation.flow.table import write_part
 from curation.report.flow import GAP_EDGES_MS, count_kept, count_measured
 from curation.selection import SELECTION_SCHEMA, select_pairs
 from shards.errors import DatasetError

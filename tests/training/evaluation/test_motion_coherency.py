@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from curation.flow import measure_motion, to_grey
+from curation.flow.reference import measure_motion, to_grey
 from examples.draw_gifs import texture
 from training.evaluation.errors import EvaluationError
 from training.evaluation.motion_coherency import measure_frames, measure_motion_coherency, summarise_motion

@@ -11,7 +11,6 @@ import PIL
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curation import flow
 from curation.clips import Clip
 from curation.config import CurationConfig
 from curation.decode.decoder import FrameDecoder, UndecodableError, start_times_ms
@@ -21,8 +20,9 @@ from curation.decode.scene_cuts import ShotDetector
 from curation.decode.thumbnail import take_look
 from curation.errors import CurationError
 from curation.fetch.read import read_clip
-from curation.flow_table import Measurement
-from curation.kernel import KERNEL, measure_all_pairs
+from curation.flow import reference as flow
+from curation.flow.backend import KERNEL, measure_all_pairs
+from curation.flow.table import Measurement
 from shards.schema import FLOW_SCHEMA, Verdict
 
 _LOOKS = 1

@@ -1,7 +1,7 @@
-"""The measuring stage: what is known already is kept, the rest is measured, and the flow table's parts are laid out.
+"""The measuring stage: keep what is measured already, measure the rest, write the flow table in parts.
 
-Which clips stand together in a part is decided by the clips alone (`curation.schedule`), so an interrupted run, a run
-with another number of workers and an undisturbed one end with the same files.
+`curation.flow.schedule` groups clips into parts by the clips alone, so the files are the same after an interruption
+and with any number of workers.
 """
 
 import dataclasses
@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from curation.cluster import Workers
 from curation.config import CurationConfig
 from curation.decode.probe import ProbedClip
-from curation.decode.probe_results import Measured, Probed
-from curation.flow_table import (
+from curation.decode.probe_results import Probed
+from curation.flow.measure import method_digest
+from curation.flow.measure_results import Measured
+from curation.flow.schedule import Group, group_clips, slice_sources
+from curation.flow.table import (
     FlowPart,
     Measurement,
     copy_parts,
@@ -25,12 +28,10 @@ from curation.flow_table import (
     read_parts,
     write_part,
 )
-from curation.flow_tasks import JoinTask, PartTask, SliceTask, limits_of, make_part, slice_method
-from curation.measure import method_digest
+from curation.flow.tasks import JoinTask, PartTask, SliceTask, limits_of, make_part, slice_method
 from curation.places import Places
 from curation.progress import Bar
 from curation.quarantine import find_incident
-from curation.schedule import Group, group_clips, slice_sources
 from shards.location import Location, list_files
 
 _NOWHERE = -1

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.flow_table import FlowPart, Measurement, read_clips, read_part, read_parts, read_rows, write_part
+from curation.flow.table import FlowPart, Measurement, read_clips, read_part, read_parts, read_rows, write_part
 from shards.schema import FLOW_SCHEMA, Verdict
 
 METHOD = "opencv at 256"

@@ -6,7 +6,7 @@ import pytest
 
 from curation.decode.probe import ProbedClip
 from curation.decode.probe_results import Sizes
-from curation.schedule import estimate_us, group_clips, slice_sources
+from curation.flow.schedule import estimate_us, group_clips, slice_sources
 
 
 def make_clip(number: int, num_frames: int) -> ProbedClip:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from curation.flow import find_corners, measure_all_pairs, measure_motion, to_grey, track
+from curation.flow.reference import find_corners, measure_all_pairs, measure_motion, to_grey, track
 from examples.draw_gifs import texture
 
 

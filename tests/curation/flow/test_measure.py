@@ -12,7 +12,7 @@ from curation.config import SOURCE_SIZE, CurationConfig
 from curation.decode.probe import ProbedClip
 from curation.errors import SourceChangedError
 from curation.fetch.read import read_clip
-from curation.measure import measure_clip, method_digest
+from curation.flow.measure import measure_clip, method_digest
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from shards.schema import FLOW_SCHEMA, Verdict
 from tests.curation.decode.test_header import gif_frame, gif_start

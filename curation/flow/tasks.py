@@ -11,7 +11,8 @@ import pyarrow as pa
 from curation.config import CurationConfig
 from curation.decode.probe import ProbedClip
 from curation.fetch.read import read_clip
-from curation.flow_table import (
+from curation.flow.measure import measure_clip, method_digest
+from curation.flow.table import (
     FlowPart,
     Measurement,
     copy_part,
@@ -21,7 +22,6 @@ from curation.flow_table import (
     read_rows,
     write_part,
 )
-from curation.measure import measure_clip, method_digest
 from curation.places import Places
 from curation.quarantine import Incident, find_incident, quarantine
 from curation.sandbox import Failure, Limits, isolate
