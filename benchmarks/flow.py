@@ -4,8 +4,8 @@
     python benchmarks/flow.py --gifs DIR      those of a folder
 
 Algorithm 1 as written finds corners and builds pyramids anew for every pair; corners-once finds them once a
-source frame (`curation.flow.reference`); the kernel is `curation.lucas_kanade`. The three take turns, clip by clip, and
-every figure is the median of the repeats. Prints Markdown.
+source frame (`curation.flow.reference`); the kernel is `curation.flow.lucas_kanade.all_pairs`. The three take turns,
+clip by clip, and every figure is the median of the repeats. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from curation import lucas_kanade
 from curation.decode.decoder import composite_on_white, to_resolution
 from curation.flow import reference as flow
+from curation.flow.lucas_kanade import all_pairs as lucas_kanade
+from curation.flow.lucas_kanade.templates import build_template, new_work
+from curation.flow.lucas_kanade.tracking import HALF, track_sources
 from curation.jit import compile_part
-from curation.templates import build_template, new_work
-from curation.tracking import HALF, track_sources
 from examples.draw_gifs import draw_frames, plan_gifs, save_gif
 
 RESOLUTION = 256

@@ -14,7 +14,7 @@ def measure_all_pairs(
     grey: NDArray[np.uint8], sources: range | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Measure motion_px and tracked_fraction of every pair; see `curation.flow.reference.measure_all_pairs`."""
-    from curation import lucas_kanade
+    from curation.flow.lucas_kanade import all_pairs as lucas_kanade
 
     return lucas_kanade.measure_all_pairs(grey, sources)
 

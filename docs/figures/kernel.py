@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from curation.flow import reference as flow
-from curation.lucas_kanade import measure_all_pairs
+from curation.flow.lucas_kanade.all_pairs import measure_all_pairs
 from docs.figures.style import ACCENT, INK
 from examples.draw_gifs import texture
 

@@ -73,7 +73,7 @@ def test_no_place_to_keep_compiled_code_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "curation" / "__pycache__").write_text("")
     (tmp_path / "cache").write_text("")
     env = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-c", "import curation.tracking"]
+    command = [sys.executable, "-c", "import curation.flow.lucas_kanade.tracking"]
     done = subprocess.run(command, cwd=tmp_path, env=os.environ | env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "compiled code is not kept" in done.stderr

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curation.flow.lucas_kanade.templates import PAD, new_work
+from curation.flow.lucas_kanade.window_sums import _window_sums_plain, _window_sums_vector
 from curation.flow.reference import WINDOW_PX
 from curation.jit import CHECKS_BOUNDS, compile_part
-from curation.templates import PAD, new_work
-from curation.window_sums import _window_sums_plain, _window_sums_vector
 
 _vector: Any = _window_sums_vector  # typed as Numba sees it, not as it is called
 

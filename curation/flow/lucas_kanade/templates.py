@@ -1,7 +1,7 @@
 """Templates: the source's side of one corner in one level, prepared once and tracked into every target.
 
 In come one padded level of the source and the corner's window in it; out go the window's gradients as
-whole numbers, in the four shifts that `curation.window_sums` multiplies with, and the 2 x 2 system of
+whole numbers, in the four shifts that `curation.flow.lucas_kanade.window_sums` multiplies with, and the 2 x 2 system of
 Lucas and Kanade (1981) in the form of Bouguet (2001). Scales and rounding of the gradients are OpenCV's.
 """
 

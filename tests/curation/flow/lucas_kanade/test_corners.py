@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from numpy.typing import NDArray
 
-from curation import lucas_kanade
-from curation.corners import MIN_SIDE, suits
 from curation.flow import reference as flow
+from curation.flow.lucas_kanade import all_pairs as lucas_kanade
+from curation.flow.lucas_kanade.corners import MIN_SIDE, suits
 from tests.curation.drawn import Clip, frames
 
 

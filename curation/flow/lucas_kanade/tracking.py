@@ -1,4 +1,4 @@
-"""The compiled half of `curation.lucas_kanade`: corners of one source frame, tracked into many targets.
+"""The compiled half of `curation.flow.lucas_kanade.all_pairs`: corners of one source frame, tracked into many targets.
 
 In come padded pyramids and corners, out go motion and tracked fraction of every pair. Lanes are the
 targets of one source frame: all of them share a corner's template, and each step below is a loop over
@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from curation import templates, window_sums
 from curation.flow import reference as flow
+from curation.flow.lucas_kanade import templates, window_sums
+from curation.flow.lucas_kanade.templates import PAD, build_template
+from curation.flow.lucas_kanade.window_sums import window_sums as sum_windows
 from curation.flow.reference import EPSILON_PX, MAX_ITERATIONS, MIN_DISPLACEMENT_PX, WINDOW_PX
 from curation.jit import compile_entry, compile_part, digest_sources
-from curation.templates import PAD, build_template
-from curation.window_sums import window_sums as sum_windows
 
 HALF = WINDOW_PX // 2 * 1.0
 EPSILON_SQUARED = EPSILON_PX * EPSILON_PX
@@ -222,8 +222,8 @@ def _define_entry() -> Any:
         """Measure the pairs of the source frames, int64 [S], with every later frame, in that order.
 
         corners: float32 [S, C, 2] as (x, y), of which the first num_corners, int64 [S], count.
-        work: see `curation.templates.new_work`. Out: motion_px and tracked_fraction, float32 [P]; counters,
-        int64 [2], grows by the iterations and by the cells visited.
+        work: see `templates.new_work`. Out: motion_px and tracked_fraction, float32 [P]; counters, int64 [2], grows by
+        the iterations and by the cells visited.
         """
         _ = sources_digest  # closed over, so part of the cache's key
         buffers = (work, np.zeros(STATE_SIZE), np.zeros(LANES + 1, np.int64))

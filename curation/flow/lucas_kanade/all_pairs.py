@@ -2,7 +2,7 @@
 
 In come the clip's grey frames, out go two columns of the flow table. Corners and pyramids are made once a
 frame, templates once a corner and level of a source frame, and what is left for a pair is compiled code
-(`curation.tracking`). Sources: Shi and Tomasi (1994), Lucas and Kanade (1981), pyramids as in Bouguet
+(`curation.flow.lucas_kanade.tracking`). Sources: Shi and Tomasi (1994), Lucas and Kanade (1981), pyramids as in Bouguet
 (2001). How it works, and why it is right: docs/kernel.md.
 """
 
@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.corners import find_padded_corners, new_corner_work, suits
+from curation.flow.lucas_kanade.corners import find_padded_corners, new_corner_work, suits
+from curation.flow.lucas_kanade.templates import PAD, new_work
+from curation.flow.lucas_kanade.tracking import track_sources
 from curation.flow.reference import MAX_CORNERS, MAX_LEVEL, WINDOW_PX, find_corners
-from curation.templates import PAD, new_work
-from curation.tracking import track_sources
 
 MAX_LEVELS = MAX_LEVEL + 1
 _FIXED_BYTES = 256 * 1024

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
-from curation import lucas_kanade
 from curation.flow import reference as flow
+from curation.flow.lucas_kanade import all_pairs as lucas_kanade
+from curation.flow.lucas_kanade.templates import new_work
+from curation.flow.lucas_kanade.tracking import track_sources
 from curation.jit import CHECKS_BOUNDS
-from curation.templates import new_work
-from curation.tracking import track_sources
 from tests.curation.drawn import Clip, draw_clip, draw_frame, frames
 
 ROOT = Path(__file__).resolve().parents[2]
