@@ -28,12 +28,12 @@ from curation.catalog import clip_key
 from curation.config import CurationConfig
 from curation.flow.measure import method_digest
 from curation.flow.table import write_part
+from curation.inspection.report.clip_stats import count_steps, gather_duplicates, gather_failures, gather_shapes
+from curation.inspection.report.gather import Sources, gather_report
+from curation.inspection.report.motion_stats import count_measured
+from curation.inspection.report.page import render_report
+from curation.inspection.report.sample_pairs import draw_pairs
 from curation.progress import StageTime
-from curation.report.clips import count_steps, gather_duplicates, gather_failures, gather_shapes
-from curation.report.flow import count_measured
-from curation.report.gather import Sources, gather_report
-from curation.report.page import render_report
-from curation.report.pairs import draw_pairs
 from curation.selection import Selection, select_pairs
 from curation.tally import bin_edges
 from shards.manifest import ListingEntry, Manifest, MotionHistogram, ShardEntry, SplitEntry

@@ -18,11 +18,11 @@ from curation.config import CurationConfig
 from curation.export.clip_verdicts import Accounts, list_rows
 from curation.export.dataset_card import write_card
 from curation.flatten import flatness_of
+from curation.inspection.report.gather import Sources, gather_report
+from curation.inspection.report.page import render_report
 from curation.options import RunOptions
 from curation.progress import StageTime
 from curation.quarantine import QUARANTINE, list_incidents
-from curation.report.gather import Sources, gather_report
-from curation.report.page import render_report
 from curation.run_record import RETRIED
 from curation.selection import Selection
 from curation.software import software_versions

@@ -19,9 +19,9 @@ def audit(
 
     Example: pix2gif audit shards/
     """
-    from curation.audit import audit_dataset
+    from curation.inspection.audit import audit_dataset
+    from curation.inspection.sample_index import load_index
     from curation.progress import Progress
-    from curation.viewer.index import load_index
     from shards.location import parse_location
     from shards.manifest import read_manifest
 

@@ -27,7 +27,7 @@ def flow(
     Example: pix2gif flow cat.gif --out cat.png
     """
     from curation.flow.measure import measure_file
-    from curation.heat_map import draw_heat_map, format_csv
+    from curation.inspection.one_gif import draw_heat_map, format_csv
     from shards.atomic import write_atomically
 
     if out is not None and out.suffix.lower() not in (".csv", ".png"):

@@ -58,8 +58,8 @@ def plan(
         samples_per_shard=samples_per_shard,
     )
     from curation.export.dataset import catalog_of, places_of, read_finished
-    from curation.plan import make_plan
-    from curation.plan_text import format_plan
+    from curation.inspection.plan import make_plan
+    from curation.inspection.plan_text import format_plan
     from shards.location import parse_location
 
     present = read_finished(parse_location(dataset))

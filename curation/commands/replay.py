@@ -26,7 +26,7 @@ def replay(
 
     Example: pix2gif replay shards/ cat-3f1c2a9b0d4e5f60
     """
-    from curation.replay import replay_clip
+    from curation.inspection.replay import replay_clip
     from shards.location import parse_location
 
     outcome = replay_clip(parse_location(out), clip_key, timeout_s=clip_timeout, memory_gib=clip_memory, bare=bare)

@@ -20,9 +20,9 @@ def view(
     """
     import contextlib
 
+    from curation.inspection.sample_index import load_index
+    from curation.inspection.viewer.server import HOST, bind, make_app, serve
     from curation.progress import Progress
-    from curation.viewer.index import load_index
-    from curation.viewer.server import HOST, bind, make_app, serve
     from shards.location import parse_location
     from shards.manifest import read_manifest
 

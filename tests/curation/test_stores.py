@@ -19,10 +19,10 @@ from curation.claim import Claim
 from curation.config import CurationConfig
 from curation.errors import OutputError
 from curation.export.dataset import read_finished
+from curation.inspection.sample_index import load_index, read_picture
 from curation.pipeline import measure
 from curation.quarantine import Incident, find_incident, keep_incidents, list_incidents, quarantine
 from curation.sandbox import Failure
-from curation.viewer.index import load_index, read_picture
 from curation.workspace import Workspace
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from shards.errors import DatasetError, StoreError

@@ -1,6 +1,6 @@
 """Numbers as people read them."""
 
-from curation.pages.words import in_percent, in_time, in_units
+from curation.inspection.web.number_format import in_percent, in_time, in_units
 
 
 def test_numbers_are_written_for_people() -> None:

@@ -7,9 +7,9 @@ gives the same bytes.
 
 import base64
 
-from curation.pages.templates import allow_script, embed_json, load_template, read_script
-from curation.report.charts import axis_for, cells_of, place_in, shares
-from curation.report.contents import VERDICTS_IN_WORDS, Report, ShownPair
+from curation.inspection.report.charts import axis_for, cells_of, place_in, shares
+from curation.inspection.report.report_data import VERDICTS_IN_WORDS, Report, ShownPair
+from curation.inspection.web.templates import allow_script, embed_json, load_template, read_script
 from curation.run_record import RETRIED
 
 NUM_PLAIN_PAIRS = 12

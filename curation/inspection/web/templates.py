@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 import markupsafe
 
-from curation.pages.words import in_percent, in_time, in_units
+from curation.inspection.web.number_format import in_percent, in_time, in_units
 
 
 @functools.cache

@@ -8,8 +8,8 @@ import pyarrow as pa
 from aiohttp import web
 
 from curation.errors import CurationError
-from curation.pages.templates import allow_script, load_template, read_script
-from curation.viewer.index import Filters, find_samples, read_picture
+from curation.inspection.sample_index import Filters, find_samples, read_picture
+from curation.inspection.web.templates import allow_script, load_template, read_script
 from shards.errors import StoreError
 from shards.location import Location
 from shards.manifest import Manifest

@@ -10,15 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.audit import _find_one_instant, audit_dataset
 from curation.config import CurationConfig
 from curation.errors import CurationError
 from curation.flow.measure import method_digest
 from curation.flow.table import read_part, write_part
+from curation.inspection.audit import _find_one_instant, audit_dataset
+from curation.inspection.sample_index import load_index
 from curation.options import RunOptions
 from curation.pipeline import curate
 from curation.progress import Progress
-from curation.viewer.index import load_index
 from examples.draw_gifs import save_gif
 from examples.draw_scenes import LEAKS, film
 from shards.errors import DatasetError

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curation.duplicates import is_near
-from curation.report.contents import (
+from curation.inspection.report.report_data import (
     ClipCopy,
     ClipShapes,
     CopiedClip,

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.flatten import flatness_of
-from curation.pages.words import in_percent, in_time, in_units
-from curation.plan import Plan
+from curation.inspection.plan import Plan
+from curation.inspection.web.number_format import in_percent, in_time, in_units
 from curation.tally import bin_edges
 from curation.target_histogram import describe_balance
 

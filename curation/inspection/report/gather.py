@@ -7,11 +7,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from curation.config import CurationConfig
+from curation.inspection.report.clip_stats import count_steps, gather_duplicates, gather_failures, gather_shapes
+from curation.inspection.report.motion_stats import count_kept, count_measured
+from curation.inspection.report.report_data import Histogram, Report, SplitSummary
+from curation.inspection.report.sample_pairs import draw_pairs
 from curation.progress import StageTime
-from curation.report.clips import count_steps, gather_duplicates, gather_failures, gather_shapes
-from curation.report.contents import Histogram, Report, SplitSummary
-from curation.report.flow import count_kept, count_measured
-from curation.report.pairs import draw_pairs
 from shards.location import Location
 from shards.manifest import Manifest
 

@@ -7,7 +7,7 @@ import pytest
 
 from curation.copies import Copy
 from curation.duplicates import describe_copy, is_near
-from curation.report.clips import count_steps, gather_duplicates, gather_failures, gather_shapes
+from curation.inspection.report.clip_stats import count_steps, gather_duplicates, gather_failures, gather_shapes
 from shards.schema import CLIPS_SCHEMA
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curation.report import pairs as module
-from curation.report.pairs import draw_pairs, share_out
+from curation.inspection.report import sample_pairs as module
+from curation.inspection.report.sample_pairs import draw_pairs, share_out
 from shards.manifest import ShardEntry, read_manifest
 from shards.reader import read_shard
 from shards.schema import Sample, SampleRecord

@@ -6,9 +6,9 @@ import pytest
 
 from curation.config import CurationConfig
 from curation.export.dataset import catalog_of, places_of, read_finished
+from curation.inspection.plan import Plan, make_plan
+from curation.inspection.plan_text import format_plan
 from curation.options import RunOptions
-from curation.plan import Plan, make_plan
-from curation.plan_text import format_plan
 from curation.progress import Progress
 from curation.resplit import resplit
 from shards.errors import DatasetError

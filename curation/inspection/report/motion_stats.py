@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curation.flow.read_columns import read_part_columns, read_parts_abreast
-from curation.report.contents import GapMotion, Grid
+from curation.inspection.report.report_data import GapMotion, Grid
 from shards.location import Location
 
 GAP_EDGES_MS = (0, 50, 100, 150, 200, 300, 400, 500, 750, 1000, 1500, 2000, 3000, 5000, 10_000)

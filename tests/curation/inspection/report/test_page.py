@@ -8,9 +8,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from curation.report.contents import VERDICTS_IN_WORDS, FailedClip, Histogram, Report
-from curation.report.page import render_report
-from tests.curation.report.drawn import HOSTILE, draw_picture, make_empty_report, make_pair, make_report
+from curation.inspection.report.page import render_report
+from curation.inspection.report.report_data import VERDICTS_IN_WORDS, FailedClip, Histogram, Report
+from tests.curation.inspection.report.drawn import HOSTILE, draw_picture, make_empty_report, make_pair, make_report
 
 VOID = {"meta", "link", "img", "br", "input"}
 

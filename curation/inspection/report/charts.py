@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation.report.contents import Grid
+from curation.inspection.report.report_data import Grid
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 
 from curation.catalog import Catalog
 from curation.config import CurationConfig
-from curation.cost import KeptClip, estimate_seconds, time_this_machine
 from curation.export.dataset import MEASURED, FinishedDataset
+from curation.inspection.plan_cost import KeptClip, estimate_seconds, time_this_machine
 from curation.selection import SplitQuotas, set_quotas
 
 

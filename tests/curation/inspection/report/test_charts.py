@@ -2,8 +2,8 @@
 
 import pytest
 
-from curation.report.charts import axis_for, cells_of, place_in, shares
-from curation.report.contents import Grid
+from curation.inspection.report.charts import axis_for, cells_of, place_in, shares
+from curation.inspection.report.report_data import Grid
 
 
 def test_an_axis_ends_above_its_values_but_for_an_end_that_dwarfs_them() -> None:

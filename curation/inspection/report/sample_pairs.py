@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from curation.report.contents import ShownPair
+from curation.inspection.report.report_data import ShownPair
 from shards.location import Location
 from shards.manifest import ShardEntry, SplitEntry
 from shards.reader import read_head

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from curation.pages.templates import allow_script, embed_json, read_script
+from curation.inspection.web.templates import allow_script, embed_json, read_script
 
 
 @pytest.mark.parametrize("text", ["</script>", "<!--<script>", "a & b > c", "line\u2028end\u2029", 'quote " and \\'])

@@ -3,7 +3,7 @@ import shutil
 import pyarrow as pa
 import pytest
 
-from curation.viewer.index import Filters, find_samples, load_index, read_picture
+from curation.inspection.sample_index import Filters, find_samples, load_index, read_picture
 from shards.errors import DatasetError
 from shards.manifest import read_manifest
 from shards.reader import read_shard

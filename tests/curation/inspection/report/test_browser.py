@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from curation.report.page import render_report
+from curation.inspection.report.page import render_report
 from tests.browser import open_browser
 from tests.contrast import contrast_of, worst_contrast
-from tests.curation.report.drawn import HOSTILE, make_pair, make_report
+from tests.curation.inspection.report.drawn import HOSTILE, make_pair, make_report
 
 WIDE = {"width": 1280, "height": 900}
 
