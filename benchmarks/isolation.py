@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from curation.clips import Clip
 from curation.config import CurationConfig
 from curation.decode.probe import ProbeTask, probe_clips
 from curation.export.encode import SourceClip, encode_frames
 from curation.flow.measure import measure_clip
 from curation.flow.tasks import limits_of
+from curation.listing.clips import Clip
 from curation.sandbox import Failure, isolate
 from examples.draw_gifs import draw_folder
 

@@ -24,7 +24,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from playwright.sync_api import sync_playwright
 
-from curation.catalog import clip_key
 from curation.config import CurationConfig
 from curation.flow.measure import method_digest
 from curation.flow.table import write_part
@@ -33,6 +32,7 @@ from curation.inspection.report.gather import Sources, gather_report
 from curation.inspection.report.motion_stats import count_measured
 from curation.inspection.report.page import render_report
 from curation.inspection.report.sample_pairs import draw_pairs
+from curation.listing.catalog import clip_key
 from curation.progress import StageTime
 from curation.selection import Selection, select_pairs
 from curation.tally import bin_edges

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from curation.catalog import read_catalog
 from curation.cluster import Workers, start_workers
 from curation.config import CurationConfig
 from curation.decode.probe import ProbeTask, probe_clips
 from curation.flow.stage import make_flow, plan_flow
+from curation.listing.catalog import read_catalog
 from curation.options import RunOptions
 from curation.places import Places
 from curation.progress import Progress

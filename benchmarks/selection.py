@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 from scipy.optimize import linprog
 from scipy.sparse import coo_matrix
 
-from curation.catalog import clip_key
 from curation.config import CurationConfig
 from curation.flow.measure import method_digest
 from curation.flow.table import Measurement, write_part
+from curation.listing.catalog import clip_key
 from curation.software import software_versions
 from shards.manifest import ListingEntry, Manifest, MotionHistogram, ShardEntry, SplitEntry, write_manifest
 from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, FLOW_SCHEMA, MANIFEST, Verdict

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation.catalog import Catalog
 from curation.config import CurationConfig
 from curation.export.clip_verdicts import Accounts, list_rows
 from curation.export.dataset_card import write_card
 from curation.flatten import flatness_of
 from curation.inspection.report.gather import Sources, gather_report
 from curation.inspection.report.page import render_report
+from curation.listing.catalog import Catalog
 from curation.options import RunOptions
 from curation.progress import StageTime
 from curation.quarantine import QUARANTINE, list_incidents

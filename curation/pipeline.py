@@ -10,8 +10,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from curation.catalog import Catalog, read_catalog
-from curation.clips import Clip
 from curation.cluster import RayWorkers, Workers, start_workers
 from curation.config import CurationConfig
 from curation.copies import Copy
@@ -28,6 +26,8 @@ from curation.flow.measure import method_digest
 from curation.flow.stage import FlowTable, give_up_clips, make_flow, plan_flow
 from curation.flow.table import read_parts
 from curation.flow.tasks import LOST
+from curation.listing.catalog import Catalog, read_catalog
+from curation.listing.clips import Clip
 from curation.meanwhile import doing_meanwhile
 from curation.nodes import watch_nodes
 from curation.options import RunOptions

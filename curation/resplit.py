@@ -12,7 +12,6 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow.compute as pc
 
-from curation.catalog import Catalog
 from curation.cluster import Workers
 from curation.config import CurationConfig
 from curation.decode.probe import ProbedClip
@@ -26,6 +25,7 @@ from curation.finish import Summary, describe_listing
 from curation.flow.measure import method_digest
 from curation.flow.stage import FlowTable
 from curation.flow.table import read_parts
+from curation.listing.catalog import Catalog
 from curation.options import RunOptions
 from curation.pipeline import Selected, fetch, is_finished, measure, select, select_and_export, start_own
 from curation.progress import Progress

@@ -8,10 +8,10 @@ import dataclasses
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 
-from curation.clips import Clip
 from curation.config import SOURCE_SIZE, CurationConfig
 from curation.decode.header import GifHeader, is_gif, scan_gif
 from curation.fetch import FetchError, TooManyBytesError, fetch_bytes
+from curation.listing.clips import Clip
 from curation.sandbox import prepare
 from shards.schema import Verdict
 

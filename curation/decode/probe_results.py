@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curation.clips import Clips
 from curation.decode.probe import ProbedClip
+from curation.listing.clips import Clips
 from shards.schema import Verdict
 
 _VERDICTS: tuple[Verdict | None, ...] = (None, *Verdict)

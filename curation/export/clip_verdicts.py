@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curation.catalog import Catalog
 from curation.config import CurationConfig
 from curation.copies import Copy
 from curation.decode.probe_results import Probed
 from curation.duplicates import describe_copy
 from curation.flow.measure_results import Measured
+from curation.listing.catalog import Catalog
 from curation.selection import Selection
 from shards.schema import CLIPS_SCHEMA, Verdict
 

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.catalog import Catalog, Row, make_catalog
 from curation.config import CurationConfig
+from curation.listing.catalog import Catalog, Row, make_catalog
 from curation.options import RunOptions
 from shards.errors import DatasetError
 from shards.location import Location, for_arrow, list_files

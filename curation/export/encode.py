@@ -13,12 +13,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from curation.clips import Clip
 from curation.config import CurationConfig
 from curation.decode.decoder import FrameDecoder
 from curation.errors import SourceChangedError
 from curation.fetch.read import read_clip
 from curation.flow.tasks import limits_of
+from curation.listing.clips import Clip
 from curation.quarantine import Incident, quarantine
 from curation.sandbox import Failure, isolate
 from shards.atomic import write_atomically

@@ -8,12 +8,12 @@ import dataclasses
 
 import pyarrow as pa
 
-from curation.clips import Clip
 from curation.config import CurationConfig
 from curation.export.completed_shards import read_receipt, still_holds, write_receipt
 from curation.export.encode import SourceClip
 from curation.export.reuse import Picture, Span, read_spans
 from curation.export.shard_plan import PlannedPair, PlannedShard
+from curation.listing.clips import Clip
 from curation.seeds import hash64
 from curation.software import software_versions
 from shards.location import Location, on_disk

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from curation.batches import in_batches
-from curation.catalog import Catalog
 from curation.cluster import Workers
 from curation.config import CurationConfig
 from curation.decode.probe_results import Probed
@@ -15,6 +14,7 @@ from curation.export.reuse import ReadyPictures
 from curation.export.shard_plan import PlannedShard, ShardPlan
 from curation.flow.table import Measurement
 from curation.flow.tasks import lost_clip
+from curation.listing.catalog import Catalog
 from curation.progress import Bar, Progress
 from curation.quarantine import Incident
 from curation.selection import Selection

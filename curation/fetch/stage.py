@@ -16,11 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from curation.clips import Clip
 from curation.errors import OutputError
 from curation.fetch.cache import Cache
 from curation.fetch.errors import FetchError, TooManyBytesError
 from curation.fetch.object_cache import open_cache_store
+from curation.listing.clips import Clip
 from curation.options import FetchOptions
 from shards.errors import StoreError
 from shards.location import Location

@@ -11,7 +11,6 @@ import PIL
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curation.clips import Clip
 from curation.config import CurationConfig
 from curation.decode.decoder import FrameDecoder, UndecodableError, start_times_ms
 from curation.decode.fingerprint import Fingerprint, pack_signature
@@ -23,6 +22,7 @@ from curation.fetch.read import read_clip
 from curation.flow import reference as flow
 from curation.flow.backend import KERNEL, measure_all_pairs
 from curation.flow.table import Measurement
+from curation.listing.clips import Clip
 from shards.schema import FLOW_SCHEMA, Verdict
 
 _LOOKS = 1

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.clips import Clips
 from curation.decode.probe_results import DIGEST_BYTES, Verdicts
 from curation.flow.table import Measurement
+from curation.listing.clips import Clips
 
 
 class Measured:

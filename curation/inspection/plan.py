@@ -11,10 +11,10 @@ import math
 import statistics
 from collections.abc import Mapping
 
-from curation.catalog import Catalog
 from curation.config import CurationConfig
 from curation.export.dataset import MEASURED, FinishedDataset
 from curation.inspection.plan_cost import KeptClip, estimate_seconds, time_this_machine
+from curation.listing.catalog import Catalog
 from curation.selection import SplitQuotas, set_quotas
 
 

@@ -3,13 +3,13 @@
 import dataclasses
 from typing import Any
 
-from curation.clips import Clip
 from curation.config import CurationConfig
 from curation.decode.probe import ProbeTask, probe_clips
 from curation.errors import CurationError
 from curation.export.encode import SourceClip, encode_frames
 from curation.flow.measure import measure_clip
 from curation.flow.tasks import limits_of
+from curation.listing.clips import Clip
 from curation.quarantine import QUARANTINE, Incident, find_incident, list_incidents
 from curation.sandbox import Failure, isolate
 from shards.location import Location

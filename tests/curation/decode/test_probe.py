@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from curation.clips import Clip
 from curation.config import SOURCE_SIZE, CurationConfig
 from curation.decode.header import GifHeader
 from curation.decode.probe import ProbedClip, ProbeTask, describe_bytes, judge_header, probe_clips
 from curation.flow.measure import measure_clip
+from curation.listing.clips import Clip
 from shards.schema import Verdict
 from tests.curation.decode.test_header import PIXEL, gif_frame, gif_start
 

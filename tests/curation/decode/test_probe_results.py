@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.catalog import Catalog, read_catalog
 from curation.config import CurationConfig
 from curation.decode.probe import ProbedClip
 from curation.decode.probe_results import Probed
 from curation.flow.measure_results import Measured
 from curation.flow.table import Measurement
+from curation.listing.catalog import Catalog, read_catalog
 from curation.options import RunOptions
 from shards.schema import Verdict
 

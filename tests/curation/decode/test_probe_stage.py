@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from curation.catalog import read_catalog
 from curation.cluster import InProcess
 from curation.config import CurationConfig
 from curation.decode import probe_stage
 from curation.decode.probe_results import Probed
 from curation.decode.probe_stage import ProbeStage
 from curation.fetch.stage import Arrivals
+from curation.listing.catalog import read_catalog
 from curation.options import RunOptions
 from curation.progress import Progress
 from shards.schema import Verdict

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curation.catalog import Catalog, read_catalog
 from curation.config import CurationConfig
 from curation.copies import Copy
 from curation.decode.probe import ProbedClip
@@ -16,6 +15,7 @@ from curation.decode.probe_results import Probed
 from curation.export.clip_verdicts import Accounts, judge, list_rows
 from curation.flow.measure_results import Measured
 from curation.flow.table import Measurement
+from curation.listing.catalog import Catalog, read_catalog
 from curation.options import RunOptions
 from curation.selection import Selection
 from shards.schema import CLIPS_SCHEMA, Verdict

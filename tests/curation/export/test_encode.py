@@ -10,7 +10,6 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from curation.clips import Clip
 from curation.config import SOURCE_SIZE, CurationConfig
 from curation.decode.decoder import FrameDecoder
 from curation.errors import SourceChangedError
@@ -18,6 +17,7 @@ from curation.export.encode import EncodeTask, SourceClip, encode_fragment, enco
 from curation.export.pack import PackTask, finished_shard, make_record, pack_shard, plan_digest, shard_path
 from curation.export.reuse import Span
 from curation.export.shard_plan import PlannedClip, PlannedPair, PlannedShard
+from curation.listing.clips import Clip
 from shards.reader import read_shard
 from shards.writer import file_sha256
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from curation.catalog import read_catalog
-from curation.clips import Clip
 from curation.config import CurationConfig
 from curation.errors import ListingError
 from curation.fetch import fetch_bytes
 from curation.fetch.stage import Arrivals, fetch_all
+from curation.listing.catalog import read_catalog
+from curation.listing.clips import Clip
 from curation.options import FetchOptions, RunOptions
 from shards.schema import Verdict
 from tests.curation.fetch.hosts import Host

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curation.catalog import Catalog, read_catalog
 from curation.config import CurationConfig
+from curation.listing.catalog import Catalog, read_catalog
 from curation.options import RunOptions
 
 

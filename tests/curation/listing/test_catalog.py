@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 
-from curation.catalog import Catalog, clip_key, read_catalog
 from curation.config import CurationConfig
 from curation.errors import ListingError
+from curation.listing.catalog import Catalog, clip_key, read_catalog
 from curation.options import RunOptions
 from tests.strategies import captions, uris
 

@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.batches import in_batches
-from curation.clips import ROWS_SCHEMA, Clips
 from curation.config import CurationConfig
 from curation.errors import ListingError
+from curation.listing.clips import ROWS_SCHEMA, Clips
 from curation.options import RunOptions
 from curation.seeds import uniform
 from shards.schema import SPLITS

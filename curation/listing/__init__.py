@@ -1,0 +1,1 @@
+"""Rows of a listing -> clips: captions, splits, keys."""
