@@ -19,7 +19,7 @@ from curation.export.encode import SourceClip, encode_frames
 from curation.flow.measure import measure_clip
 from curation.flow.tasks import limits_of
 from curation.listing.clips import Clip
-from curation.sandbox import Failure, isolate
+from curation.run.sandbox import Failure, isolate
 from examples.draw_gifs import draw_folder
 
 CONFIG = CurationConfig()

@@ -26,11 +26,12 @@ from typing import Any
 
 import psutil
 
-from curation import pipeline, sandbox
-from curation.cluster import Workers, start_workers
+from curation import pipeline
+from curation.run import sandbox
+from curation.run.workers import Workers, start_workers
 from curation.config import CurationConfig
 from curation.options import RunOptions
-from curation.progress import Progress
+from curation.run.progress import Progress
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

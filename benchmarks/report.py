@@ -33,7 +33,7 @@ from curation.inspection.report.motion_stats import count_measured
 from curation.inspection.report.page import render_report
 from curation.inspection.report.sample_pairs import draw_pairs
 from curation.listing.catalog import clip_key
-from curation.progress import StageTime
+from curation.run.progress import StageTime
 from curation.selection import Selection, select_pairs
 from curation.tally import bin_edges
 from shards.manifest import ListingEntry, Manifest, MotionHistogram, ShardEntry, SplitEntry

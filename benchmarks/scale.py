@@ -28,13 +28,13 @@ from typing import Any
 
 from benchmarks import recorded
 from curation import pipeline
-from curation.cluster import Workers, start_workers
+from curation.run.workers import Workers, start_workers
 from curation.config import CurationConfig
 from curation.decode.probe import probe_clips
 from curation.export.stage import make
 from curation.flow.tasks import make_part
 from curation.options import RunOptions
-from curation.progress import Bar, Progress
+from curation.run.progress import Bar, Progress
 
 ROOT = Path(__file__).resolve().parents[1]
 _ANSWERS: dict[Callable[..., Any], Callable[..., Any]] = {
@@ -62,7 +62,7 @@ class Recorded:
 
 @contextlib.contextmanager
 def start_recorded(num_workers: int, address: str | None = None) -> Iterator[Recorded]:
-    """Do as `curation.cluster.start_workers`."""
+    """Do as `curation.run.workers.start_workers`."""
     with start_workers(num_workers, address=address) as workers:
         for _ in workers.map(time.sleep, [0.2] * 10 * num_workers):
             pass

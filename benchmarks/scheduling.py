@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from curation.cluster import Workers, start_workers
+from curation.run.workers import Workers, start_workers
 from curation.config import CurationConfig
 from curation.decode.probe import ProbeTask, probe_clips
 from curation.flow.stage import make_flow, plan_flow
 from curation.listing.catalog import read_catalog
 from curation.options import RunOptions
-from curation.places import Places
-from curation.progress import Progress
+from curation.run.places import Places
+from curation.run.progress import Progress
 from examples.draw_gifs import DrawnGif, draw_folder, draw_frames, save_gif
 
 CONFIG = CurationConfig()

@@ -25,7 +25,7 @@ from curation.config import CurationConfig
 from curation.flow.measure import method_digest
 from curation.flow.table import Measurement, write_part
 from curation.listing.catalog import clip_key
-from curation.software import software_versions
+from curation.run.versions import software_versions
 from shards.manifest import ListingEntry, Manifest, MotionHistogram, ShardEntry, SplitEntry, write_manifest
 from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, FLOW_SCHEMA, MANIFEST, Verdict
 

@@ -21,11 +21,11 @@ from curation.inspection.report.gather import Sources, gather_report
 from curation.inspection.report.page import render_report
 from curation.listing.catalog import Catalog
 from curation.options import RunOptions
-from curation.progress import StageTime
-from curation.quarantine import QUARANTINE, list_incidents
-from curation.run_record import RETRIED
+from curation.run.progress import StageTime
+from curation.run.quarantine import QUARANTINE, list_incidents
+from curation.run.saved_options import RETRIED
 from curation.selection import Selection
-from curation.software import software_versions
+from curation.run.versions import software_versions
 from curation.tally import bin_edges
 from shards.atomic import write_atomically
 from shards.location import Location

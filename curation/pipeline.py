@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from curation.cluster import RayWorkers, Workers, start_workers
+from curation.run.workers import RayWorkers, Workers, start_workers
 from curation.config import CurationConfig
 from curation.copies import Copy
 from curation.decode.probe_results import Probed
@@ -28,16 +28,16 @@ from curation.flow.table import read_parts
 from curation.flow.tasks import LOST
 from curation.listing.catalog import Catalog, read_catalog
 from curation.listing.clips import Clip
-from curation.meanwhile import doing_meanwhile
-from curation.nodes import watch_nodes
+from curation.run.meanwhile import doing_meanwhile
+from curation.run.node_check import watch_nodes
 from curation.options import RunOptions
-from curation.progress import Progress
-from curation.quarantine import keep_incidents
-from curation.run_record import note_run, settle_run
-from curation.sandbox import prepare
+from curation.run.progress import Progress
+from curation.run.quarantine import keep_incidents
+from curation.run.saved_options import note_run, settle_run
+from curation.run.sandbox import prepare
 from curation.selection import Selection, select_pairs
-from curation.software import software_versions
-from curation.workspace import Workspace
+from curation.run.versions import software_versions
+from curation.run.workspace import Workspace
 from shards.manifest import ListingEntry, Manifest, digest
 
 _CLIPS_LOOKED_FOR = 1_000

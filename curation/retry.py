@@ -5,9 +5,9 @@ import dataclasses
 from curation.errors import OutputError
 from curation.finish import Summary
 from curation.pipeline import curate
-from curation.progress import Progress
-from curation.run_record import recall_run
-from curation.workspace import Workspace
+from curation.run.progress import Progress
+from curation.run.saved_options import recall_run
+from curation.run.workspace import Workspace
 from shards.location import Location
 
 

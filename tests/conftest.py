@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from curation.config import CurationConfig
 from curation.options import RunOptions
 from curation.pipeline import curate
-from curation.progress import Progress
+from curation.run.progress import Progress
 from examples.draw_gifs import draw_folder
 from tests.bucket import s3, service
 

@@ -21,7 +21,7 @@ def audit(
     """
     from curation.inspection.audit import audit_dataset
     from curation.inspection.sample_index import load_index
-    from curation.progress import Progress
+    from curation.run.progress import Progress
     from shards.location import parse_location
     from shards.manifest import read_manifest
 

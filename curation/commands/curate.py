@@ -196,7 +196,7 @@ def _resolve(given: dict[str, Any], config_file: Path | None) -> tuple[CurationC
 
 def _run_curation(options: RunOptions, config: CurationConfig) -> None:
     from curation.pipeline import curate as run
-    from curation.progress import Progress
+    from curation.run.progress import Progress
 
     try:
         summary = run(options, config, Progress(quiet=options.quiet))

@@ -18,7 +18,7 @@ def retry(
 
     Example: pix2gif retry shards/
     """
-    from curation.progress import Progress
+    from curation.run.progress import Progress
     from curation.retry import retry as run
     from shards.location import parse_location
 

@@ -22,7 +22,7 @@ def view(
 
     from curation.inspection.sample_index import load_index
     from curation.inspection.viewer.server import HOST, bind, make_app, serve
-    from curation.progress import Progress
+    from curation.run.progress import Progress
     from shards.location import parse_location
     from shards.manifest import read_manifest
 

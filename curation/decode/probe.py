@@ -12,7 +12,7 @@ from curation.config import SOURCE_SIZE, CurationConfig
 from curation.decode.header import GifHeader, is_gif, scan_gif
 from curation.fetch import FetchError, TooManyBytesError, fetch_bytes
 from curation.listing.clips import Clip
-from curation.sandbox import prepare
+from curation.run.sandbox import prepare
 from shards.schema import Verdict
 
 MAX_GREY_BYTES = 4 * 2**30

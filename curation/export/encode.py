@@ -19,8 +19,8 @@ from curation.errors import SourceChangedError
 from curation.fetch.read import read_clip
 from curation.flow.tasks import limits_of
 from curation.listing.clips import Clip
-from curation.quarantine import Incident, quarantine
-from curation.sandbox import Failure, isolate
+from curation.run.quarantine import Incident, quarantine
+from curation.run.sandbox import Failure, isolate
 from shards.atomic import write_atomically
 from shards.location import Location
 

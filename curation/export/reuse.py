@@ -16,14 +16,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.cluster import Workers
+from curation.run.workers import Workers
 from curation.config import CurationConfig
 from curation.decode.probe import ProbedClip
 from curation.errors import CurationError, SourceChangedError
 from curation.export.dataset import FinishedDataset, read_finished
-from curation.meanwhile import MOST_CHORES, Chore
-from curation.progress import Progress
-from curation.software import software_versions
+from curation.run.meanwhile import MOST_CHORES, Chore
+from curation.run.progress import Progress
+from curation.run.versions import software_versions
 from shards.errors import DatasetError
 from shards.location import Location
 from shards.schema import MANIFEST

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from curation.batches import in_batches
-from curation.cluster import Workers
+from curation.run.workers import Workers
 from curation.config import CurationConfig
 from curation.decode.probe_results import Probed
 from curation.export.completed_shards import receipt_path
@@ -15,10 +15,10 @@ from curation.export.shard_plan import PlannedShard, ShardPlan
 from curation.flow.table import Measurement
 from curation.flow.tasks import lost_clip
 from curation.listing.catalog import Catalog
-from curation.progress import Bar, Progress
-from curation.quarantine import Incident
+from curation.run.progress import Bar, Progress
+from curation.run.quarantine import Incident
 from curation.selection import Selection
-from curation.workspace import Workspace
+from curation.run.workspace import Workspace
 from shards.location import Location, list_files, remove_tree
 from shards.manifest import ShardEntry
 

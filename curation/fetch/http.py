@@ -18,7 +18,7 @@ from curation.fetch.errors import FetchError, TooManyBytesError, TransientError
 from curation.fetch.public_addresses import AddressRefusedError, AllowedHosts, make_public_socket
 from curation.fetch.rate_limits import Host, Hosts
 from curation.options import FetchOptions
-from curation.software import software_versions
+from curation.run.versions import software_versions
 
 USER_AGENT = f"pix2gif-curate/{software_versions()['pix2gif']} (makes data sets of GIFs)"
 MAX_REDIRECTS = 5

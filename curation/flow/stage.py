@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.cluster import Workers
+from curation.run.workers import Workers
 from curation.config import CurationConfig
 from curation.decode.probe import ProbedClip
 from curation.decode.probe_results import Probed
@@ -29,9 +29,9 @@ from curation.flow.table import (
     write_part,
 )
 from curation.flow.tasks import JoinTask, PartTask, SliceTask, limits_of, make_part, slice_method
-from curation.places import Places
-from curation.progress import Bar
-from curation.quarantine import find_incident
+from curation.run.places import Places
+from curation.run.progress import Bar
+from curation.run.quarantine import find_incident
 from shards.location import Location, list_files
 
 _NOWHERE = -1

@@ -1,6 +1,6 @@
 """What a worker does for the flow table: a part, a slice of a giant, or a giant's slices joined.
 
-Decoding and measuring run in the sandbox (`curation.sandbox`); here is only what stands around it. A clip that breaks
+Decoding and measuring run in the sandbox (`curation.run.sandbox`); here is only what stands around it. A clip that breaks
 the limits, or its decoder, costs itself: it gets a verdict and goes to quarantine.
 """
 
@@ -22,9 +22,9 @@ from curation.flow.table import (
     read_rows,
     write_part,
 )
-from curation.places import Places
-from curation.quarantine import Incident, find_incident, quarantine
-from curation.sandbox import Failure, Limits, isolate
+from curation.run.places import Places
+from curation.run.quarantine import Incident, find_incident, quarantine
+from curation.run.sandbox import Failure, Limits, isolate
 from shards.location import Location
 from shards.schema import Verdict
 

@@ -10,8 +10,8 @@ from curation.export.encode import SourceClip, encode_frames
 from curation.flow.measure import measure_clip
 from curation.flow.tasks import limits_of
 from curation.listing.clips import Clip
-from curation.quarantine import QUARANTINE, Incident, find_incident, list_incidents
-from curation.sandbox import Failure, isolate
+from curation.run.quarantine import QUARANTINE, Incident, find_incident, list_incidents
+from curation.run.sandbox import Failure, isolate
 from shards.location import Location
 from shards.schema import Verdict
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from curation.cluster import InProcess
+from curation.run.workers import InProcess
 from shards.verify import verify_dataset
 
 PIX2GIF = str(Path(sys.executable).with_name("pix2gif"))

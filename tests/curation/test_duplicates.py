@@ -11,7 +11,7 @@ import pytest
 from curation.config import CurationConfig
 from curation.options import RunOptions
 from curation.pipeline import curate
-from curation.progress import Progress
+from curation.run.progress import Progress
 from examples.draw_gifs import save_gif
 from examples.draw_scenes import LEAKS, draw_edit, film
 from shards.manifest import read_manifest

@@ -8,7 +8,7 @@ from curation.config import CurationConfig
 from curation.finish import Summary
 from curation.options import RunOptions
 from curation.pipeline import curate
-from curation.progress import Progress
+from curation.run.progress import Progress
 from examples.draw_gifs import draw_folder
 
 

@@ -11,7 +11,7 @@ from curation.errors import ListingError, OutputError
 from curation.finish import Summary
 from curation.options import RunOptions
 from curation.pipeline import curate
-from curation.progress import Progress
+from curation.run.progress import Progress
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from shards.manifest import read_manifest
 from shards.verify import verify_dataset

@@ -10,7 +10,7 @@ import pytest
 import webdataset
 from PIL import Image
 
-from curation.cluster import start_workers
+from curation.run.workers import start_workers
 from shards.reader import read_shard
 
 NUM_SAMPLES = {"train": 110, "val": 10}

@@ -18,7 +18,7 @@ import cli
 from curation.config import CurationConfig
 from curation.options import RunOptions
 from curation.pipeline import curate
-from curation.progress import Progress
+from curation.run.progress import Progress
 from training.config import TrainingConfig, tiny
 
 BIN = Path(sys.executable).parent

@@ -11,7 +11,7 @@ from curation.inspection.report.clip_stats import count_steps, gather_duplicates
 from curation.inspection.report.motion_stats import count_kept, count_measured
 from curation.inspection.report.report_data import Histogram, Report, SplitSummary
 from curation.inspection.report.sample_pairs import draw_pairs
-from curation.progress import StageTime
+from curation.run.progress import StageTime
 from shards.location import Location
 from shards.manifest import Manifest
 

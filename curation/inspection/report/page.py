@@ -10,7 +10,7 @@ import base64
 from curation.inspection.report.charts import axis_for, cells_of, place_in, shares
 from curation.inspection.report.report_data import VERDICTS_IN_WORDS, Report, ShownPair
 from curation.inspection.web.templates import allow_script, embed_json, load_template, read_script
-from curation.run_record import RETRIED
+from curation.run.saved_options import RETRIED
 
 NUM_PLAIN_PAIRS = 12
 """Pairs that are shown without the script too."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from curation.progress import StageTime
+from curation.run.progress import StageTime
 
 VERDICTS_IN_WORDS = {
     "kept": "pairs of this clip are in the shards",

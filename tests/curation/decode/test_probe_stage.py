@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.cluster import InProcess
+from curation.run.workers import InProcess
 from curation.config import CurationConfig
 from curation.decode import probe_stage
 from curation.decode.probe_results import Probed
@@ -12,7 +12,7 @@ from curation.decode.probe_stage import ProbeStage
 from curation.fetch.stage import Arrivals
 from curation.listing.catalog import read_catalog
 from curation.options import RunOptions
-from curation.progress import Progress
+from curation.run.progress import Progress
 from shards.schema import Verdict
 from tests.curation.runs import CountingWorkers
 

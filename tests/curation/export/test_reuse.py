@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.cluster import InProcess
+from curation.run.workers import InProcess
 from curation.config import CurationConfig
 from curation.decode.probe import ProbedClip
 from curation.errors import SourceChangedError
@@ -14,8 +14,8 @@ from curation.export.dataset import read_finished
 from curation.export.reuse import ReadyShards, Span, read_spans
 from curation.options import RunOptions
 from curation.pipeline import curate
-from curation.progress import Progress
-from curation.sandbox import isolate
+from curation.run.progress import Progress
+from curation.run.sandbox import isolate
 from shards.reader import read_shard
 from shards.verify import verify_dataset
 from tests.curation.runs import CountingWorkers

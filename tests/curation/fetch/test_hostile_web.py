@@ -16,7 +16,7 @@ from PIL import Image
 from curation.config import CurationConfig
 from curation.options import FetchOptions, RunOptions
 from curation.pipeline import curate
-from curation.progress import Progress
+from curation.run.progress import Progress
 from curation.seeds import hash64
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from shards.verify import verify_dataset

@@ -23,7 +23,7 @@ from curation.fetch.object_cache import open_cache_store
 from curation.fetch.object_reads import download_object
 from curation.options import FetchOptions, RunOptions
 from curation.pipeline import curate
-from curation.progress import Progress
+from curation.run.progress import Progress
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from shards.verify import verify_dataset
 

@@ -18,7 +18,7 @@ from curation.inspection.audit import _find_one_instant, audit_dataset
 from curation.inspection.sample_index import load_index
 from curation.options import RunOptions
 from curation.pipeline import curate
-from curation.progress import Progress
+from curation.run.progress import Progress
 from examples.draw_gifs import save_gif
 from examples.draw_scenes import LEAKS, film
 from shards.errors import DatasetError

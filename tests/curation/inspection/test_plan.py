@@ -9,7 +9,7 @@ from curation.export.dataset import catalog_of, places_of, read_finished
 from curation.inspection.plan import Plan, make_plan
 from curation.inspection.plan_text import format_plan
 from curation.options import RunOptions
-from curation.progress import Progress
+from curation.run.progress import Progress
 from curation.resplit import resplit
 from shards.errors import DatasetError
 from shards.manifest import read_manifest

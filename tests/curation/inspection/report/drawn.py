@@ -20,7 +20,7 @@ from curation.inspection.report.report_data import (
     ShownPair,
     SplitSummary,
 )
-from curation.progress import StageTime
+from curation.run.progress import StageTime
 
 HOSTILE = """<script>alert(1)</script> </script><!-- "x" onerror='y' & </title></svg> \N{SLICE OF PIZZA}"""
 GRID = Grid(column_edges=(0, 100, 200), row_edges=(0, 2, 4), counts=((30, 10), (0, 20)))

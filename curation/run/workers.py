@@ -2,7 +2,7 @@
 
 A stage is a function from a task to a small result. Tasks are handed out in the order given, a bounded number at a
 time, and results come back in the order in which they are done. A task whose worker, or whose node, is lost is run
-again; what kills the decoder never gets so far (`curation.sandbox`).
+again; what kills the decoder never gets so far (`curation.run.sandbox`).
 """
 
 import contextlib

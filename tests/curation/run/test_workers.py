@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.cluster import InProcess, start_workers
+from curation.run.workers import InProcess, start_workers
 from curation.errors import CurationError
 from tests.curation.runs import wait_until
 from tests.curation.test_pipeline import hashes, run
@@ -37,7 +37,7 @@ def test_in_process_keeps_the_order():
 
 def test_ray_runs_every_task_and_raises_what_a_task_raises(monkeypatch, tmp_path):
     # Each try starts a worker anew, which takes seconds.
-    monkeypatch.setattr("curation.cluster._RETRIES_OF_A_LOST_WORKER", 2)
+    monkeypatch.setattr("curation.run.workers._RETRIES_OF_A_LOST_WORKER", 2)
 
     # Inside the test, so that Ray ships it by value: workers cannot import the tests.
     def square_or_fail(n: int) -> int:

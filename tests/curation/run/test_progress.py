@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from curation.progress import Progress
+from curation.run.progress import Progress
 from tests.terminal import show_in_a_terminal
 
 SHOW_A_STAGE = """

@@ -19,7 +19,7 @@ from typing import Any
 
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from curation.meanwhile import serve; serve(int(sys.argv[2]))"
+    "from curation.run.meanwhile import serve; serve(int(sys.argv[2]))"
 )
 
 

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.config import CurationConfig
-from curation.quarantine import list_incidents
+from curation.run.quarantine import list_incidents
 from shards.schema import Verdict
 from shards.verify import verify_dataset
-from tests.curation.poison import ABORT_IN_EXPORT, draw_aborting, draw_endless, draw_huge, patch_decoder
+from tests.curation.run.poison import ABORT_IN_EXPORT, draw_aborting, draw_endless, draw_huge, patch_decoder
 from tests.curation.runs import check_independently
 from tests.curation.test_pipeline import hashes, run
 

@@ -1,6 +1,6 @@
 """Whatever is killed and wherever the disk ends, the same command ends with the bytes of an undisturbed run.
 
-`python -m pytest -m slow tests/curation/test_kills.py`; docs/faults.md tells of it.
+`python -m pytest -m slow tests/curation/run/test_kills.py`; docs/faults.md tells of it.
 """
 
 import contextlib

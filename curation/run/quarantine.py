@@ -10,7 +10,7 @@ from typing import Any
 
 from curation.config import CurationConfig
 from curation.errors import CurationError
-from curation.sandbox import Failure
+from curation.run.sandbox import Failure
 from shards.atomic import write_atomically
 from shards.location import Location, list_files
 from shards.schema import Verdict

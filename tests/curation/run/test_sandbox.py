@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from curation import sandbox
+from curation.run import sandbox
 from curation.config import CurationConfig
 from curation.errors import ConfigError, SandboxError
-from curation.sandbox import Failure, Limits, isolate
+from curation.run.sandbox import Failure, Limits, isolate
 from shards.schema import Verdict
 
 LIMITS = Limits(timeout_s=60, memory_gib=1)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from curation.errors import OutputError
-from curation.workspace import Workspace
+from curation.run.workspace import Workspace
 from shards.schema import CLIPS, MANIFEST, REPORT
 
 HOLD_THE_LOCK = """

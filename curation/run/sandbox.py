@@ -21,7 +21,7 @@ from collections.abc import Callable
 from multiprocessing import Pipe
 from typing import Any, TypeVar
 
-from curation import sandbox_child
+from curation.run import sandbox_child
 from curation.errors import SandboxError
 from shards.schema import Verdict
 
@@ -38,7 +38,7 @@ _DUMP_S = 0.2
 _GIB = 2**30
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from curation.sandbox_child import serve; serve(int(sys.argv[2]), int(sys.argv[3]))"
+    "from curation.run.sandbox_child import serve; serve(int(sys.argv[2]), int(sys.argv[3]))"
 )
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """A worker is one core; and each thread more would take address space from a clip."""

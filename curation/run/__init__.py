@@ -1,0 +1,1 @@
+"""How a run works: workers, sandbox, quarantine, workspace, progress."""
