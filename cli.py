@@ -149,8 +149,8 @@ def encode(
     """
     import torch
 
-    from curation.run.workers import start_workers
     from curation.run.progress import Progress
+    from curation.run.workers import start_workers
     from shards.manifest import read_manifest
     from training.config import resolve_config
     from training.encode import choose_workers, encode_dataset, local_folder

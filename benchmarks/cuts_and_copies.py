@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.config import CurationConfig
-from curation.copies import find_near_copies
 from curation.decode.decoder import FrameDecoder
 from curation.decode.fingerprint import Fingerprint
 from curation.decode.scene_cuts import ShotDetector
 from curation.decode.thumbnail import take_look
 from curation.flow import reference as flow
-from curation.signatures import Signatures
+from curation.selection.near_copies import find_near_copies
+from curation.selection.signatures import Signatures
 from examples.draw_scenes import EDITS, LEAKS, draw_edit, film, to_arrays
 
 Frames = list[NDArray[np.uint8]]

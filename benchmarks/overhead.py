@@ -27,11 +27,11 @@ from typing import Any
 import psutil
 
 from curation import pipeline
-from curation.run import sandbox
-from curation.run.workers import Workers, start_workers
 from curation.config import CurationConfig
 from curation.options import RunOptions
+from curation.run import sandbox
 from curation.run.progress import Progress
+from curation.run.workers import Workers, start_workers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -34,8 +34,8 @@ from curation.inspection.report.page import render_report
 from curation.inspection.report.sample_pairs import draw_pairs
 from curation.listing.catalog import clip_key
 from curation.run.progress import StageTime
-from curation.selection import Selection, select_pairs
-from curation.tally import bin_edges
+from curation.selection.pair_counts import bin_edges
+from curation.selection.pairs import Selection, select_pairs
 from shards.manifest import ListingEntry, Manifest, MotionHistogram, ShardEntry, SplitEntry
 from shards.schema import CLIPS_SCHEMA, FLOW_SCHEMA, Sample, SampleRecord, Verdict
 from shards.writer import shard_name, write_shard

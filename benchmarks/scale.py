@@ -28,13 +28,13 @@ from typing import Any
 
 from benchmarks import recorded
 from curation import pipeline
-from curation.run.workers import Workers, start_workers
 from curation.config import CurationConfig
 from curation.decode.probe import probe_clips
 from curation.export.stage import make
 from curation.flow.tasks import make_part
 from curation.options import RunOptions
 from curation.run.progress import Bar, Progress
+from curation.run.workers import Workers, start_workers
 
 ROOT = Path(__file__).resolve().parents[1]
 _ANSWERS: dict[Callable[..., Any], Callable[..., Any]] = {

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from curation.run.workers import Workers, start_workers
 from curation.config import CurationConfig
 from curation.decode.probe import ProbeTask, probe_clips
 from curation.flow.stage import make_flow, plan_flow
@@ -21,6 +20,7 @@ from curation.listing.catalog import read_catalog
 from curation.options import RunOptions
 from curation.run.places import Places
 from curation.run.progress import Progress
+from curation.run.workers import Workers, start_workers
 from examples.draw_gifs import DrawnGif, draw_folder, draw_frames, save_gif
 
 CONFIG = CurationConfig()

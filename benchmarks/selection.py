@@ -185,7 +185,7 @@ def best_entropy(available: np.ndarray, cap: int) -> float:
 
 def hold_against_optimum(out: Path, rng: np.random.Generator) -> str:
     """Select from some clips of the table; say how its flatness stands to the best there is."""
-    from curation.selection import select_pairs
+    from curation.selection.pairs import select_pairs
 
     parts = sorted((out / FLOW).glob("part-*.parquet"))
     chosen = [parts[place] for place in rng.permutation(len(parts))[:12]]

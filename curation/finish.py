@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 from curation.config import CurationConfig
 from curation.export.clip_verdicts import Accounts, list_rows
 from curation.export.dataset_card import write_card
-from curation.flatten import flatness_of
 from curation.inspection.report.gather import Sources, gather_report
 from curation.inspection.report.page import render_report
 from curation.listing.catalog import Catalog
@@ -24,9 +23,10 @@ from curation.options import RunOptions
 from curation.run.progress import StageTime
 from curation.run.quarantine import QUARANTINE, list_incidents
 from curation.run.saved_options import RETRIED
-from curation.selection import Selection
 from curation.run.versions import software_versions
-from curation.tally import bin_edges
+from curation.selection.flatten import flatness_of
+from curation.selection.pair_counts import bin_edges
+from curation.selection.pairs import Selection
 from shards.atomic import write_atomically
 from shards.location import Location
 from shards.manifest import ListingEntry, Manifest, MotionHistogram, ShardEntry, SplitEntry, write_manifest

@@ -10,12 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from curation.run.workers import RayWorkers, Workers, start_workers
 from curation.config import CurationConfig
-from curation.copies import Copy
 from curation.decode.probe_results import Probed
 from curation.decode.probe_stage import ProbeStage
-from curation.duplicates import find_duplicates
 from curation.errors import OutputError
 from curation.export.clip_verdicts import judge
 from curation.export.reuse import ReadyPictures, ReadyShards
@@ -28,16 +25,19 @@ from curation.flow.table import read_parts
 from curation.flow.tasks import LOST
 from curation.listing.catalog import Catalog, read_catalog
 from curation.listing.clips import Clip
+from curation.options import RunOptions
 from curation.run.meanwhile import doing_meanwhile
 from curation.run.node_check import watch_nodes
-from curation.options import RunOptions
 from curation.run.progress import Progress
 from curation.run.quarantine import keep_incidents
-from curation.run.saved_options import note_run, settle_run
 from curation.run.sandbox import prepare
-from curation.selection import Selection, select_pairs
+from curation.run.saved_options import note_run, settle_run
 from curation.run.versions import software_versions
+from curation.run.workers import RayWorkers, Workers, start_workers
 from curation.run.workspace import Workspace
+from curation.selection.duplicates import find_duplicates
+from curation.selection.near_copies import Copy
+from curation.selection.pairs import Selection, select_pairs
 from shards.manifest import ListingEntry, Manifest, digest
 
 _CLIPS_LOOKED_FOR = 1_000

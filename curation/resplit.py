@@ -12,7 +12,6 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow.compute as pc
 
-from curation.run.workers import Workers
 from curation.config import CurationConfig
 from curation.decode.probe import ProbedClip
 from curation.decode.probe_results import Probed
@@ -29,6 +28,7 @@ from curation.listing.catalog import Catalog
 from curation.options import RunOptions
 from curation.pipeline import Selected, fetch, is_finished, measure, select, select_and_export, start_own
 from curation.run.progress import Progress
+from curation.run.workers import Workers
 from curation.run.workspace import Workspace
 from shards.errors import DatasetError
 from shards.schema import FLOW, Verdict

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from curation.selection import SELECTION_SCHEMA
+from curation.selection.pairs import SELECTION_SCHEMA
 from shards.schema import IMAGE_MIME, SPLITS, Sample, SampleRecord
 
 clip_keys = st.text(string.ascii_lowercase + string.digits + "_-", min_size=1, max_size=57)

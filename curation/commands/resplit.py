@@ -71,8 +71,8 @@ def resplit(
         samples_per_shard=samples_per_shard,
     )
     from curation.export.dataset import places_of, read_finished
-    from curation.run.progress import Progress
     from curation.resplit import resplit as run
+    from curation.run.progress import Progress
     from curation.run.workspace import Workspace
     from shards.location import parse_location
 

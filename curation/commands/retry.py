@@ -18,8 +18,8 @@ def retry(
 
     Example: pix2gif retry shards/
     """
-    from curation.run.progress import Progress
     from curation.retry import retry as run
+    from curation.run.progress import Progress
     from shards.location import parse_location
 
     place = parse_location(out)

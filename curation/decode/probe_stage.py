@@ -4,13 +4,13 @@ import functools
 import itertools
 
 from curation.batches import in_batches
-from curation.run.workers import Workers
 from curation.config import CurationConfig
 from curation.decode.probe import ProbedClip, ProbeTask, look_at_clips, probe_clips
 from curation.decode.probe_results import Probed
 from curation.fetch.stage import Arrivals
 from curation.run.meanwhile import MOST_CHORES, Chore
 from curation.run.progress import Bar, Progress
+from curation.run.workers import Workers
 
 _CLIPS_PER_PROBE = 64
 

@@ -8,12 +8,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curation.config import CurationConfig
-from curation.copies import Copy
 from curation.decode.probe_results import Probed
-from curation.duplicates import describe_copy
 from curation.flow.measure_results import Measured
 from curation.listing.catalog import Catalog
-from curation.selection import Selection
+from curation.selection.duplicates import describe_copy
+from curation.selection.near_copies import Copy
+from curation.selection.pairs import Selection
 from shards.schema import CLIPS_SCHEMA, Verdict
 
 _VERDICTS = tuple(Verdict)

@@ -14,8 +14,8 @@ from curation.export.encode import SourceClip
 from curation.export.reuse import Picture, Span, read_spans
 from curation.export.shard_plan import PlannedPair, PlannedShard
 from curation.listing.clips import Clip
-from curation.seeds import hash64
 from curation.run.versions import software_versions
+from curation.seeds import hash64
 from shards.location import Location, on_disk
 from shards.manifest import ShardEntry, digest
 from shards.schema import Sample, SampleRecord

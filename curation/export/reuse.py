@@ -16,7 +16,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.run.workers import Workers
 from curation.config import CurationConfig
 from curation.decode.probe import ProbedClip
 from curation.errors import CurationError, SourceChangedError
@@ -24,6 +23,7 @@ from curation.export.dataset import FinishedDataset, read_finished
 from curation.run.meanwhile import MOST_CHORES, Chore
 from curation.run.progress import Progress
 from curation.run.versions import software_versions
+from curation.run.workers import Workers
 from shards.errors import DatasetError
 from shards.location import Location
 from shards.schema import MANIFEST

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from curation.batches import in_batches
-from curation.run.workers import Workers
 from curation.config import CurationConfig
 from curation.decode.probe_results import Probed
 from curation.export.completed_shards import receipt_path
@@ -17,8 +16,9 @@ from curation.flow.tasks import lost_clip
 from curation.listing.catalog import Catalog
 from curation.run.progress import Bar, Progress
 from curation.run.quarantine import Incident
-from curation.selection import Selection
+from curation.run.workers import Workers
 from curation.run.workspace import Workspace
+from curation.selection.pairs import Selection
 from shards.location import Location, list_files, remove_tree
 from shards.manifest import ShardEntry
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.run.workers import Workers
 from curation.config import CurationConfig
 from curation.decode.probe import ProbedClip
 from curation.decode.probe_results import Probed
@@ -32,6 +31,7 @@ from curation.flow.tasks import JoinTask, PartTask, SliceTask, limits_of, make_p
 from curation.run.places import Places
 from curation.run.progress import Bar
 from curation.run.quarantine import find_incident
+from curation.run.workers import Workers
 from shards.location import Location, list_files
 
 _NOWHERE = -1

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.copies import find_near_copies
 from curation.decode.fingerprint import unpack_signature
 from curation.errors import CurationError
 from curation.flow.table import Measurement, read_measurements
-from curation.signatures import Signatures
+from curation.selection.near_copies import find_near_copies
+from curation.selection.signatures import Signatures
 from shards.location import Location, for_arrow, list_files
 from shards.schema import CLIPS, FLOW, Verdict
 

@@ -15,7 +15,7 @@ from curation.config import CurationConfig
 from curation.export.dataset import MEASURED, FinishedDataset
 from curation.inspection.plan_cost import KeptClip, estimate_seconds, time_this_machine
 from curation.listing.catalog import Catalog
-from curation.selection import SplitQuotas, set_quotas
+from curation.selection.pairs import SplitQuotas, set_quotas
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

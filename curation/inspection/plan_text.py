@@ -5,10 +5,10 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.flatten import flatness_of
 from curation.inspection.plan import Plan
 from curation.inspection.web.number_format import in_percent, in_time, in_units
-from curation.tally import bin_edges
+from curation.selection.flatten import flatness_of
+from curation.selection.pair_counts import bin_edges
 from curation.target_histogram import describe_balance
 
 _BAR = 28

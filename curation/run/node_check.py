@@ -15,9 +15,9 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from curation.run.workers import RayWorkers
 from curation.errors import ClusterError
 from curation.run.versions import software_versions
+from curation.run.workers import RayWorkers
 from shards.atomic import write_atomically
 from shards.errors import StoreError
 from shards.location import Location

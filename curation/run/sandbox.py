@@ -21,8 +21,8 @@ from collections.abc import Callable
 from multiprocessing import Pipe
 from typing import Any, TypeVar
 
-from curation.run import sandbox_child
 from curation.errors import SandboxError
+from curation.run import sandbox_child
 from shards.schema import Verdict
 
 Result = TypeVar("Result")

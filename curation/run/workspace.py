@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation.run.store_lock import Claim
 from curation.errors import OutputError
 from curation.export.completed_shards import read_receipt, receipt_path, still_holds
 from curation.flow.table import count_rows
 from curation.run.places import Places
+from curation.run.store_lock import Claim
 from shards.errors import DatasetError
 from shards.location import Location, ObjectPath, for_arrow, list_files, remove_tree
 from shards.manifest import Manifest, read_manifest

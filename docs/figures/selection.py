@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from curation.config import CurationConfig
 from curation.flow.table import FlowPart, write_part
-from curation.selection import set_quotas
+from curation.selection.pairs import set_quotas
 from docs.figures.style import ACCENT, INK, PALE
 from shards.schema import FLOW_SCHEMA
 

@@ -12,8 +12,8 @@ from curation.errors import OutputError, SourceChangedError
 from curation.export.dataset import catalog_of, places_of, read_finished
 from curation.options import RunOptions
 from curation.pipeline import curate
-from curation.run.progress import Progress
 from curation.resplit import guess_kept, resplit
+from curation.run.progress import Progress
 from shards.errors import DatasetError
 from shards.manifest import read_manifest
 from shards.verify import verify_dataset

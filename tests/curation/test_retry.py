@@ -13,8 +13,8 @@ from curation.errors import OutputError
 from curation.finish import Summary
 from curation.options import FetchOptions, RunOptions
 from curation.pipeline import curate
-from curation.run.progress import Progress
 from curation.retry import retry
+from curation.run.progress import Progress
 from curation.run.saved_options import note_run, recall_run
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from shards.manifest import read_manifest

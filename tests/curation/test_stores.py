@@ -14,15 +14,15 @@ import requests
 from typer.testing import CliRunner
 
 from cli import app
-from curation.run import store_lock as claim
-from curation.run.store_lock import Claim
 from curation.config import CurationConfig
 from curation.errors import OutputError
 from curation.export.dataset import read_finished
 from curation.inspection.sample_index import load_index, read_picture
 from curation.pipeline import measure
+from curation.run import store_lock as claim
 from curation.run.quarantine import Incident, find_incident, keep_incidents, list_incidents, quarantine
 from curation.run.sandbox import Failure
+from curation.run.store_lock import Claim
 from curation.run.workspace import Workspace
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from shards.errors import DatasetError, StoreError

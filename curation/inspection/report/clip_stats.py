@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curation.duplicates import is_near
 from curation.inspection.report.report_data import (
     ClipCopy,
     ClipShapes,
@@ -22,6 +21,7 @@ from curation.inspection.report.report_data import (
     Grid,
     Histogram,
 )  # fmt: skip
+from curation.selection.duplicates import is_near
 from shards.schema import Verdict
 
 _SHOWN_REASONS = 8

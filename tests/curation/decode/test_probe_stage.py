@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from curation.run.workers import InProcess
 from curation.config import CurationConfig
 from curation.decode import probe_stage
 from curation.decode.probe_results import Probed
@@ -13,6 +12,7 @@ from curation.fetch.stage import Arrivals
 from curation.listing.catalog import read_catalog
 from curation.options import RunOptions
 from curation.run.progress import Progress
+from curation.run.workers import InProcess
 from shards.schema import Verdict
 from tests.curation.runs import CountingWorkers
 

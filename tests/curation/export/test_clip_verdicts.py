@@ -9,7 +9,6 @@ import pyarrow as pa
 import pytest
 
 from curation.config import CurationConfig
-from curation.copies import Copy
 from curation.decode.probe import ProbedClip
 from curation.decode.probe_results import Probed
 from curation.export.clip_verdicts import Accounts, judge, list_rows
@@ -17,7 +16,8 @@ from curation.flow.measure_results import Measured
 from curation.flow.table import Measurement
 from curation.listing.catalog import Catalog, read_catalog
 from curation.options import RunOptions
-from curation.selection import Selection
+from curation.selection.near_copies import Copy
+from curation.selection.pairs import Selection
 from shards.schema import CLIPS_SCHEMA, Verdict
 from tests.strategies import selection_table
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from curation.run.workers import InProcess
 from curation.config import CurationConfig
 from curation.decode.probe import ProbedClip
 from curation.errors import SourceChangedError
@@ -16,6 +15,7 @@ from curation.options import RunOptions
 from curation.pipeline import curate
 from curation.run.progress import Progress
 from curation.run.sandbox import isolate
+from curation.run.workers import InProcess
 from shards.reader import read_shard
 from shards.verify import verify_dataset
 from tests.curation.runs import CountingWorkers

@@ -9,8 +9,8 @@ from curation.export.dataset import catalog_of, places_of, read_finished
 from curation.inspection.plan import Plan, make_plan
 from curation.inspection.plan_text import format_plan
 from curation.options import RunOptions
-from curation.run.progress import Progress
 from curation.resplit import resplit
+from curation.run.progress import Progress
 from shards.errors import DatasetError
 from shards.manifest import read_manifest
 

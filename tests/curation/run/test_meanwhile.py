@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from curation.run import meanwhile
 from curation.decode.probe import describe_bytes
+from curation.run import meanwhile
 from curation.run.meanwhile import Chore, doing_meanwhile
 from shards.writer import file_sha256
 from tests.curation.runs import find_processes

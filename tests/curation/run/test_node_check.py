@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from curation.run.workers import start_workers
 from curation.errors import ClusterError
 from curation.run.node_check import Look, _compare, look_around, watch_nodes
+from curation.run.workers import start_workers
 from shards.location import ObjectPath
 from shards.verify import verify_dataset
 from tests.bucket import upload_tree

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from curation.run import sandbox
 from curation.config import CurationConfig
 from curation.errors import ConfigError, SandboxError
+from curation.run import sandbox
 from curation.run.sandbox import Failure, Limits, isolate
 from shards.schema import Verdict
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from curation.run.workers import InProcess, start_workers
 from curation.errors import CurationError
+from curation.run.workers import InProcess, start_workers
 from tests.curation.runs import wait_until
 from tests.curation.test_pipeline import hashes, run
 

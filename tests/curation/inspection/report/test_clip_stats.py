@@ -5,9 +5,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from curation.copies import Copy
-from curation.duplicates import describe_copy, is_near
 from curation.inspection.report.clip_stats import count_steps, gather_duplicates, gather_failures, gather_shapes
+from curation.selection.duplicates import describe_copy, is_near
+from curation.selection.near_copies import Copy
 from shards.schema import CLIPS_SCHEMA
 
 

@@ -12,7 +12,7 @@ from curation.config import CurationConfig
 from curation.flow.measure import method_digest
 from curation.flow.table import write_part
 from curation.inspection.report.motion_stats import GAP_EDGES_MS, count_kept, count_measured
-from curation.selection import SELECTION_SCHEMA, select_pairs
+from curation.selection.pairs import SELECTION_SCHEMA, select_pairs
 from shards.errors import DatasetError
 from shards.schema import CLIPS, FLOW, FLOW_SCHEMA
 

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 import numpy as np
 
 from curation.config import CurationConfig
-from curation.copies import Copy, Prints, find_copies
 from curation.decode.fingerprint import INSIDES, NUM_FRAMES, unpack_signature
 from curation.flow.stage import FlowTable
 from curation.flow.table import read_measurements_of
 from curation.listing.catalog import Catalog
 from curation.listing.clips import Clips
-from curation.signatures import Signatures
+from curation.selection.near_copies import Copy, Prints, find_copies
+from curation.selection.signatures import Signatures
 from shards.location import Location
 
 _NEARLY = "nearly the pictures of"

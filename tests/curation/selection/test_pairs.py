@@ -10,8 +10,8 @@ import pytest
 
 from curation.config import CurationConfig
 from curation.flow.table import Measurement, write_part
-from curation.selection import Selection, select_pairs
-from curation.tally import bin_edges
+from curation.selection.pair_counts import bin_edges
+from curation.selection.pairs import Selection, select_pairs
 from shards.manifest import read_manifest
 from shards.schema import FLOW_SCHEMA
 from tests.curation.solver import best_entropy, entropy

@@ -14,15 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.signatures import Signatures
+from curation.selection.signatures import BANDS, MOST_IN_A_BUCKET, Signatures, order_by_group
 from shards.schema import SPLITS
 
 _HAS_NUMBA = importlib.util.find_spec("numba") is not None
 
-BANDS = ((0, 11), (11, 11), (22, 11), (33, 11), (44, 10), (54, 10))
-"""Where each begins in a hash, and how many bits it has."""
-MOST_IN_A_BUCKET = 200
-"""Each hash meets this many at most of those that share two bands with it: pictures so common prove little."""
 _SLACK = 4
 """Bits that a single pair of frames may be beyond the distance of their clips, which is a median."""
 _CHUNK = 1 << 22
@@ -111,7 +107,7 @@ def find_near_copies(
     """
     apart = np.arange(len(signatures)) if groups is None else groups
     if _HAS_NUMBA and len(signatures) > _WORTH_COMPILING:
-        from curation.near_scan import list_candidates
+        from curation.selection.near_copies_compiled import list_candidates
 
         candidates = list_candidates(signatures, max_distance, _SLACK, apart)
     else:
@@ -136,13 +132,6 @@ def measure_distance(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> floa
     insides_of_one = np.bitwise_count(one[:, None] ^ other[None, :, :1]).min(2)
     nearest = np.minimum(insides_of_other, insides_of_one)
     return float(max(np.median(nearest.min(1)), np.median(nearest.min(0))))
-
-
-def order_by_group(groups: NDArray[np.integer]) -> tuple[NDArray[np.int32], int]:
-    """Order clips so that those of the largest group come last; returns their numbers, and how many are of others."""
-    _, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    order = np.lexsort([codes, sizes[codes]]).astype(np.int32)
-    return order, len(order) - int(sizes.max(initial=0))
 
 
 def _list_candidates(

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.copies import BANDS, MOST_IN_A_BUCKET, order_by_group
 from curation.jit import compile_entry, compile_part
-from curation.signatures import Signature, Signatures
+from curation.selection.signatures import BANDS, MOST_IN_A_BUCKET, Signature, Signatures, order_by_group
 
 Places = NDArray[np.int32]
 _FOUND_AT_A_TIME = 1 << 17

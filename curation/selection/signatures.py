@@ -12,6 +12,21 @@ Signature = NDArray[np.uint64]
 """Perceptual hashes, uint64 [frames, 3]: each frame whole, then its insides."""
 
 
+BANDS = ((0, 11), (11, 11), (22, 11), (33, 11), (44, 10), (54, 10))
+"""Where each begins in a hash, and how many bits it has."""
+
+
+MOST_IN_A_BUCKET = 200
+"""Each hash meets this many at most of those that share two bands with it: pictures so common prove little."""
+
+
+def order_by_group(groups: NDArray[np.integer]) -> tuple[NDArray[np.int32], int]:
+    """Order clips so that those of the largest group come last; returns their numbers, and how many are of others."""
+    _, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    order = np.lexsort([codes, sizes[codes]]).astype(np.int32)
+    return order, len(order) - int(sizes.max(initial=0))
+
+
 class Signatures(Sequence[Signature]):
     """Signatures of clips, each [frames, 3]."""
 

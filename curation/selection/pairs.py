@@ -12,10 +12,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curation.config import CurationConfig
-from curation.flatten import flatten_histogram
 from curation.flow.read_columns import read_part_columns, read_parts_abreast
 from curation.seeds import hash64
-from curation.tally import Tally, bin_edges, count_pairs, deciding_columns, lowest_ranked, rows_in_range
+from curation.selection.flatten import flatten_histogram
+from curation.selection.pair_counts import (
+    Tally,
+    bin_edges,
+    count_pairs,
+    deciding_columns,
+    lowest_ranked,
+    rows_in_range,
+)
 from curation.target_histogram import bin_weights
 from shards.location import Location
 from shards.schema import SPLITS

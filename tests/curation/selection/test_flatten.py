@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.flatten import flatten_histogram
+from curation.selection.flatten import flatten_histogram
 from tests.curation.solver import best_entropy, entropy
 
 

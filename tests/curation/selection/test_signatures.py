@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.signatures import Signatures
+from curation.selection.signatures import Signatures
 
 
 @given(st.lists(st.integers(0, 4), max_size=6), st.randoms())

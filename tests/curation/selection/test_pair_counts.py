@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.config import CurationConfig
-from curation.tally import bin_edges, count_pairs, lowest_ranked
-from tests.curation.test_selection import write_flow
+from curation.selection.pair_counts import bin_edges, count_pairs, lowest_ranked
+from tests.curation.selection.test_pairs import write_flow
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(0, 400))

@@ -4,9 +4,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from curation import copies
-from curation.copies import Prints, find_copies, measure_distance
-from curation.signatures import Signatures
+from curation.selection import near_copies as copies
+from curation.selection.near_copies import Prints, find_copies, measure_distance
+from curation.selection.signatures import Signatures
 from examples.draw_scenes import LEAKS, film, to_arrays
 from shards.schema import SPLITS
 from tests.curation.decode.test_fingerprint import take_fingerprint

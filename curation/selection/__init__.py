@@ -1,0 +1,1 @@
+"""Flow table -> kept pairs: pair counts, the flat histogram, near-duplicates."""
