@@ -17,9 +17,8 @@ from curation.config import CurationConfig
 from curation.decode.probe import ProbeTask, probe_clips
 from curation.export.encode import SourceClip, encode_frames
 from curation.flow.measure import measure_clip
-from curation.flow.tasks import limits_of
 from curation.listing.clips import Clip
-from curation.run.sandbox import Failure, isolate
+from curation.run.sandbox import Failure, isolate, limits_of
 from examples.draw_gifs import draw_folder
 
 CONFIG = CurationConfig()

@@ -61,7 +61,7 @@ def _bins(manifest: Manifest) -> list[tuple[int, int, list[int]]]:
 def _load_template() -> jinja2.Template:
     """Compile the card's template, which lies beside this module; an unknown name in it raises."""
     environment = jinja2.Environment(  # noqa: S701  # Markdown, of which cells are escaped by hand.
-        loader=jinja2.PackageLoader("curation", ""),
+        loader=jinja2.PackageLoader("curation.export", ""),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -73,7 +73,7 @@ def _load_template() -> jinja2.Template:
         "as_json": _as_json,
         "cell": _cell,
     }
-    return environment.get_template("card.md.jinja")
+    return environment.get_template("dataset_card.md.jinja")
 
 
 def _as_json(value: Any) -> str:

@@ -17,10 +17,9 @@ from curation.config import CurationConfig
 from curation.decode.decoder import FrameDecoder
 from curation.errors import SourceChangedError
 from curation.fetch.read import read_clip
-from curation.flow.tasks import limits_of
 from curation.listing.clips import Clip
 from curation.run.quarantine import Incident, quarantine
-from curation.run.sandbox import Failure, isolate
+from curation.run.sandbox import Failure, isolate, limits_of
 from shards.atomic import write_atomically
 from shards.location import Location
 

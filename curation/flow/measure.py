@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,15 +13,13 @@ from numpy.typing import NDArray
 from curation.config import CurationConfig
 from curation.decode.decoder import FrameDecoder, UndecodableError, start_times_ms
 from curation.decode.fingerprint import Fingerprint, pack_signature
-from curation.decode.probe import MIN_FRAMES, ProbedClip, ProbeTask, probe_clips
+from curation.decode.probe import MIN_FRAMES, ProbedClip
 from curation.decode.scene_cuts import ShotDetector
 from curation.decode.thumbnail import take_look
-from curation.errors import CurationError
 from curation.fetch.read import read_clip
 from curation.flow import reference as flow
 from curation.flow.backend import KERNEL, measure_all_pairs
 from curation.flow.table import Measurement
-from curation.listing.clips import Clip
 from shards.schema import FLOW_SCHEMA, Verdict
 
 _LOOKS = 1
@@ -40,18 +37,6 @@ def method_digest(config: CurationConfig) -> str:
         "looks": _LOOKS,
     }
     return hashlib.sha256(json.dumps(method, sort_keys=True).encode()).hexdigest()[:20]
-
-
-def measure_file(path: Path, config: CurationConfig) -> tuple[Measurement, pa.Table]:
-    """Measure one GIF as a run would, limits included. Raises CurationError where a run would give a verdict."""
-    clip = Clip(key="clip", uri=str(path), location=str(path), captions=(), split="", row=1)
-    probed = probe_clips(ProbeTask(clips=(clip,), config=config))[0]
-    if probed.verdict is not None:
-        raise CurationError(f"{path} cannot be measured, {probed.verdict}: {probed.detail}")
-    measurement, rows = measure_clip(probed, config)
-    if rows is None:
-        raise CurationError(f"{path} cannot be measured, {measurement.verdict}: {measurement.detail}")
-    return measurement, rows
 
 
 def measure_clip(

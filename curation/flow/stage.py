@@ -27,10 +27,11 @@ from curation.flow.table import (
     read_parts,
     write_part,
 )
-from curation.flow.tasks import JoinTask, PartTask, SliceTask, limits_of, make_part, slice_method
+from curation.flow.tasks import JoinTask, PartTask, SliceTask, make_part, slice_method
 from curation.run.places import Places
 from curation.run.progress import Bar
 from curation.run.quarantine import find_incident
+from curation.run.sandbox import limits_of
 from curation.run.workers import Workers
 from shards.location import Location, list_files
 

@@ -1,7 +1,7 @@
 """What a worker does for the flow table: a part, a slice of a giant, or a giant's slices joined.
 
-Decoding and measuring run in the sandbox (`curation.run.sandbox`); here is only what stands around it. A clip that breaks
-the limits, or its decoder, costs itself: it gets a verdict and goes to quarantine.
+Decoding and measuring run in the sandbox (`curation.run.sandbox`). A clip that breaks the limits, or its decoder, gets
+a verdict and goes to quarantine; the others are unaffected.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from curation.flow.table import (
 )
 from curation.run.places import Places
 from curation.run.quarantine import Incident, find_incident, quarantine
-from curation.run.sandbox import Failure, Limits, isolate
+from curation.run.sandbox import Failure, isolate, limits_of
 from shards.location import Location
 from shards.schema import Verdict
 
@@ -60,11 +60,6 @@ class JoinTask:
     slices: tuple[FlowPart, ...]
     config: CurationConfig
     places: Places
-
-
-def limits_of(config: CurationConfig) -> Limits:
-    """Give the sandbox's limits for one clip."""
-    return Limits(timeout_s=config.clip_timeout, memory_gib=config.clip_memory)
 
 
 def slice_method(config: CurationConfig, sources: range) -> str:

@@ -1,6 +1,7 @@
 """Motion of every pair of one GIF -> CSV or a picture, so that a person sees what the numbers mean."""
 
 import io
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,12 +10,31 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from pyarrow import csv
 
+from curation.config import CurationConfig
+from curation.decode.probe import ProbeTask, probe_clips
+from curation.errors import CurationError
+from curation.flow.measure import measure_clip
+from curation.flow.table import Measurement
+from curation.listing.clips import Clip
+
 _PICTURE_PX = 720
 _MARGIN_PX = 64
 _LEGEND_PX = 24
 _TICKS = 6
 _FULL_SCALE_PERCENTILE = 98
 """A few pairs across a cut would else push all others to the dark end."""
+
+
+def measure_file(path: Path, config: CurationConfig) -> tuple[Measurement, pa.Table]:
+    """Measure one GIF as a run would, limits included. Raises CurationError where a run would give a verdict."""
+    clip = Clip(key="clip", uri=str(path), location=str(path), captions=(), split="", row=1)
+    probed = probe_clips(ProbeTask(clips=(clip,), config=config))[0]
+    if probed.verdict is not None:
+        raise CurationError(f"{path} cannot be measured, {probed.verdict}: {probed.detail}")
+    measurement, rows = measure_clip(probed, config)
+    if rows is None:
+        raise CurationError(f"{path} cannot be measured, {measurement.verdict}: {measurement.detail}")
+    return measurement, rows
 
 
 def draw_heat_map(motion_px: NDArray[np.float32], num_frames: int, title: str) -> Image.Image:

@@ -8,10 +8,9 @@ from curation.decode.probe import ProbeTask, probe_clips
 from curation.errors import CurationError
 from curation.export.encode import SourceClip, encode_frames
 from curation.flow.measure import measure_clip
-from curation.flow.tasks import limits_of
 from curation.listing.clips import Clip
 from curation.run.quarantine import QUARANTINE, Incident, find_incident, list_incidents
-from curation.run.sandbox import Failure, isolate
+from curation.run.sandbox import Failure, isolate, limits_of
 from shards.location import Location
 from shards.schema import Verdict
 

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from multiprocessing import Pipe
 from typing import Any, TypeVar
 
+from curation.config import CurationConfig
 from curation.errors import SandboxError
 from curation.run import sandbox_child
 from shards.schema import Verdict
@@ -55,6 +56,11 @@ class Limits:
     def __str__(self) -> str:
         """Name them, so that a failure found under other limits is known for one."""
         return f"{self.timeout_s:g} s, {self.memory_gib:g} GiB"
+
+
+def limits_of(config: CurationConfig) -> Limits:
+    """Give the sandbox's limits for one clip."""
+    return Limits(timeout_s=config.clip_timeout, memory_gib=config.clip_memory)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ NUM_PLAIN_PAIRS = 12
 
 def render_report(report: Report) -> str:
     """Render the page, UTF-8 when written: no timestamp, no reference outside the data set's folder."""
-    script = read_script("pages/browser.js", "report/browse.js")
+    script = read_script("web/browser.js", "report/browse.js")
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {allow_script(script)}"
     charts = {"axis_for": axis_for, "cells_of": cells_of, "place_in": place_in, "shares": shares}
     return load_template("report/page.html.jinja").render(

@@ -106,7 +106,7 @@ def _describe(index: pa.Table, row: int) -> dict[str, Any]:
 
 def _render_page(out: Location, manifest: Manifest) -> tuple[str, str]:
     """Render the page; returns it and its policy, which allows it its own script and style, nothing from elsewhere."""
-    script = read_script("pages/browser.js", "viewer/browse.js")
+    script = read_script("web/browser.js", "viewer/browse.js")
     page = load_template("viewer/page.html.jinja").render(
         title=out.name,
         splits={name: entry.num_samples for name, entry in manifest.splits.items()},

@@ -17,7 +17,7 @@ from curation.inspection.web.number_format import in_percent, in_time, in_units
 def load_template(name: str) -> jinja2.Template:
     """Compile a template, named from this package's folder on; an unknown name in it raises."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("curation", ""), autoescape=True, undefined=jinja2.StrictUndefined,
+        loader=jinja2.PackageLoader("curation.inspection", ""), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     environment.filters |= {
@@ -34,7 +34,7 @@ def load_template(name: str) -> jinja2.Template:
 
 def read_script(*names: str) -> markupsafe.Markup:
     """Read scripts of this package, to stand in a page one after the other."""
-    folder = importlib.resources.files("curation")
+    folder = importlib.resources.files("curation.inspection")
     return markupsafe.Markup("\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names))  # noqa: S704  # Our own files.
 
 

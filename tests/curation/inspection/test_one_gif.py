@@ -6,8 +6,7 @@ import pytest
 
 from curation.config import CurationConfig
 from curation.errors import CurationError
-from curation.flow.measure import measure_file
-from curation.inspection.one_gif import draw_heat_map, format_csv
+from curation.inspection.one_gif import draw_heat_map, format_csv, measure_file
 
 
 def test_a_file_is_measured_as_a_run_measures_it(listing):

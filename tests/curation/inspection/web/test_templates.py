@@ -17,7 +17,7 @@ def test_json_in_a_page_holds_nothing_that_ends_its_element_and_reads_back(text:
 
 
 def test_scripts_are_named_by_their_hash() -> None:
-    script = read_script("pages/browser.js", "report/browse.js")
+    script = read_script("web/browser.js", "report/browse.js")
     assert script.startswith('"use strict";')
     assert "</script" not in script
     assert allow_script(script) == f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
