@@ -28,8 +28,8 @@ import time
 from pathlib import Path
 
 import torch
-from plain_train import plain_steps
 
+from benchmarks.plain_train import plain_steps
 from training.config import TrainingConfig, tiny
 from training.devices import find_peak_flops
 from training.encode import encode_dataset

@@ -27,7 +27,7 @@ from shards.reader import read_shard
 from shards.schema import MANIFEST, Sample
 from shards.writer import file_sha256
 from training.config import TrainingConfig
-from training.data.latents import (
+from training.data.latent_format import (
     LATENTS_MANIFEST,
     LatentManifest,
     LatentRow,

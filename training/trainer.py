@@ -20,13 +20,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from shards.atomic import write_atomically
-from training.checkpoint import (
-    Checkpoint,
-    TrainingState,
-    load_checkpoint,
-    resolve_resume,
-    save_checkpoint,
-)
+from training.checkpoint.checkpoint import Checkpoint, TrainingState, load_checkpoint, resolve_resume, save_checkpoint
 from training.config import TrainingConfig
 from training.data import Batch, BatchStream, LatentBatch
 from training.feed import Feed

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from training.checkpoint.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 
 KEEP = 3
 CONFIG = {"learning_rate": 1e-4, "perceptual_weights": None, "motions": (2.0, 4.0), "model": {"variant": "full"}}

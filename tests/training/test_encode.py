@@ -5,7 +5,7 @@ import pytest
 
 from tests.training.test_trainer import losses
 from training.config import tiny
-from training.data.latents import read_latent_manifest
+from training.data.latent_format import read_latent_manifest
 from training.encode import choose_workers, encode_dataset, local_folder
 from training.errors import TrainingError
 from training.trainer import Trainer

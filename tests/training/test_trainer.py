@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.training.conftest import run
-from training.checkpoint import load_checkpoint
+from training.checkpoint.checkpoint import load_checkpoint
 from training.data import DataError
 from training.errors import TrainingError
 from training.model.pipeline import Pix2GifPipeline

@@ -17,11 +17,11 @@ import torch.utils.data
 
 from training.data.batch import Batch, LatentBatch
 from training.data.config import DataConfig
-from training.data.dataset import open_data
 from training.data.errors import DataError
+from training.data.open_data import open_data
 from training.data.order import SampleOrder, divides, micro_batches
-from training.data.parcels import Parcel, RoomPool
-from training.data.reading import Reader, Requests, start_worker
+from training.data.shared_memory import Parcel, RoomPool
+from training.data.worker import Reader, Requests, start_worker
 
 logger = logging.getLogger(__name__)
 

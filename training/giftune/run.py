@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from shards.atomic import write_atomically
-from training.checkpoint import load_checkpoint, resolve_resume
+from training.checkpoint.checkpoint import load_checkpoint, resolve_resume
 from training.errors import TrainingError
 from training.giftune.clip import read_clip
 from training.giftune.config import GifTuneConfig, read_config

@@ -13,13 +13,7 @@ import torch
 from accelerate import Accelerator
 
 from shards.atomic import write_atomically
-from training.checkpoint import (
-    Checkpoint,
-    TrainingState,
-    load_checkpoint,
-    resolve_resume,
-    save_checkpoint,
-)
+from training.checkpoint.checkpoint import Checkpoint, TrainingState, load_checkpoint, resolve_resume, save_checkpoint
 from training.errors import TrainingError
 from training.giftune.clip import CLIP_FILE, Clip, read_clip, write_clip
 from training.giftune.config import GifTuneConfig

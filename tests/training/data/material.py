@@ -17,7 +17,7 @@ from shards.manifest import Manifest, read_manifest, write_manifest
 from shards.reader import read_shard
 from shards.writer import shard_name, write_shard
 from training.data import BatchStream, DataConfig
-from training.data.latents import (
+from training.data.latent_format import (
     LatentManifest,
     LatentRow,
     LatentSplit,

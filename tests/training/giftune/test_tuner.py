@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.training.giftune.conftest import write_parts
-from training.checkpoint import load_checkpoint
+from training.checkpoint.checkpoint import load_checkpoint
 from training.errors import TrainingError
 from training.giftune.run import read_run
 from training.giftune.tuned import hash_weights

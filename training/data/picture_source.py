@@ -20,9 +20,9 @@ from shards.manifest import ShardEntry
 from shards.schema import SampleRecord
 from training.data.batch import Batch
 from training.data.byte_source import ByteSource
-from training.data.cache import ShardFiles
 from training.data.errors import DamageError, DataError
-from training.data.index import BLOCK, ShardIndex, forget_index, load_index
+from training.data.shard_cache import ShardFiles
+from training.data.tar_index import BLOCK, ShardIndex, forget_index, load_index
 
 Picture = NDArray[np.uint8]
 

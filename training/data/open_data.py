@@ -19,14 +19,15 @@ from shards.verify import verify_dataset
 from shards.writer import file_sha256
 from training.data.batch import Batch, LatentBatch
 from training.data.byte_source import Storage
-from training.data.cache import ShardFiles, not_the_manifests, user_cache
 from training.data.config import DataConfig
 from training.data.errors import DamageError, DataError
-from training.data.latents import LATENTS_MANIFEST, LatentManifest, LatentSource, parse_latent_manifest
+from training.data.latent_format import LATENTS_MANIFEST, LatentManifest, parse_latent_manifest
+from training.data.latent_source import LatentSource
 from training.data.order import draw_replacement
-from training.data.parcels import Room
-from training.data.pictures import PictureSource
+from training.data.picture_source import PictureSource
 from training.data.s3_storage import S3Storage
+from training.data.shard_cache import ShardFiles, not_the_manifests, user_cache
+from training.data.shared_memory import Room
 from training.data.storage import open_storage
 
 MAX_REPLACEMENTS = 64

@@ -13,7 +13,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from training.checkpoint_proof import digest, digest_of
+from training.checkpoint.proof import digest, digest_of
 
 _PLAIN = {bool, int, float, complex, str, bytes, type(None), torch.Size, torch.dtype, torch.device}
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch.utils.data
 from numpy.typing import NDArray
 
-from training.data.dataset import MAX_REPLACEMENTS, Source
 from training.data.errors import DamageError, DataError
+from training.data.open_data import MAX_REPLACEMENTS, Source
 from training.data.order import SampleOrder, draw_flips, draw_replacement
-from training.data.parcels import Parcel, RoomPool, pack
+from training.data.shared_memory import Parcel, RoomPool, pack
 
 
 @dataclasses.dataclass(frozen=True)

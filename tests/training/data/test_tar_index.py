@@ -10,9 +10,9 @@ import pytest
 
 from shards.manifest import read_manifest
 from tests.training.data.material import batches, cut, same
-from training.data.cache import ShardFiles
-from training.data.index import load_index
+from training.data.shard_cache import ShardFiles
 from training.data.storage import OpenFile, open_storage
+from training.data.tar_index import load_index
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_a_data_set_and_a_home_that_cannot_be_written_do(uneven, tmp_path, monke
 
 def test_several_processes_at_once_make_each_index_once(uneven, tmp_path):
     code = (
-        "import sys, training.data.index as index\n"
+        "import sys, training.data.tar_index as index\n"
         "from tests.training.data.material import batches\n"
         "made, make = [], index.make_index\n"
         "index.make_index = lambda *args: (made.append(1), make(*args))[1]\n"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from shards.atomic import write_atomically
 from shards.manifest import ShardEntry
 from training.data.byte_source import ByteSource
-from training.data.cache import ShardFiles, not_the_manifests
+from training.data.shard_cache import ShardFiles, not_the_manifests
 
 BLOCK = tarfile.BLOCKSIZE
 _ROLES = ("json", "source", "target")

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.training.checkpoints import CONFIG, check, flip_a_bit, names, save, tear
-from training.checkpoint import (
+from training.checkpoint.checkpoint import (
     Checkpoint,
     PassedOver,
     TrainingState,

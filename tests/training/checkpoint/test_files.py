@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from tests.training.checkpoints import check, names, save
-from training.checkpoint import find_latest, load_checkpoint, resolve_resume
+from training.checkpoint.checkpoint import find_latest, load_checkpoint, resolve_resume
 
 # ---- Killed
 

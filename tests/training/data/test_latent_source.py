@@ -10,13 +10,13 @@ import torch
 from shards.schema import MANIFEST
 from tests.training.data.material import batches, copy, keys, latent_row, same, serve, write_latents
 from training.data import BatchStream, DataError, LatentBatch
-from training.data.latents import (
+from training.data.latent_format import (
     LATENTS_MANIFEST,
     read_latent_manifest,
-    read_latent_shard,
     write_latent_manifest,
     write_latent_shard,
 )
+from training.data.latent_source import read_latent_shard
 
 from .material import config
 

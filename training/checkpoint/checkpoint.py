@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import safetensors.torch
 import torch
 
-from training.checkpoint_files import check_plain, remove, remove_leftovers, sync, write_description, write_files
-from training.checkpoint_proof import (
+from training.checkpoint.files import check_plain, remove, remove_leftovers, sync, write_description, write_files
+from training.checkpoint.proof import (
     CHECKPOINT_FILE,
     FORMAT,
     REPLACED,

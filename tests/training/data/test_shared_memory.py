@@ -6,7 +6,7 @@ import torch
 
 from tests.training.data.material import batches, config, same
 from training.data import BatchStream
-from training.data.parcels import RoomPool
+from training.data.shared_memory import RoomPool
 
 
 def test_a_room_is_free_when_its_last_view_is_gone():

@@ -1,0 +1,1 @@
+"""Atomic checkpoints: save, validate, restore."""
