@@ -53,7 +53,7 @@ class Run:
         """Train the autoencoder and write what stands for Stable Diffusion."""
         from examples.toy_world import autoencoder
         from examples.toy_world.weights import write_stable_diffusion
-        from training.evaluation.val_pairs import draw_pairs
+        from training.evaluation.inputs.val_pairs import draw_pairs
 
         preset = self.preset
         pictures = autoencoder.read_pictures(self.shards / "train", preset.pictures)

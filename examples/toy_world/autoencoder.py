@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (The name that everyone knows it by.)
 
 from shards.reader import read_shard
-from training.evaluation.motion_coherency import measure_frames
-from training.evaluation.val_pairs import ValPair
+from training.evaluation.inputs.val_pairs import ValPair
+from training.evaluation.metrics.motion_coherency import measure_frames
 
 _CROP_SIDE = 32
 _WARMUP_SHARE = 0.05

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from curation.flow import reference as flow
 from examples.toy_world.draw import DIRECTIONS
-from training.evaluation.clips import read_frames
-from training.evaluation.val_pairs import ValPair, draw_pairs
+from training.evaluation.inputs.clips import read_frames
+from training.evaluation.inputs.val_pairs import ValPair, draw_pairs
 
 Pixels = NDArray[np.uint8]
 

@@ -15,7 +15,7 @@ from examples.toy_world.measure import GeneratedClip, measure_displacement, obey
 from examples.toy_world.presets import PRESETS, VARIANTS
 from examples.toy_world.weights import make_unet
 from training.config import resolve_config
-from training.evaluation.val_pairs import ValPair
+from training.evaluation.inputs.val_pairs import ValPair
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -43,8 +43,8 @@ def fvd(
 
     Example: pix2gif evaluate fvd ucf101/ generated/ --every 3 --num-frames 16 --i3d i3d_torchscript.pt
     """
-    from training.evaluation.folders import measure_fvd_of
-    from training.evaluation.fvd import I3D, find_i3d
+    from training.evaluation.metrics.fvd import I3D, find_i3d
+    from training.evaluation.metrics.on_folders import measure_fvd_of
 
     chosen = _prepare(device)
     network = I3D(find_i3d(i3d), chosen)
@@ -66,8 +66,8 @@ def clipsim(
 
     Example: pix2gif evaluate clipsim generated/ --captions captions.tsv
     """
-    from training.evaluation.folders import measure_clipsim_of
-    from training.evaluation.networks import ClipEncoder
+    from training.evaluation.metrics.networks import ClipEncoder
+    from training.evaluation.metrics.on_folders import measure_clipsim_of
 
     chosen = _prepare(device)
     network = ClipEncoder(clip, chosen)
@@ -89,8 +89,8 @@ def pic(
 
     Example: pix2gif evaluate pic generated/ --sources inputs/ucf-101/
     """
-    from training.evaluation.folders import measure_pic_of
-    from training.evaluation.pic import load_dreamsim
+    from training.evaluation.metrics.on_folders import measure_pic_of
+    from training.evaluation.metrics.pic import load_dreamsim
 
     chosen = _prepare(device)
     network = load_dreamsim(chosen, dreamsim)
@@ -116,7 +116,7 @@ def motion(
 
     Example: pix2gif evaluate motion generated/ --sources sources/ --motion 2,4,6,8,11,14,17,19
     """
-    from training.evaluation.motion_coherency import measure_motion_of_folder
+    from training.evaluation.metrics.motion_coherency import measure_motion_of_folder
 
     requested = parse_numbers(motion, "--motion")
     coherency = measure_motion_of_folder(generated, sources, requested)
@@ -146,8 +146,8 @@ def similarity(
 
     Example: pix2gif evaluate similarity generated/ --sources sources/ --targets targets/
     """
-    from training.evaluation.folders import measure_similarity_of
-    from training.evaluation.networks import ClipEncoder, XClipEncoder
+    from training.evaluation.metrics.networks import ClipEncoder, XClipEncoder
+    from training.evaluation.metrics.on_folders import measure_similarity_of
 
     chosen = _prepare(device)
     networks = ClipEncoder(clip, chosen), XClipEncoder(x_clip, chosen)
@@ -165,7 +165,7 @@ evaluate_app.command()(figure7)
 
 
 def _prepare(device: str | None) -> "torch.device":
-    from training.evaluation.networks import choose_device
+    from training.evaluation.metrics.networks import choose_device
     from training.setup import quieten_libraries
 
     quieten_libraries()  # What is printed is the result.
@@ -181,7 +181,7 @@ def _finish(
     out: Path | None,
 ) -> None:
     """Write the result where it is wanted."""
-    from training.evaluation.results import Result, write_result
+    from training.evaluation.tables.results import Result, write_result
 
     if out is not None:
         result = Result(measure=measure, values=values, config=options, weights=weights, device=str(device))

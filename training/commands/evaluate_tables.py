@@ -65,7 +65,7 @@ def table1(
     )  # fmt: skip
     sampling = _sampling(requested, steps, text_guidance, seed, precision, image_guidance=image_guidance)
     models, folders = parse_names(model, frames)
-    from training.evaluation.runs import Place, run_table1
+    from training.evaluation.tables.runs import Place, run_table1
 
     place = Place(out=out, models=models, frames=folders, device=device, batch=batch)
     sets = {name: folder for name, folder in (("ucf-101", ucf101), ("msr-vtt", msrvtt)) if folder is not None}
@@ -105,7 +105,7 @@ def table2(
         num_pairs=num_pairs, resolution=resolution, seed=seed,
     )  # fmt: skip
     models, folders = parse_names(model, frames)
-    from training.evaluation.runs import Place, run_table2
+    from training.evaluation.tables.runs import Place, run_table2
 
     place = Place(out=out, models=models, frames=folders, device=device, batch=batch)
     run_table2(place, shards, protocol, sampling, typer.echo)
@@ -143,7 +143,7 @@ def figure7(
         num_pairs=num_pairs, resolution=resolution, seed=seed,
     )  # fmt: skip
     models, folders = parse_names(model, frames)
-    from training.evaluation.runs import Place, run_figure7
+    from training.evaluation.tables.runs import Place, run_figure7
 
     place = Place(out=out, models=models, frames=folders, device=device, batch=batch)
     run_figure7(place, shards, protocol, sampling, {"clip": clip, "x_clip": x_clip}, typer.echo)

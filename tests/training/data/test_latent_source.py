@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from shards.schema import MANIFEST
+from tests.training.data.helpers import config
 from tests.training.data.material import batches, copy, keys, latent_row, same, serve, write_latents
 from training.data import BatchStream, DataError, LatentBatch
 from training.data.latent_format import (
@@ -17,8 +18,6 @@ from training.data.latent_format import (
     write_latent_shard,
 )
 from training.data.latent_source import read_latent_shard
-
-from .material import config
 
 
 @pytest.mark.parametrize("has_flips", [True, False])

@@ -4,20 +4,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.training.evaluation import helpers
 from tests.training.model.conftest import set_at_random
 from training.model.config import ModelConfig
 from training.model.factory import build_random, make_pipeline
-
-from . import material
 
 
 @pytest.fixture(scope="session")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with clip/, x_clip/ and i3d_torchscript.pt."""
     folder = tmp_path_factory.mktemp("networks")
-    material.save_clip(folder / "clip")
-    material.save_x_clip(folder / "x_clip")
-    material.save_i3d(folder / "i3d_torchscript.pt")
+    helpers.save_clip(folder / "clip")
+    helpers.save_x_clip(folder / "x_clip")
+    helpers.save_i3d(folder / "i3d_torchscript.pt")
     return folder
 
 

@@ -1,0 +1,139 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training.evaluation.helpers import draw_frames
+from training.errors import TrainingError
+from training.evaluation.errors import EvaluationError
+from training.evaluation.metrics.clipsim import score_frames
+from training.evaluation.metrics.networks import ClipEncoder, XClipEncoder, choose_device, hash_weights
+from training.evaluation.metrics.xclip_similarity import choose_frames, score_clip
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def clip(networks):
+    return ClipEncoder(networks / "clip", CPU)
+
+
+@pytest.fixture(scope="module")
+def x_clip(networks):
+    return XClipEncoder(networks / "x_clip", CPU)
+
+
+class _Turned(torch.nn.Module):
+    """Stands for a projection, and gives each row of what comes in one known vector."""
+
+    def __init__(self, *vector: float):
+        super().__init__()
+        self.vector = torch.tensor(vector)
+
+    def forward(self, hidden):
+        return self.vector.expand(*hidden.shape[:-1], len(self.vector))
+
+
+def test_embeddings_are_unit_vectors_of_one_space(clip, x_clip):
+    frames = draw_frames(range(8))
+    for embedding, rows in (
+        (clip.embed_pictures(frames), 8),
+        (clip.embed_text("a dog"), 1),
+        (x_clip.embed_video(frames), 1),
+    ):
+        assert embedding.shape == (rows, 16)
+        torch.testing.assert_close(embedding.norm(dim=-1), torch.ones(rows))
+
+
+def test_pictures_differ_and_texts_differ(clip):
+    one, other = clip.embed_pictures(np.stack([draw_frames([0])[0], np.zeros((64, 64, 3), np.uint8)]))
+    assert (one - other).abs().max() > 1e-3
+    assert (clip.embed_text("a dog runs") - clip.embed_text("a cat sleeps")).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("text", "expected"), [((1, 0), 1), ((3, 4), 0.6), ((0, 2), 0), ((-5, 0), -1)])
+def test_clipsim_is_the_cosine_of_frame_and_caption(networks, text, expected):
+    clip = ClipEncoder(networks / "clip", CPU)
+    clip._network.visual_projection = _Turned(2.0, 0.0)
+    clip._network.text_projection = _Turned(*map(float, text))
+    np.testing.assert_allclose(score_frames(clip, draw_frames(range(3)), "a dog"), [expected] * 3, atol=1e-6)
+
+
+def test_clipsim_scores_frames_one_by_one(clip):
+    frames = draw_frames([0, 30], seed=2)
+    together = score_frames(clip, frames, "a dog")
+    np.testing.assert_allclose(together[1], score_frames(clip, frames[1:], "a dog")[0], atol=1e-5)
+    assert together[0] != together[1]
+
+
+def test_similarity_is_one_where_embeddings_are_identical(networks, monkeypatch):
+    clip, x_clip = ClipEncoder(networks / "clip", CPU), XClipEncoder(networks / "x_clip", CPU)
+    clip._network.visual_projection = _Turned(0.0, 3.0)
+    frames = draw_frames(range(8))
+    monkeypatch.setattr(x_clip, "embed_video", lambda frames: torch.tensor([[0.0, 1.0]]))
+    np.testing.assert_allclose(score_clip(clip, x_clip, frames[:2], frames), [1, 1], atol=1e-6)
+    monkeypatch.setattr(x_clip, "embed_video", lambda frames: torch.tensor([[0.8, 0.6]]))
+    np.testing.assert_allclose(score_clip(clip, x_clip, frames[:2], frames), [0.6, 0.6], atol=1e-6)
+
+
+def test_similarity_of_true_classes_is_a_cosine_for_each_picture(clip, x_clip):
+    frames = draw_frames(range(8))
+    scores = score_clip(clip, x_clip, np.stack([frames[0], 255 - frames[0]]), frames)
+    expected = clip.embed_pictures(frames[:1]) @ x_clip.embed_video(frames).T
+    assert scores.shape == (2,)
+    assert scores[0] == pytest.approx(float(expected), abs=1e-5)
+    assert scores[0] != scores[1]
+
+
+def test_x_clip_sees_the_order_of_frames_and_takes_eight(x_clip):
+    frames = np.concatenate([draw_frames([0] * 4), draw_frames([0] * 4, seed=9)])
+    assert x_clip.num_frames == 8
+    assert (x_clip.embed_video(frames) - x_clip.embed_video(frames[::-1].copy())).abs().max() > 1e-6
+    with pytest.raises(EvaluationError, match="takes 8 frames of a clip, but there are 7"):
+        x_clip.embed_video(frames[:7])
+
+
+def test_frames_are_spread_over_a_clip():
+    assert choose_frames(8, 8) == list(range(8))
+    assert choose_frames(15, 8) == list(range(0, 15, 2))
+    assert choose_frames(1, 3) == [0, 0, 0]
+
+
+def test_a_hash_is_that_of_the_weights(networks, clip):
+    assert ClipEncoder(networks / "clip", CPU).sha256 == clip.sha256
+    one, other = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    assert hash_weights(one) != hash_weights(other)
+    other.load_state_dict(one.state_dict())
+    assert hash_weights(one) == hash_weights(other)
+
+
+def test_weights_that_are_not_there(networks, tmp_path):
+    with pytest.raises(TrainingError, match=r"^no CLIP model can be loaded from"):
+        ClipEncoder(tmp_path / "gone", CPU)
+    with pytest.raises(TrainingError, match=r"^no X-CLIP model can be loaded from"):
+        XClipEncoder(tmp_path, CPU)
+    for missing, sentence in (("tokenizer", "tokenizer of CLIP"), ("preprocessor", "image processor of CLIP")):
+        folder = tmp_path / missing
+        shutil.copytree(networks / "clip", folder)
+        for path in folder.glob(f"{missing}*"):
+            path.unlink()
+        with pytest.raises(TrainingError, match=f"^no {sentence}.* can be loaded from"):
+            ClipEncoder(folder, CPU)
+
+
+def test_weights_that_are_another_networks(networks, tmp_path):
+    """transformers fills in what is missing at random."""
+    shutil.copytree(networks / "clip", tmp_path / "clip")
+    config = json.loads((tmp_path / "clip" / "config.json").read_text())
+    config["vision_config"]["num_hidden_layers"] = 2
+    (tmp_path / "clip" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(TrainingError, match="is not whole"):
+        ClipEncoder(tmp_path / "clip", CPU)
+
+
+def test_a_device_that_is_not_there():
+    assert choose_device("cpu") == CPU
+    with pytest.raises(EvaluationError, match="no device"):
+        choose_device("warp")

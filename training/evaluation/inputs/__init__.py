@@ -1,0 +1,1 @@
+"""Evaluation inputs: clips, video sets and validation pairs."""

@@ -1,0 +1,1 @@
+"""The metrics, as pure functions on frames or features, and the networks that they need."""

@@ -1,0 +1,1 @@
+"""The paper's tables and figures: which clips, which runs, how they are rendered."""
