@@ -15,9 +15,9 @@ from examples.giftune_demo.world import GIF, draw_pictures
 from examples.toy_world.autoencoder import measure_psnr
 from training.giftune.clip import decode_clip
 from training.giftune.depth import Disparity, load_depth_model
-from training.giftune.run import read_run
+from training.giftune.model import TunedModel, make_tuned_model
+from training.giftune.saved_run import read_run
 from training.giftune.step import TuneStep
-from training.giftune.tuned import TunedModel, make_tuned_model
 from training.model.stable_diffusion import load_stable_diffusion
 
 UNTUNED = "untuned"

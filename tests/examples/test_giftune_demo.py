@@ -22,7 +22,7 @@ from examples.toy_world.draw import COLOURS, GROUNDS, SHAPES, Kind, draw_frames
 from examples.toy_world.weights import DenoiserPlan
 from training.giftune.clip import Clip
 from training.giftune.config import resolve_config
-from training.giftune.run import read_run
+from training.giftune.saved_run import read_run
 from training.giftune.tuner import Tuner
 
 ROOT = Path(__file__).resolve().parents[2]

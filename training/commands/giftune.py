@@ -91,7 +91,7 @@ def invert(run: RunFolder, checkpoint: Checkpoint = "latest", steps: Steps = Non
 
     Example: pix2gif giftune invert surfing/
     """
-    from training.giftune.run import read_run
+    from training.giftune.saved_run import read_run
     from training.setup import quieten_libraries
 
     quieten_libraries()
@@ -115,8 +115,8 @@ def sample(
 
     Example: pix2gif giftune sample surfing/ "a sloth is surfing"
     """
-    from training.giftune.gif import write_clip_gif
-    from training.giftune.run import read_run
+    from training.giftune.clip import write_clip_gif
+    from training.giftune.saved_run import read_run
     from training.setup import quieten_libraries
 
     quieten_libraries()

@@ -12,15 +12,22 @@ import safetensors.torch
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from numpy.typing import NDArray
+from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 
 from shards.atomic import write_atomically
 from training.errors import TrainingError
+from training.generation.gif import write_gif
 from training.giftune.config import GifTuneConfig
 from training.model.latents import decode_latents, encode_moments
 
 CLIP_FILE = "clip.safetensors"
+
+
+def write_clip_gif(path: Path, frames: NDArray[np.uint8], durations_ms: NDArray[np.int32]) -> None:
+    """Write frames, uint8 [F, H, W, 3], as a GIF that loops; whole or not at all."""
+    write_gif([Image.fromarray(frame) for frame in frames], path, durations_ms.tolist())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

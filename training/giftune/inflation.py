@@ -10,8 +10,7 @@ from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
-from training.giftune.attention import SpatioTemporalProcessor
-from training.giftune.temporal import TemporalAttention
+from training.giftune.attention import SpatioTemporalProcessor, TemporalAttention
 from training.model.errors import ModelError
 
 _TRAINED = (".block.attn1.to_q.", ".block.attn2.to_q.", ".temporal.")

@@ -11,7 +11,7 @@ from training.draws import draw
 from training.giftune.background import BackgroundRegularization, spread_frames
 from training.giftune.depth import Disparity
 from training.giftune.losses import consistency_loss, estimate_clean, noise_target, signal_share
-from training.giftune.tuned import TunedModel
+from training.giftune.model import TunedModel
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

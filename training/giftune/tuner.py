@@ -15,12 +15,11 @@ from accelerate import Accelerator
 from shards.atomic import write_atomically
 from training.checkpoint.checkpoint import Checkpoint, TrainingState, load_checkpoint, resolve_resume, save_checkpoint
 from training.errors import TrainingError
-from training.giftune.clip import CLIP_FILE, Clip, read_clip, write_clip
+from training.giftune.clip import CLIP_FILE, Clip, read_clip, write_clip, write_clip_gif
 from training.giftune.config import GifTuneConfig
 from training.giftune.depth import Disparity, load_depth_model
-from training.giftune.gif import write_clip_gif
+from training.giftune.model import make_tuned_model
 from training.giftune.step import TuneStep
-from training.giftune.tuned import make_tuned_model
 from training.metrics import MetricsLog
 from training.setup import advice_for_out_of_memory, find_no_number, refuse_other_run, stop_signals
 from training.throughput import Throughput

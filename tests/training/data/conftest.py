@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.data.material import cut, write_latents
+from tests.training.data.helpers import cut, write_latents
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from PIL import Image
 from shards.manifest import read_manifest
 from shards.reader import read_shard
 from shards.writer import write_shard
-from tests.training.data.material import batches, copy, keys, same, write_split
+from tests.training.data.helpers import batches, copy, keys, same, write_split
 from training.data import DamageError, DataError
 
 

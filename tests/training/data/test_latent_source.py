@@ -9,7 +9,7 @@ import torch
 
 from shards.schema import MANIFEST
 from tests.training.data.helpers import config
-from tests.training.data.material import batches, copy, keys, latent_row, same, serve, write_latents
+from tests.training.data.helpers import batches, copy, keys, latent_row, same, serve, write_latents
 from training.data import BatchStream, DataError, LatentBatch
 from training.data.latent_format import (
     LATENTS_MANIFEST,

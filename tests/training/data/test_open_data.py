@@ -12,7 +12,7 @@ from PIL import Image
 
 from shards.manifest import read_manifest
 from shards.reader import read_shard
-from tests.training.data.material import batches, config, keys, same
+from tests.training.data.helpers import batches, config, keys, same
 from training.data import Batch, BatchStream, DataError, read_batch
 
 NUM = 110

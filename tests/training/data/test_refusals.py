@@ -3,7 +3,7 @@
 import pytest
 
 from shards.manifest import read_manifest
-from tests.training.data.material import config, copy, write_split
+from tests.training.data.helpers import config, copy, write_split
 from training.data import BatchStream, DataError
 
 

@@ -4,7 +4,7 @@ import gc
 
 import torch
 
-from tests.training.data.material import batches, config, same
+from tests.training.data.helpers import batches, config, same
 from training.data import BatchStream
 from training.data.shared_memory import RoomPool
 

@@ -10,7 +10,7 @@ from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 from shards.manifest import read_manifest
 from shards.writer import file_sha256
-from tests.training.data.material import Host, batches, copy, same, serve
+from tests.training.data.helpers import Host, batches, copy, same, serve
 from training.data import DataError, http_storage
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from shards.manifest import read_manifest
-from tests.training.data.material import batches, cut, same
+from tests.training.data.helpers import batches, cut, same
 from training.data.shard_cache import ShardFiles
 from training.data.storage import OpenFile, open_storage
 from training.data.tar_index import load_index
@@ -83,7 +83,7 @@ def test_a_data_set_and_a_home_that_cannot_be_written_do(uneven, tmp_path, monke
 def test_several_processes_at_once_make_each_index_once(uneven, tmp_path):
     code = (
         "import sys, training.data.tar_index as index\n"
-        "from tests.training.data.material import batches\n"
+        "from tests.training.data.helpers import batches\n"
         "made, make = [], index.make_index\n"
         "index.make_index = lambda *args: (made.append(1), make(*args))[1]\n"
         f"batches({str(uneven)!r}, 14, cache=__import__('pathlib').Path({str(tmp_path)!r}))\n"

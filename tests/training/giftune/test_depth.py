@@ -14,7 +14,7 @@ from transformers import (
 
 from training.errors import TrainingError
 from training.giftune.depth import load_depth_model
-from training.giftune.tuned import hash_weights
+from training.giftune.model import hash_weights
 from training.giftune.tuner import Tuner
 from training.model.errors import ModelError
 

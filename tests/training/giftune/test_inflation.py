@@ -8,9 +8,8 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 
 from tests.training.giftune.conftest import NUM_FRAMES, set_at_random
-from training.giftune.attention import SpatioTemporalProcessor
+from training.giftune.attention import SpatioTemporalProcessor, TemporalAttention
 from training.giftune.inflation import InflatedBlock, InflatedUNet
-from training.giftune.temporal import TemporalAttention
 from training.model.errors import ModelError
 
 SMALL = {

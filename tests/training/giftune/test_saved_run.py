@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from training.errors import TrainingError
-from training.giftune.run import read_run
+from training.giftune.saved_run import read_run
 from training.giftune.tuner import Tuner
 
 

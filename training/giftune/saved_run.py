@@ -21,7 +21,7 @@ from training.checkpoint.checkpoint import load_checkpoint, resolve_resume
 from training.errors import TrainingError
 from training.giftune.clip import read_clip
 from training.giftune.config import GifTuneConfig, read_config
-from training.giftune.tuned import TunedModel, hash_weights, make_tuned_model, refuse_long_prompt
+from training.giftune.model import TunedModel, hash_weights, make_tuned_model, refuse_long_prompt
 from training.giftune.tuner import CONFIG_FILE, restore_weights
 
 

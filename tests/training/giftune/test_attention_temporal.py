@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tests.training.giftune.conftest import set_at_random
-from training.giftune.temporal import TemporalAttention
+from training.giftune.attention import TemporalAttention
 
 NUM_FRAMES, POSITIONS = 4, 3
 
