@@ -31,12 +31,13 @@ import torch
 
 from benchmarks.plain_train import plain_steps
 from training.config import TrainingConfig, tiny
-from training.devices import find_peak_flops
 from training.encode import encode_dataset
 from training.feed import Feed
 from training.operations import count_sample_flops
-from training.setup import Stop, quieten_libraries
-from training.throughput import Throughput
+from training.runtime.guards import Stop
+from training.runtime.libraries import quieten_libraries
+from training.runtime.peak_flops import find_peak_flops
+from training.runtime.throughput import Throughput
 from training.trainer import Trainer
 
 WAYS = ("plain", "pictures", "pictures+compile", "latents", "latents+compile")

@@ -1,16 +1,13 @@
 """What may be chosen in a training run, with defaults and units; presets are functions that return a config."""
 
 import dataclasses
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
 from training.errors import TrainingError
 from training.model.config import ModelConfig
 from training.model.errors import ModelError
-
-Precision = Literal["bf16", "fp16", "no"]
-RandomSize = Literal["tiny", "sd15"]
+from training.runtime.config_fields import Precision, RandomSize, check_field, read_config_file
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,12 +96,6 @@ class TrainingConfig:
         check_field(self, "precision", self.precision in ("bf16", "fp16", "no"), "bf16, fp16 or no")
 
 
-def check_field(config: object, name: str, holds: bool, allowed: str) -> None:
-    """Raise TrainingError, with the field's name and value and what is allowed, unless `holds`."""
-    if not holds:
-        raise TrainingError(f"{name} is {getattr(config, name)!r}; it must be {allowed}")
-
-
 def paper() -> TrainingConfig:
     """Return the paper's run: Stable Diffusion 1.5, batch 256, 25,000 steps, float32, no clipping."""
     return TrainingConfig(precision="no", max_grad_norm=None, gradient_checkpointing=True, micro_batch=2)
@@ -151,17 +142,6 @@ def resolve_config(preset: str, path: Path | None, given: dict[str, Any]) -> Tra
     for values in (read_config_file(path) if path else {}, given):
         config = _overlay(config, values, str(path) if path else "the options")
     return config
-
-
-def read_config_file(path: Path) -> dict[str, Any]:
-    """Read a TOML file's fields; raises TrainingError where it is none, or cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return {key.replace("-", "_"): value for key, value in tomllib.load(file).items()}
-    except OSError as error:
-        raise TrainingError(f"cannot read the config file {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path} is not TOML: {error}") from error
 
 
 def _overlay(config: TrainingConfig, values: dict[str, Any], where: str) -> TrainingConfig:

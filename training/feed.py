@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from training.data import Batch, LatentBatch
+from training.runtime.throughput import Throughput
 from training.step import LossStep, StepInputs
-from training.throughput import Throughput
 
 
 class Feed:

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from training.config import TrainingConfig
 from training.data.batch import Batch, LatentBatch
-from training.draws import Draws, draw
 from training.model.factory import Components
 from training.model.latents import Moments, encode_moments, encode_source, sample_target
 from training.model.losses import diffusion_loss, drop_conditions, snr_weights, total_loss
 from training.model.perceptual import PerceptualLoss
 from training.model.text import encode_null_text, encode_text, make_prompt, tokenize
+from training.runtime.sample_noise import Draws, draw
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

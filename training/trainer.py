@@ -24,24 +24,15 @@ from training.checkpoint.checkpoint import Checkpoint, TrainingState, load_check
 from training.config import TrainingConfig
 from training.data import Batch, BatchStream, LatentBatch
 from training.feed import Feed
-from training.generators import generator_states, restore_generator_states
-from training.metrics import MetricsLog
 from training.model.factory import make_pipeline
 from training.operations import count_sample_flops
 from training.preview import averaged_weights, draw_preview
-from training.setup import (
-    Stop,
-    build_parts,
-    choose_kernels,
-    load_perceptual,
-    make_data_config,
-    refuse_other_run,
-    refuse_what_is_no_number,
-    sentence_for_out_of_memory,
-    stop_signals,
-)
+from training.runtime.guards import Stop, refuse_other_run, refuse_what_is_no_number, stop_signals
+from training.runtime.metrics import MetricsLog
+from training.runtime.rng_state import generator_states, restore_generator_states
+from training.runtime.throughput import Throughput
+from training.setup import build_parts, choose_kernels, load_perceptual, make_data_config, sentence_for_out_of_memory
 from training.step import LossStep
-from training.throughput import Throughput
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "no": torch.float32}
 

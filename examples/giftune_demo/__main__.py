@@ -35,7 +35,7 @@ class Demo:
         """Take every step that is not done yet and write the result page; returns its path."""
         import torch
 
-        from training.setup import quieten_libraries
+        from training.runtime.libraries import quieten_libraries
 
         quieten_libraries()
         # Models this small gain less from a second core than they lose by waiting for it at every layer.

@@ -8,7 +8,7 @@ import torch
 
 from training.errors import TrainingError
 from training.feed import Feed
-from training.throughput import Throughput
+from training.runtime.throughput import Throughput
 from training.trainer import Trainer
 
 

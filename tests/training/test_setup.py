@@ -8,8 +8,9 @@ from tests.training.conftest import run
 from tests.training.test_trainer import losses
 from training.config import TrainingConfig
 from training.errors import TrainingError
-from training.setup import sentence_for_out_of_memory, stop_signals
-from training.throughput import Throughput
+from training.runtime.guards import stop_signals
+from training.runtime.throughput import Throughput
+from training.setup import sentence_for_out_of_memory
 from training.trainer import Trainer
 
 

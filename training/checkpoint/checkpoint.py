@@ -28,7 +28,7 @@ from training.checkpoint.proof import (
     order_of,
 )
 from training.errors import TrainingError
-from training.software import software_versions
+from training.runtime.versions import software_versions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ def app(
     except ImportError as error:
         raise GenerationError("the page needs gradio: pip install 'pix2gif[app]'") from error
     from training.generation.generate import load_generator
-    from training.setup import quieten_libraries
+    from training.runtime.libraries import quieten_libraries
 
     quieten_libraries()
     generator = load_generator(model, device, config.precision)

@@ -166,7 +166,7 @@ evaluate_app.command()(figure7)
 
 def _prepare(device: str | None) -> "torch.device":
     from training.evaluation.metrics.networks import choose_device
-    from training.setup import quieten_libraries
+    from training.runtime.libraries import quieten_libraries
 
     quieten_libraries()  # What is printed is the result.
     return choose_device(device)

@@ -116,7 +116,7 @@ def _generate(
 ) -> None:
     from training.generation.generate import load_generator
     from training.generation.run import make_many, make_one
-    from training.setup import quieten_libraries
+    from training.runtime.libraries import quieten_libraries
 
     def note(sentence: str) -> None:
         typer.echo(f"Note: {sentence}", err=True)

@@ -92,7 +92,7 @@ def invert(run: RunFolder, checkpoint: Checkpoint = "latest", steps: Steps = Non
     Example: pix2gif giftune invert surfing/
     """
     from training.giftune.saved_run import read_run
-    from training.setup import quieten_libraries
+    from training.runtime.libraries import quieten_libraries
 
     quieten_libraries()
     _check_steps(steps)
@@ -117,7 +117,7 @@ def sample(
     """
     from training.giftune.clip import write_clip_gif
     from training.giftune.saved_run import read_run
-    from training.setup import quieten_libraries
+    from training.runtime.libraries import quieten_libraries
 
     quieten_libraries()
     if out is not None and out.suffix.lower() != ".gif":
@@ -157,7 +157,7 @@ def _train(
     from training.giftune.clip import take_clip
     from training.giftune.config import resolve_config
     from training.giftune.tuner import Tuner
-    from training.setup import quieten_libraries
+    from training.runtime.libraries import quieten_libraries
 
     resolved = resolve_config(preset, config, given)
     most = resolved.first_frame + resolved.num_frames * resolved.frame_step

@@ -56,7 +56,7 @@ def train(
     for name in ("shards", "out", "preset", "config", "resume"):
         given.pop(name, None)
     resolved = resolve_config(preset, config, given)
-    from training.setup import quieten_libraries
+    from training.runtime.libraries import quieten_libraries
     from training.trainer import Trainer
 
     quieten_libraries()

@@ -1,4 +1,4 @@
-"""."""
+"""The latent cache on disk: manifest, schema, shards of latents."""
 
 import dataclasses
 import json

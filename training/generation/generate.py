@@ -23,7 +23,7 @@ from training.generation.sheet import draw_contact_sheet, to_displacements
 from training.model.errors import ModelError
 from training.model.pipeline import Pix2GifPipeline, load_pipeline
 from training.model.text import NUM_TOKENS, count_cut_tokens, make_prompt
-from training.setup import advice_for_out_of_memory
+from training.runtime.guards import advice_for_out_of_memory
 
 _DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

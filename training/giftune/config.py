@@ -4,8 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
-from training.config import Precision, RandomSize, check_field, read_config_file
 from training.errors import TrainingError
+from training.runtime.config_fields import Precision, RandomSize, check_field, read_config_file
 
 Consistency = Literal["change", "stillness"]
 """What the temporal loss compares: the frames' differences with the source's, or with none at all."""

@@ -7,11 +7,11 @@ import dataclasses
 
 from torch import Tensor, nn
 
-from training.draws import draw
 from training.giftune.background import BackgroundRegularization, spread_frames
 from training.giftune.depth import Disparity
 from training.giftune.losses import consistency_loss, estimate_clean, noise_target, signal_share
 from training.giftune.model import TunedModel
+from training.runtime.sample_noise import draw
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

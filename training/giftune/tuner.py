@@ -20,9 +20,9 @@ from training.giftune.config import GifTuneConfig
 from training.giftune.depth import Disparity, load_depth_model
 from training.giftune.model import make_tuned_model
 from training.giftune.step import TuneStep
-from training.metrics import MetricsLog
-from training.setup import advice_for_out_of_memory, find_no_number, refuse_other_run, stop_signals
-from training.throughput import Throughput
+from training.runtime.guards import advice_for_out_of_memory, find_no_number, refuse_other_run, stop_signals
+from training.runtime.metrics import MetricsLog
+from training.runtime.throughput import Throughput
 
 CONFIG_FILE = "config.json"
 _FIXED = ("model", "random_size", "resolution", "num_frames", "first_frame", "frame_step", "seed")

@@ -21,7 +21,7 @@ from training.checkpoint.checkpoint import (
     save_checkpoint,
 )
 from training.errors import TrainingError
-from training.generators import generator_states, restore_generator_states
+from training.runtime.rng_state import generator_states, restore_generator_states
 
 # ---- Round trip
 

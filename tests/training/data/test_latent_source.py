@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from shards.schema import MANIFEST
-from tests.training.data.helpers import config
-from tests.training.data.helpers import batches, copy, keys, latent_row, same, serve, write_latents
+from tests.training.data.helpers import batches, config, copy, keys, latent_row, same, serve, write_latents
 from training.data import BatchStream, DataError, LatentBatch
 from training.data.latent_format import (
     LATENTS_MANIFEST,

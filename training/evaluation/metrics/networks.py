@@ -3,7 +3,6 @@
 B pictures, T frames, E the width of the shared space (512).
 """
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -19,6 +18,7 @@ from training.evaluation.inputs.clips import Frames
 from training.model.errors import ModelError
 from training.model.loading import LOADING_ERRORS, load_weights
 from training.model.text import check_tokenizer
+from training.runtime.weights import hash_weights
 
 Network = TypeVar("Network", CLIPModel, XCLIPModel)
 
@@ -101,15 +101,6 @@ def choose_device(name: str | None = None) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise EvaluationError(f"there is no device {name} here: leave --device out, or say cpu") from error
     return device
-
-
-def hash_weights(module: torch.nn.Module) -> str:
-    """Hash names, types, shapes and bytes of a module's weights: the same weights give the same hash from any place."""
-    hashed = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        hashed.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        hashed.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return hashed.hexdigest()
 
 
 def _load(from_pretrained: Any, what: str, place: str | Path, **options: Any) -> Any:

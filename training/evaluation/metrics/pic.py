@@ -16,7 +16,7 @@ from torch import Tensor
 
 from training.evaluation.errors import EvaluationError
 from training.evaluation.inputs.clips import Frames
-from training.evaluation.metrics.networks import hash_weights
+from training.runtime.weights import hash_weights
 
 
 class DreamSim:

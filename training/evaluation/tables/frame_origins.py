@@ -20,9 +20,9 @@ from shards.manifest import digest
 from training.evaluation.config import SamplingConfig
 from training.evaluation.errors import EvaluationError
 from training.evaluation.inputs.clips import Clip, Frames, find_clips, hash_clip, read_frames
-from training.evaluation.metrics.networks import hash_weights
 from training.evaluation.tables.work_cache import Recipe, Work
 from training.model.pipeline import Pix2GifPipeline, load_pipeline
+from training.runtime.weights import hash_weights
 
 _DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -20,8 +20,8 @@ from training.evaluation.tables.plots import Plot, draw_plots
 from training.evaluation.tables.render import Table, write_table
 from training.evaluation.tables.results import Result, write_result
 from training.evaluation.tables.work_cache import Ranks, Work, join_ranks
-from training.progress import ProgressBar
-from training.setup import quieten_libraries
+from training.runtime.libraries import quieten_libraries
+from training.runtime.progress import ProgressBar
 
 Tell = Callable[[str], None]
 

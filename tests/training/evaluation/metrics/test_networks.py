@@ -9,8 +9,9 @@ from tests.training.evaluation.helpers import draw_frames
 from training.errors import TrainingError
 from training.evaluation.errors import EvaluationError
 from training.evaluation.metrics.clipsim import score_frames
-from training.evaluation.metrics.networks import ClipEncoder, XClipEncoder, choose_device, hash_weights
+from training.evaluation.metrics.networks import ClipEncoder, XClipEncoder, choose_device
 from training.evaluation.metrics.xclip_similarity import choose_frames, score_clip
+from training.runtime.weights import hash_weights
 
 CPU = torch.device("cpu")
 

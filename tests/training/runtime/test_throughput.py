@@ -5,8 +5,8 @@ import time
 import pytest
 import torch
 
-from training.devices import find_peak_flops
-from training.throughput import Throughput
+from training.runtime.peak_flops import find_peak_flops
+from training.runtime.throughput import Throughput
 
 
 def test_throughput_leaves_pauses_out_and_begins_anew_with_each_reading() -> None:

@@ -1,6 +1,6 @@
 import torch
 
-from training.draws import draw
+from training.runtime.sample_noise import draw
 
 
 def test_a_sample_draws_the_same_whatever_stands_beside_it():

@@ -3,12 +3,12 @@
 import pytest
 
 from tests.terminal import show_in_a_terminal
-from training.progress import ProgressBar
+from training.runtime.progress import ProgressBar
 
 
 def test_a_terminal_sees_a_bar() -> None:
     program = (
-        "from training.progress import ProgressBar\n"
+        "from training.runtime.progress import ProgressBar\n"
         "bar = ProgressBar(3_000, done=1_000)\n"
         "bar.show(2_000, loss=0.5)\n"
         "import time; time.sleep(0.2)\n"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.devices import find_peak_flops
+from training.runtime.peak_flops import find_peak_flops
 
 
 @pytest.mark.parametrize(

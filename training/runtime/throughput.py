@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import torch
 
-from training.config import Precision
-from training.devices import MatmulPrecision, find_peak_flops
+from training.runtime.config_fields import Precision
+from training.runtime.peak_flops import MatmulPrecision, find_peak_flops
 
 
 class Throughput:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from shards.atomic import write_atomically
 from training.errors import TrainingError
-from training.progress import ProgressBar
+from training.runtime.progress import ProgressBar
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"

@@ -13,7 +13,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from training.errors import TrainingError
-from training.metrics import MetricsLog
+from training.runtime.metrics import MetricsLog
 
 
 def read_lines(run: Path) -> list[dict[str, Any]]:

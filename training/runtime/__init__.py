@@ -1,0 +1,1 @@
+"""What training, generation and evaluation share: devices, random state, metrics, throughput, guards."""
