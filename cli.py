@@ -152,8 +152,8 @@ def encode(
     from curation.run.progress import Progress
     from curation.run.workers import start_workers
     from shards.manifest import read_manifest
-    from training.config import resolve_config
-    from training.encode import choose_workers, encode_dataset, local_folder
+    from training.trainer.config import resolve_config
+    from training.trainer.encode_latents import choose_workers, encode_dataset, local_folder
 
     named = {"pretrained": pretrained, "autoencoder": autoencoder}
     resolved = resolve_config(preset, config, {name: value for name, value in named.items() if value is not None})

@@ -19,11 +19,11 @@ from torch.utils.data import DataLoader, Dataset
 from shards.manifest import read_manifest
 from shards.reader import read_shard
 from shards.schema import Sample
-from training.config import TrainingConfig
 from training.model.latents import encode_moments, encode_source, sample_target
 from training.model.losses import diffusion_loss, drop_conditions, total_loss
 from training.model.text import encode_null_text, encode_text, make_prompt, tokenize
-from training.setup import build_parts, load_perceptual
+from training.trainer.config import TrainingConfig
+from training.trainer.setup import build_parts, load_perceptual
 
 Item = tuple[Tensor, Tensor, str, float]
 

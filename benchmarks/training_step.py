@@ -30,15 +30,15 @@ from pathlib import Path
 import torch
 
 from benchmarks.plain_train import plain_steps
-from training.config import TrainingConfig, tiny
-from training.encode import encode_dataset
-from training.feed import Feed
-from training.operations import count_sample_flops
 from training.runtime.guards import Stop
 from training.runtime.libraries import quieten_libraries
 from training.runtime.peak_flops import find_peak_flops
 from training.runtime.throughput import Throughput
-from training.trainer import Trainer
+from training.trainer.config import TrainingConfig, tiny
+from training.trainer.encode_latents import encode_dataset
+from training.trainer.flops import count_sample_flops
+from training.trainer.prefetch import Feed
+from training.trainer.trainer import Trainer
 
 WAYS = ("plain", "pictures", "pictures+compile", "latents", "latents+compile")
 RESOLUTION = {"tiny": 128, "sd15": 256}

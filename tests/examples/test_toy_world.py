@@ -14,8 +14,8 @@ from examples.toy_world.draw import DIRECTIONS, World, draw_frames, draw_world, 
 from examples.toy_world.measure import GeneratedClip, measure_displacement, obeys_caption
 from examples.toy_world.presets import PRESETS, VARIANTS
 from examples.toy_world.weights import make_unet
-from training.config import resolve_config
 from training.evaluation.inputs.val_pairs import ValPair
+from training.trainer.config import resolve_config
 
 ROOT = Path(__file__).resolve().parents[2]
 

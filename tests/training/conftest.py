@@ -19,7 +19,7 @@ from curation.config import CurationConfig
 from curation.options import RunOptions
 from curation.pipeline import curate
 from curation.run.progress import Progress
-from training.config import TrainingConfig, tiny
+from training.trainer.config import TrainingConfig, tiny
 
 BIN = Path(sys.executable).parent
 
@@ -70,7 +70,7 @@ def forks() -> ForkServerContext:
     For every test, as the first that needs a fork, be it for a data worker, starts the one that all are forks of.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["cli", "training.trainer"])
+    context.set_forkserver_preload(["cli", "training.trainer.trainer"])
     return context
 
 

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from tests.training.conftest import BIN, run, start, torchrun
-from tests.training.test_trainer import losses, words
+from tests.training.trainer.test_trainer import losses, words
 
 # torchrun is held by the quick tests; this is some twenty processes more.
 pytestmark = pytest.mark.slow

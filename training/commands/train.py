@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from training.config import resolve_config
+from training.trainer.config import resolve_config
 
 
 def train(
@@ -57,7 +57,7 @@ def train(
         given.pop(name, None)
     resolved = resolve_config(preset, config, given)
     from training.runtime.libraries import quieten_libraries
-    from training.trainer import Trainer
+    from training.trainer.trainer import Trainer
 
     quieten_libraries()
     trainer = Trainer(resolved, shards, out, resume=resume)

@@ -3,12 +3,12 @@ from dataclasses import replace
 
 import pytest
 
-from tests.training.test_trainer import losses
-from training.config import tiny
+from tests.training.trainer.test_trainer import losses
 from training.data.latent_format import read_latent_manifest
-from training.encode import choose_workers, encode_dataset, local_folder
 from training.errors import TrainingError
-from training.trainer import Trainer
+from training.trainer.config import tiny
+from training.trainer.encode_latents import choose_workers, encode_dataset, local_folder
+from training.trainer.trainer import Trainer
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from training.data import Batch, LatentBatch
 from training.model.pix2gif import Pix2Gif
-from training.step import LossStep
+from training.trainer.loss_step import LossStep
 
 
 def count_sample_flops(model: Pix2Gif, loss_step: LossStep, batch: Batch | LatentBatch) -> int:

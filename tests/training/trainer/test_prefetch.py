@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from training.errors import TrainingError
-from training.feed import Feed
 from training.runtime.throughput import Throughput
-from training.trainer import Trainer
+from training.trainer.prefetch import Feed
+from training.trainer.trainer import Trainer
 
 
 def test_every_batch_comes_once_and_in_order_however_often_one_looks_ahead(small_shards, tmp_path, quick):

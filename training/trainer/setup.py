@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from training.config import TrainingConfig
 from training.data import DataConfig
 from training.model.factory import Components, build_from_stable_diffusion, build_random
 from training.model.perceptual import PerceptualLoss
 from training.runtime.guards import advice_for_out_of_memory
+from training.trainer.config import TrainingConfig
 
 if TYPE_CHECKING:
     pass

@@ -11,7 +11,7 @@ from PIL import Image, ImageSequence
 from training.model.config import ModelConfig
 from training.model.factory import build_random, make_pipeline
 from training.model.pipeline import Pix2GifPipeline
-from training.validation import make_validation_gif
+from training.trainer.preview import make_validation_gif
 
 SIZE = 64
 MOTIONS = [2.0, 11.0]

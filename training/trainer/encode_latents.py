@@ -26,7 +26,6 @@ from shards.manifest import ShardEntry, digest, read_manifest
 from shards.reader import read_shard
 from shards.schema import MANIFEST, Sample
 from shards.writer import file_sha256
-from training.config import TrainingConfig
 from training.data.latent_format import (
     LATENTS_MANIFEST,
     LatentManifest,
@@ -40,7 +39,8 @@ from training.data.latent_format import (
 from training.errors import TrainingError
 from training.model.latents import Moments, encode_moments
 from training.model.text import make_prompt, tokenize
-from training.setup import build_parts
+from training.trainer.config import TrainingConfig
+from training.trainer.setup import build_parts
 
 Run = Callable[[Callable[["EncodeTask"], "EncodedShard"], Iterable["EncodeTask"]], Iterator["EncodedShard"]]
 """Runs a function over tasks, in any order: `map`, or the workers of a cluster."""

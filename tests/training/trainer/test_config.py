@@ -2,8 +2,8 @@ import dataclasses
 
 import pytest
 
-from training.config import PRESETS, TrainingConfig, paper, tiny
 from training.errors import TrainingError
+from training.trainer.config import PRESETS, TrainingConfig, paper, tiny
 
 
 @pytest.mark.parametrize(

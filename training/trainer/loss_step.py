@@ -8,7 +8,6 @@ import dataclasses
 import torch
 from torch import Tensor, nn
 
-from training.config import TrainingConfig
 from training.data.batch import Batch, LatentBatch
 from training.model.factory import Components
 from training.model.latents import Moments, encode_moments, encode_source, sample_target
@@ -16,6 +15,7 @@ from training.model.losses import diffusion_loss, drop_conditions, snr_weights, 
 from training.model.perceptual import PerceptualLoss
 from training.model.text import encode_null_text, encode_text, make_prompt, tokenize
 from training.runtime.sample_noise import Draws, draw
+from training.trainer.config import TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

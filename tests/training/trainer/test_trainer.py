@@ -14,7 +14,7 @@ from training.checkpoint.checkpoint import load_checkpoint
 from training.data import DataError
 from training.errors import TrainingError
 from training.model.pipeline import Pix2GifPipeline
-from training.trainer import Trainer
+from training.trainer.trainer import Trainer
 
 GOLDEN_LOSSES = [1.13264, 1.1189, 1.04741, 0.99486, 0.94077, 0.8651, 0.80888, 0.76751, 0.68072, 0.62396]
 

@@ -2,8 +2,8 @@
 
 import torch
 
-from training.operations import count_sample_flops, measure_flops
-from training.trainer import Trainer
+from training.trainer.flops import count_sample_flops, measure_flops
+from training.trainer.trainer import Trainer
 
 
 def test_flops_are_those_of_forward_and_backward() -> None:

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from tests.training.conftest import run
-from tests.training.test_trainer import losses
-from training.config import TrainingConfig
+from tests.training.trainer.test_trainer import losses
 from training.errors import TrainingError
 from training.runtime.guards import stop_signals
 from training.runtime.throughput import Throughput
-from training.setup import sentence_for_out_of_memory
-from training.trainer import Trainer
+from training.trainer.config import TrainingConfig
+from training.trainer.setup import sentence_for_out_of_memory
+from training.trainer.trainer import Trainer
 
 
 @pytest.mark.parametrize(

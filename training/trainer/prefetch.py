@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from training.data import Batch, LatentBatch
 from training.runtime.throughput import Throughput
-from training.step import LossStep, StepInputs
+from training.trainer.loss_step import LossStep, StepInputs
 
 
 class Feed:

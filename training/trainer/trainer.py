@@ -21,18 +21,24 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from shards.atomic import write_atomically
 from training.checkpoint.checkpoint import Checkpoint, TrainingState, load_checkpoint, resolve_resume, save_checkpoint
-from training.config import TrainingConfig
 from training.data import Batch, BatchStream, LatentBatch
-from training.feed import Feed
 from training.model.factory import make_pipeline
-from training.operations import count_sample_flops
-from training.preview import averaged_weights, draw_preview
 from training.runtime.guards import Stop, refuse_other_run, refuse_what_is_no_number, stop_signals
 from training.runtime.metrics import MetricsLog
 from training.runtime.rng_state import generator_states, restore_generator_states
 from training.runtime.throughput import Throughput
-from training.setup import build_parts, choose_kernels, load_perceptual, make_data_config, sentence_for_out_of_memory
-from training.step import LossStep
+from training.trainer.config import TrainingConfig
+from training.trainer.flops import count_sample_flops
+from training.trainer.loss_step import LossStep
+from training.trainer.prefetch import Feed
+from training.trainer.preview import averaged_weights, draw_preview
+from training.trainer.setup import (
+    build_parts,
+    choose_kernels,
+    load_perceptual,
+    make_data_config,
+    sentence_for_out_of_memory,
+)
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "no": torch.float32}
 

@@ -1,0 +1,1 @@
+"""The training loop: configuration, loss step, prefetch, preview, latent encoding."""
