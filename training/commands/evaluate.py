@@ -9,6 +9,7 @@ import typer
 from training.commands.evaluate_tables import figure7, table1, table2
 from training.commands.evaluation_options import Device, Out, Sources, join_numbers, parse_numbers
 from training.evaluation import config
+from training.runtime.config_fields import EVALUATION_MOTIONS_PX
 
 if TYPE_CHECKING:
     import torch
@@ -104,7 +105,7 @@ def pic(
 def motion(
     generated: Annotated[Path, typer.Argument(help=GENERATED_HELP)],
     motion: Annotated[str, typer.Option(help="What was asked for, one a frame, in pixels of the frames.")] = (
-        join_numbers(config.EIGHT_MOTIONS)
+        join_numbers(EVALUATION_MOTIONS_PX)
     ),
     sources: Sources = None,
     out: Out = None,
@@ -165,7 +166,7 @@ evaluate_app.command()(figure7)
 
 
 def _prepare(device: str | None) -> "torch.device":
-    from training.evaluation.metrics.networks import choose_device
+    from training.runtime.devices import choose_device
     from training.runtime.libraries import quieten_libraries
 
     quieten_libraries()  # What is printed is the result.

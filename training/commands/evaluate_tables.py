@@ -23,6 +23,7 @@ from training.commands.evaluation_options import (
     parse_numbers,
 )
 from training.evaluation import config
+from training.runtime.config_fields import EVALUATION_MOTIONS_PX
 
 
 def table1(
@@ -79,7 +80,7 @@ def table2(
     model: Models = None,
     frames: OthersFrames = None,
     motion: Annotated[str, typer.Option(help="One a frame, in pixels of the frames.")] = (
-        join_numbers(config.EIGHT_MOTIONS)
+        join_numbers(EVALUATION_MOTIONS_PX)
     ),
     image_guidance: Annotated[str, typer.Option(help="The scales s_I that are tried.")] = (
         join_numbers(config.TABLE_2_GUIDANCE)
@@ -117,7 +118,7 @@ def figure7(
     model: Models = None,
     frames: OthersFrames = None,
     motion: Annotated[str, typer.Option(help="One a frame, in pixels of the frames; X-CLIP takes 8 frames.")] = (
-        join_numbers(config.EIGHT_MOTIONS)
+        join_numbers(EVALUATION_MOTIONS_PX)
     ),
     image_guidance: Annotated[str, typer.Option(help="The scales s_I that are tried.")] = (
         join_numbers(config.FIGURE_7_GUIDANCE)
@@ -155,5 +156,5 @@ def _sampling(
     """Make the sampling config, which checks what was chosen."""
     return config.SamplingConfig(
         motion_px=motion_px, num_inference_steps=steps, text_guidance=text_guidance, seed=seed,
-        precision=cast(config.Precision, precision), **others,
+        precision=cast(Any, precision), **others,
     )  # fmt: skip

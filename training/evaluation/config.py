@@ -1,12 +1,11 @@
 """What may be chosen in the tables' protocols, with the paper's choices. Imports nothing heavy: commands read it."""
 
 import dataclasses
-from typing import Literal, get_args
+from typing import get_args
 
 from training.evaluation.errors import EvaluationError
+from training.runtime.config_fields import Precision
 
-EIGHT_MOTIONS = (2.0, 4.0, 6.0, 8.0, 11.0, 14.0, 17.0, 19.0)
-"""The motions of the paper's ablations, in pixels of 256 x 256 (Pix2Gif, section 4.3)."""
 SIXTEEN_MOTIONS = (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 9.0, 11.0, 12.0, 13.0, 14.0, 15.0, 16.0, 17.0, 18.0, 19.0)
 """What the authors ask of a GIF of 16 frames, in pixels of 256 x 256."""
 
@@ -23,8 +22,6 @@ SIMILARITY_XCLIP_NAME = "microsoft/xclip-base-patch32"
 
 METRICS = ("fvd", "clipsim", "pic")
 """Of Table 1."""
-
-Precision = Literal["no", "bf16", "fp16"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,21 +5,18 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from training.generation.errors import GenerationError
+from training.runtime.config_fields import EVALUATION_MOTIONS_PX, Precision
 
 SchedulerName = Literal["euler-a", "dpm++"]
 Fit = Literal["crop", "resize"]
 Loop = Literal["none", "boomerang"]
 Dither = Literal["floyd-steinberg", "ordered", "none"]
-Precision = Literal["no", "bf16", "fp16"]
 
 MULTIPLE = 32
 """Sides of generated pictures are multiples of this: the autoencoder divides by 8, FlowNet by 4 more."""
 
 TRAINED_MOTION_PX = (2.0, 20.0)
 """The magnitudes that the pairs of the paper's training data have, in pixels of 256 x 256 (Pix2Gif, section 3.1)."""
-
-DEFAULT_MOTION_PX = (2.0, 4.0, 6.0, 8.0, 11.0, 14.0, 17.0, 19.0)
-"""The eight magnitudes of the paper's evaluation."""
 
 MAX_FPS = 50.0
 """Browsers slow a GIF down whose frames last less than 20 ms."""
@@ -29,7 +26,7 @@ MAX_FPS = 50.0
 class GenerationConfig:
     """All that decides the frames of a GIF, but for the model, the image and the prompt."""
 
-    motion_px: tuple[float, ...] = DEFAULT_MOTION_PX
+    motion_px: tuple[float, ...] = EVALUATION_MOTIONS_PX
     """One frame for each magnitude, in pixels of 256 x 256, in the order in which they are shown."""
 
     loop: Loop = "none"

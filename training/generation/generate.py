@@ -15,7 +15,7 @@ from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncest
 from numpy.typing import NDArray
 from PIL import Image
 
-from training.generation.config import GenerationConfig, Precision
+from training.generation.config import GenerationConfig
 from training.generation.errors import GenerationError
 from training.generation.images import Source, fit_image, plan_size
 from training.generation.motions import note_fractions, note_untrained
@@ -23,9 +23,10 @@ from training.generation.sheet import draw_contact_sheet, to_displacements
 from training.model.errors import ModelError
 from training.model.pipeline import Pix2GifPipeline, load_pipeline
 from training.model.text import NUM_TOKENS, count_cut_tokens, make_prompt
+from training.runtime.config_fields import Precision
+from training.runtime.devices import DTYPES, check_precision, choose_device
 from training.runtime.guards import advice_for_out_of_memory
-
-_DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+from training.runtime.weights import hash_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,25 +56,10 @@ class Generated:
     """What the user should know: sentences without their full stop."""
 
 
-def choose_device(name: str | None) -> str:
-    """Take the device that is named, or the best there is: cuda, mps, cpu. Raises GenerationError if it is not here."""
-    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name is None:
-        return next(kind for kind, available in here.items() if available)
-    try:
-        if here.get(name.split(":")[0], False):
-            torch.empty(0, device=name)
-            return name
-    except (RuntimeError, AssertionError):  # Such as cuda:1, where there is one GPU.
-        pass
-    raise GenerationError(f"there is no device {name} here; there is {', '.join(k for k in here if here[k])}")
-
-
 def load_generator(place: str, device: str | None = None, precision: Precision = "no") -> Generator:
     """Load a pipeline from a folder or the hub onto a device. Raises TrainingError where it cannot be."""
-    chosen = choose_device(device)
-    if precision == "fp16" and chosen == "cpu":
-        raise GenerationError("fp16 is for GPUs; on a CPU take the precision no or bf16")
+    chosen = choose_device(device, allow_mps=True)
+    check_precision(precision, chosen)
     folder = Path(place)
     if folder.is_dir() and not (folder / "model_index.json").is_file():
         inside = folder / "model"
@@ -83,8 +69,8 @@ def load_generator(place: str, device: str | None = None, precision: Precision =
         raise ModelError(f"there is no model folder {place}: name one that `pix2gif train` wrote, or a hub repository")
     pipeline = load_pipeline(place)
     sha256 = _hash_pipeline(pipeline)
-    pipeline.to(chosen, _DTYPES[precision])
-    return Generator(pipeline=pipeline, place=place, sha256=sha256, device=chosen, precision=precision)
+    pipeline.to(chosen, DTYPES[precision])
+    return Generator(pipeline=pipeline, place=place, sha256=sha256, device=str(chosen), precision=precision)
 
 
 def generate(
@@ -161,9 +147,7 @@ def _hash_pipeline(pipeline: Pix2GifPipeline) -> str:
     hashed = hashlib.sha256()
     for part_name, part in sorted(pipeline.components.items()):
         if isinstance(part, torch.nn.Module):
-            for name, tensor in sorted(part.state_dict().items()):
-                hashed.update(f"{part_name}.{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-                hashed.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+            hashed.update(f"{part_name} {hash_weights(part)}\n".encode())
     hashed.update(pipeline.scheduler.to_json_string().encode())
     hashed.update(repr(sorted(pipeline.tokenizer.get_vocab().items())).encode())
     hashed.update(str(pipeline.config["model_variant"]).encode())

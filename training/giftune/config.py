@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from training.errors import TrainingError
 from training.runtime.config_fields import Precision, RandomSize, check_field, read_config_file
@@ -93,7 +93,7 @@ class GifTuneConfig:
         check_field(self, "inversion_steps", self.inversion_steps <= MAX_DDIM_STEPS, f"{MAX_DDIM_STEPS} or fewer")
         check_field(self, "guidance", self.guidance >= 1, "1 or more")
         check_field(self, "consistency", self.consistency in ("change", "stillness"), "change or stillness")
-        check_field(self, "precision", self.precision in ("bf16", "fp16", "no"), "bf16, fp16 or no")
+        check_field(self, "precision", self.precision in get_args(Precision), "no, bf16 or fp16")
         if self.background_weight and self.depth_model is None:
             raise TrainingError("background_weight needs a depth_model; name one, or set background_weight to 0")
 

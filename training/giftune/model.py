@@ -4,7 +4,6 @@ F frames, latents of c x h x w, pictures of H x W.
 """
 
 import dataclasses
-import hashlib
 
 import numpy as np
 import torch
@@ -18,10 +17,11 @@ from training.giftune.ddim import Denoise, guide, invert, sample
 from training.giftune.inflation import InflatedUNet
 from training.model.stable_diffusion import StableDiffusion, load_stable_diffusion, make_random_stable_diffusion
 from training.model.text import count_cut_tokens, encode_text, tokenize
+from training.runtime.devices import DTYPES, check_precision
+from training.runtime.weights import hash_weights
 
 _SHOWN = 60
 """Characters of a prompt that an error repeats."""
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "no": torch.float32}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,7 +49,7 @@ class TunedModel:
     def denoiser(self, prompt: str) -> Denoise:
         """Bind a prompt to the model, which then sees clips at one timestep; in the run's precision."""
         text = self.text_embeds(prompt)
-        dtype = _DTYPES[self.config.precision]
+        dtype = DTYPES[self.config.precision]
 
         def denoise(latents: Tensor, timestep: Tensor) -> Tensor:
             with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
@@ -71,8 +71,7 @@ class TunedModel:
 
 def make_tuned_model(config: GifTuneConfig, clip: Clip, device: torch.device) -> TunedModel:
     """Load the image model and inflate it: a model at step 0. Raises ModelError or TrainingError, one sentence."""
-    if config.precision == "fp16" and device.type == "cpu":
-        raise TrainingError("precision fp16 needs a GPU; on a CPU take --precision no, or bf16")
+    check_precision(config.precision, device)
     if config.model is None:
         parts = make_random_stable_diffusion(config.random_size, config.seed)
     else:
@@ -85,7 +84,7 @@ def make_tuned_model(config: GifTuneConfig, clip: Clip, device: torch.device) ->
     digest = hash_weights(parts.unet)
     frozen: tuple[nn.Module, ...] = (parts.vae, parts.text_encoder)
     for part in frozen:
-        part.to(device, _DTYPES[config.precision])
+        part.to(device, DTYPES[config.precision])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)  # Of the new attention's matrices.
         model = InflatedUNet(parts.unet, len(clip.frames))
@@ -101,12 +100,3 @@ def refuse_long_prompt(parts: StableDiffusion, prompt: str) -> None:
     if cut := count_cut_tokens(parts.tokenizer, [prompt])[0]:
         begins = prompt if len(prompt) <= _SHOWN else f"{prompt[:_SHOWN]}..."
         raise TrainingError(f"the prompt is {cut} tokens longer than the text model hears; shorten it: {begins!r}")
-
-
-def hash_weights(module: nn.Module) -> str:
-    """Digest a module's weights by name: what tells one model from another of the same shape."""
-    hashed = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        hashed.update(name.encode())
-        hashed.update(tensor.cpu().contiguous().numpy())
-    return hashed.hexdigest()

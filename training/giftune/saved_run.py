@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import safetensors
 import safetensors.torch
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor
@@ -21,8 +20,10 @@ from training.checkpoint.checkpoint import load_checkpoint, resolve_resume
 from training.errors import TrainingError
 from training.giftune.clip import read_clip
 from training.giftune.config import GifTuneConfig, read_config
-from training.giftune.model import TunedModel, hash_weights, make_tuned_model, refuse_long_prompt
+from training.giftune.model import TunedModel, make_tuned_model, refuse_long_prompt
 from training.giftune.tuner import CONFIG_FILE, restore_weights
+from training.runtime.devices import choose_device
+from training.runtime.weights import hash_weights
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,7 +75,7 @@ def read_run(folder: Path, checkpoint: str = "latest") -> Run:
     if path is None:
         raise TrainingError(f"{folder} holds no checkpoint yet; let `pix2gif giftune train` come to one")
     loaded = load_checkpoint(path, only=["model"])
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device()
     if device.type == "cpu" and config.precision == "fp16":
         config = dataclasses.replace(config, precision="no")  # What a GPU has tuned, a laptop may draw from.
     tuned = make_tuned_model(config, clip, device)

@@ -20,6 +20,7 @@ from training.giftune.config import GifTuneConfig
 from training.giftune.depth import Disparity, load_depth_model
 from training.giftune.model import make_tuned_model
 from training.giftune.step import TuneStep
+from training.runtime.devices import choose_device
 from training.runtime.guards import advice_for_out_of_memory, find_no_number, refuse_other_run, stop_signals
 from training.runtime.metrics import MetricsLog
 from training.runtime.throughput import Throughput
@@ -52,9 +53,9 @@ class Tuner:
                 f"{out} holds a run on another GIF, other frames of it or another caption; choose another --out, or "
                 "--resume none to replace it"
             )
-        has_gpu = torch.cuda.is_available()
-        self.tuned = make_tuned_model(config, clip, torch.device("cuda" if has_gpu else "cpu"))
-        self.accelerator = Accelerator(mixed_precision=config.precision, cpu=not has_gpu)
+        device = choose_device()
+        self.tuned = make_tuned_model(config, clip, device)
+        self.accelerator = Accelerator(mixed_precision=config.precision, cpu=device.type == "cpu")
         if self.accelerator.num_processes > 1:
             raise TrainingError("a clip is tuned on by one process; start the command without torchrun")
         if not config.background_weight:

@@ -6,8 +6,11 @@ from typing import Any, Literal
 
 from training.errors import TrainingError
 
-Precision = Literal["bf16", "fp16", "no"]
+EVALUATION_MOTIONS_PX = (2.0, 4.0, 6.0, 8.0, 11.0, 14.0, 17.0, 19.0)
+"""Motions of the paper's ablations, in pixels at 256 x 256 (Pix2Gif, section 4.3); also the default elsewhere."""
 
+Precision = Literal["no", "bf16", "fp16"]
+"""Precision of matrix products; `no` is float32."""
 
 RandomSize = Literal["tiny", "sd15"]
 

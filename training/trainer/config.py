@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from training.errors import TrainingError
 from training.model.config import ModelConfig
@@ -93,7 +93,7 @@ class TrainingConfig:
             self, "max_grad_norm", self.max_grad_norm is None or self.max_grad_norm > 0, "more than 0, or left out"
         )
         check_field(self, "snr_gamma", self.snr_gamma is None or self.snr_gamma > 0, "more than 0, or left out")
-        check_field(self, "precision", self.precision in ("bf16", "fp16", "no"), "bf16, fp16 or no")
+        check_field(self, "precision", self.precision in get_args(Precision), "no, bf16 or fp16")
 
 
 def paper() -> TrainingConfig:

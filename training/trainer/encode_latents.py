@@ -6,7 +6,6 @@ on the GPU that it sees, which is the one that it was given.
 
 import dataclasses
 import functools
-import hashlib
 import io
 import json
 import math
@@ -39,6 +38,8 @@ from training.data.latent_format import (
 from training.errors import TrainingError
 from training.model.latents import Moments, encode_moments
 from training.model.text import make_prompt, tokenize
+from training.runtime.devices import choose_device
+from training.runtime.weights import hash_weights
 from training.trainer.config import TrainingConfig
 from training.trainer.setup import build_parts
 
@@ -108,7 +109,7 @@ def encode_dataset(
     about = {
         "dataset_sha256": file_sha256(shards / MANIFEST),
         "vae": config.autoencoder or config.pretrained or f"random {config.random_size}, seed {config.seed}",
-        "vae_sha256": _hash_weights(vae),
+        "vae_sha256": hash_weights(vae),
         "has_flips": config.flip,
     }
     if (out / LATENTS_MANIFEST).exists():
@@ -155,7 +156,9 @@ def encode_shard(task: EncodeTask) -> EncodedShard:
     entry = _finished(task)
     if entry is None:
         vae, tokenizer = _frozen_parts(task.config)
-        _bring_to_device(vae)
+        device = choose_device()
+        if device.type == "cuda":  # Convolutions are faster channels last on a GPU.
+            vae.to(device, memory_format=torch.channels_last)  # type: ignore[arg-type]  # Wrapped by diffusers.
         samples = list(read_shard(task.shard))
         rows: list[LatentRow] = []
         for first in range(0, len(samples), task.batch):
@@ -222,17 +225,3 @@ def _frozen_parts(config: TrainingConfig) -> tuple[AutoencoderKL, CLIPTokenizer]
     parts = build_parts(config)
     parts.vae.requires_grad_(False).eval()
     return parts.vae, parts.tokenizer
-
-
-def _bring_to_device(vae: torch.nn.Module) -> None:
-    """Bring what encodes to a GPU where there is one: the first that is seen, as a worker is shown its own alone."""
-    if torch.cuda.is_available():
-        vae.to("cuda", memory_format=torch.channels_last)  # type: ignore[call-overload]  # Stubs know no keyword alone.
-
-
-def _hash_weights(vae: AutoencoderKL) -> str:
-    hashed = hashlib.sha256()
-    for name, tensor in sorted(vae.state_dict().items()):
-        hashed.update(name.encode())
-        hashed.update(tensor.cpu().contiguous().numpy().tobytes())
-    return hashed.hexdigest()

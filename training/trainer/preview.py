@@ -15,13 +15,12 @@ from training.generation.gif import write_gif
 from training.generation.pictures import draw_sheet
 from training.model.factory import Components, make_pipeline
 from training.model.pix2gif import Pix2Gif
+from training.runtime.config_fields import EVALUATION_MOTIONS_PX
 from training.trainer.config import TrainingConfig
 
 if TYPE_CHECKING:
     from training.model.pipeline import Pix2GifPipeline
 
-VALIDATION_MOTIONS = [2.0, 4.0, 6.0, 8.0, 11.0, 14.0, 17.0, 19.0]
-"""The paper's list for 8 frames (Pix2Gif, section 4)."""
 VALIDATION_STEPS = 20
 
 
@@ -103,7 +102,7 @@ def draw_preview(parts: Components, location: str, config: TrainingConfig, path:
     pipeline.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
     sources, captions = _read_clips(location, config.validation_clips)
     make_validation_gif(
-        pipeline, sources, captions, VALIDATION_MOTIONS, path, seed=config.seed, num_inference_steps=VALIDATION_STEPS
+        pipeline, sources, captions, EVALUATION_MOTIONS_PX, path, seed=config.seed, num_inference_steps=VALIDATION_STEPS
     )
 
 

@@ -23,6 +23,7 @@ from shards.atomic import write_atomically
 from training.checkpoint.checkpoint import Checkpoint, TrainingState, load_checkpoint, resolve_resume, save_checkpoint
 from training.data import Batch, BatchStream, LatentBatch
 from training.model.factory import make_pipeline
+from training.runtime.devices import DTYPES, choose_device
 from training.runtime.guards import Stop, refuse_other_run, refuse_what_is_no_number, stop_signals
 from training.runtime.metrics import MetricsLog
 from training.runtime.rng_state import generator_states, restore_generator_states
@@ -40,8 +41,6 @@ from training.trainer.setup import (
     sentence_for_out_of_memory,
 )
 
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "no": torch.float32}
-
 
 class Trainer:
     """One run in the folder `out`: its parts, its loop, its checkpoints."""
@@ -52,7 +51,7 @@ class Trainer:
         # Without cpu=True accelerate does not see that torchrun started several processes on a machine without GPUs.
         self.accelerator = Accelerator(
             mixed_precision=config.precision,
-            cpu=not torch.cuda.is_available(),
+            cpu=choose_device().type == "cpu",
             # Else gradients are there twice, and copied.
             kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
         )
@@ -77,7 +76,7 @@ class Trainer:
         if checkpoint:
             self.model.load_state_dict(checkpoint.tensors["model"])
         self.model.to(device)
-        self.loss_step = LossStep(config, self.parts, perceptual, device, _DTYPES[config.precision])
+        self.loss_step = LossStep(config, self.parts, perceptual, device, DTYPES[config.precision])
         parameters = self.model.trained_parameters()
         self.ema = EMAModel(parameters, decay=config.ema_decay, foreach=True)
         optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)

@@ -82,9 +82,9 @@ def test_models_that_are_none_are_refused(tmp_path, model):
     ):
         with pytest.raises(TrainingError, match=message):
             load_generator(str(place), "cpu")
-    with pytest.raises(GenerationError, match="fp16 is for GPUs"):
+    with pytest.raises(TrainingError, match="fp16 needs a GPU"):
         load_generator(str(model), "cpu", "fp16")
-    with pytest.raises(GenerationError, match=r"^there is no device tpu"):
+    with pytest.raises(TrainingError, match=r"^there is no device tpu"):
         load_generator(str(model), "tpu")
 
 

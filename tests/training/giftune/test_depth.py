@@ -14,9 +14,9 @@ from transformers import (
 
 from training.errors import TrainingError
 from training.giftune.depth import load_depth_model
-from training.giftune.model import hash_weights
 from training.giftune.tuner import Tuner
 from training.model.errors import ModelError
+from training.runtime.weights import hash_weights
 
 PREPARATION = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.2, 0.2]}
 

@@ -9,10 +9,10 @@ import torch
 from tests.training.giftune.conftest import write_parts
 from training.checkpoint.checkpoint import load_checkpoint
 from training.errors import TrainingError
-from training.giftune.model import hash_weights
 from training.giftune.saved_run import read_run
 from training.giftune.tuner import Tuner
 from training.model.stable_diffusion import make_random_stable_diffusion
+from training.runtime.weights import hash_weights
 
 
 def weights(tuner) -> dict[str, torch.Tensor]:

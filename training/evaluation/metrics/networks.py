@@ -3,7 +3,6 @@
 B pictures, T frames, E the width of the shared space (512).
 """
 
-import os
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -86,21 +85,6 @@ class XClipEncoder(_Encoder[XCLIPModel]):
         if len(frames) != self.num_frames:
             raise EvaluationError(f"X-CLIP takes {self.num_frames} frames of a clip, but there are {len(frames)}")
         return _unit(self._network.get_video_features(pixel_values=self._to_pixels(frames)[None]))
-
-
-def choose_device(name: str | None = None) -> torch.device:
-    """Choose a device: the one that is named, this process's GPU, or the CPU.
-
-    Raises EvaluationError where the named one is not there.
-    """
-    if name is None:
-        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise EvaluationError(f"there is no device {name} here: leave --device out, or say cpu") from error
-    return device
 
 
 def _load(from_pretrained: Any, what: str, place: str | Path, **options: Any) -> Any:

@@ -22,9 +22,8 @@ from training.evaluation.errors import EvaluationError
 from training.evaluation.inputs.clips import Clip, Frames, find_clips, hash_clip, read_frames
 from training.evaluation.tables.work_cache import Recipe, Work
 from training.model.pipeline import Pix2GifPipeline, load_pipeline
+from training.runtime.devices import DTYPES
 from training.runtime.weights import hash_weights
-
-_DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,7 +106,7 @@ class ModelFrames:
         return self._pipeline
 
     def _generate(self, request: Request, sampling: SamplingConfig) -> Frames:
-        pipeline = self._load().to(_DTYPES[sampling.precision])
+        pipeline = self._load().to(DTYPES[sampling.precision])
         height, width = request.source.shape[:2]
         multiple = int(pipeline.image_processor.config["vae_scale_factor"])
         if height % multiple or width % multiple:

@@ -11,7 +11,7 @@ from training.evaluation.errors import EvaluationError
 from training.evaluation.inputs.val_pairs import draw_pairs
 from training.evaluation.inputs.video_sets import FINDERS, choose_videos
 from training.evaluation.metrics.fvd import I3D, find_i3d
-from training.evaluation.metrics.networks import ClipEncoder, XClipEncoder, choose_device
+from training.evaluation.metrics.networks import ClipEncoder, XClipEncoder
 from training.evaluation.metrics.pic import load_dreamsim
 from training.evaluation.tables import figure7, table1, table2
 from training.evaluation.tables.frame_origins import FolderFrames, FrameOrigin, ModelFrames
@@ -20,6 +20,7 @@ from training.evaluation.tables.plots import Plot, draw_plots
 from training.evaluation.tables.render import Table, write_table
 from training.evaluation.tables.results import Result, write_result
 from training.evaluation.tables.work_cache import Ranks, Work, join_ranks
+from training.runtime.devices import choose_device
 from training.runtime.libraries import quieten_libraries
 from training.runtime.progress import ProgressBar
 
