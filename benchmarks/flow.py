@@ -29,13 +29,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from curation.decode.decoder import composite_on_white, to_resolution
+from curation.decode.decoder import to_resolution
 from curation.flow import reference as flow
 from curation.flow.lucas_kanade import all_pairs as lucas_kanade
 from curation.flow.lucas_kanade.templates import build_template, new_work
 from curation.flow.lucas_kanade.tracking import HALF, track_sources
 from curation.jit import compile_part
 from examples.draw_gifs import draw_frames, plan_gifs, save_gif
+from shards.pictures import composite_on_white
 
 RESOLUTION = 256
 WAYS = ("Algorithm 1 as written", "corners once, OpenCV", "kernel")

@@ -5,7 +5,6 @@ Pillow decodes: of the decoders that were tried it was the fastest and the only 
 
 import dataclasses
 import io
-import struct
 import warnings
 from collections.abc import Iterator
 
@@ -15,24 +14,11 @@ from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from curation.config import SOURCE_SIZE
 from curation.decode.resize import resize
+from shards.pictures import DECODE_ERRORS, composite_on_white
 
 SHORTEST_DELAY_MS = 20
 """A frame that asks for less is shown for DEFAULT_DELAY_MS instead, as browsers do."""
 DEFAULT_DELAY_MS = 100
-
-_DAMAGE = (
-    OSError,
-    ValueError,
-    IndexError,
-    SyntaxError,
-    EOFError,
-    struct.error,
-    KeyError,
-    TypeError,
-    OverflowError,
-    Image.DecompressionBombError,
-)
-"""What Pillow raises at damaged files; seen or read in its source, each of them."""
 
 
 class UndecodableError(Exception):
@@ -79,24 +65,10 @@ class FrameDecoder:
                         num_frames += 1
                         if index == last:
                             return
-            except _DAMAGE as error:
+            except DECODE_ERRORS as error:
                 if num_frames == 0:
                     raise UndecodableError(_describe(error)) from error
                 self.damage = f"damaged after {num_frames} sound frames: {_describe(error)}"
-
-
-def composite_on_white(page: Image.Image) -> Image.Image:
-    """Show a decoded GIF frame on a white page, mode RGB.
-
-    A GIF's pixel is opaque or transparent, nothing between, so that pasting gives what blending would, and a frame
-    without transparency needs neither: a sixth of the time, the same pixels.
-    """
-    if "transparency" not in page.info and page.mode in ("RGB", "P", "L"):
-        return page.convert("RGB")
-    rgba = page.convert("RGBA")
-    white = Image.new("RGB", rgba.size, "white")
-    white.paste(rgba, mask=rgba)
-    return white
 
 
 def to_resolution(picture: Image.Image, resolution: int) -> NDArray[np.uint8]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shards.manifest import ShardEntry
+from shards.pictures import DECODE_ERRORS
 from shards.schema import SampleRecord
 from training.data.batch import Batch
 from training.data.byte_source import ByteSource
@@ -205,5 +206,5 @@ def _decode_picture(path: str, name: str, data: memoryview) -> Picture:
     try:
         with Image.open(io.BytesIO(data)) as image:
             return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:
+    except DECODE_ERRORS as error:
         raise DamageError(path, f"{name} cannot be decoded ({error})") from error

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from shards.pictures import DECODE_ERRORS, composite_on_white, has_transparency
 from training.generation.config import MULTIPLE, Fit
 from training.generation.errors import GenerationError
 
@@ -43,7 +44,7 @@ def read_source(path: Path) -> Source:
         raise GenerationError(f"{path} is too large: resize it to {MAX_PIXELS // 1_000_000} megapixels") from error
     except PermissionError:
         raise
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except DECODE_ERRORS as error:
         raise GenerationError(f"{path} is damaged, its pixels cannot be read: save it anew") from error
 
 
@@ -63,14 +64,12 @@ def to_rgb(image: Image.Image, name: str) -> Source:
         notes.append(f"{name} has 16 bits a channel and is cut to 8")
     if image.mode in ("F", "I") or image.mode.startswith("I;16"):
         image = _to_eight_bits(image, name)
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        if image.getchannel("A").getextrema() != (255, 255):
-            notes.append(f"{name} is laid on white, where it is transparent")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    if has_transparency(image):
+        if image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+            notes.append(f"{name} is composited on white where it is transparent")
     elif image.mode not in ("RGB", "L", "P", "1"):
         notes.append(f"{name} is converted from {image.mode} to RGB")
-    return Source(image=image.convert("RGB"), notes=tuple(notes))
+    return Source(image=composite_on_white(image), notes=tuple(notes))
 
 
 def plan_size(width: int, height: int, size: tuple[int, ...], multiple: int = MULTIPLE) -> tuple[int, int]:

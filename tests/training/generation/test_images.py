@@ -20,7 +20,7 @@ def test_a_plain_picture_is_left_as_it_is_without_a_word(tmp_path, picture):
 def test_alpha_is_laid_on_white_and_said(tmp_path):
     source = saved(tmp_path, Image.new("RGBA", (40, 40), (255, 0, 0, 51)))
     assert source.image.getpixel((0, 0)) == (255, 204, 204)
-    assert "laid on white" in source.notes[0]
+    assert "composited on white" in source.notes[0]
     assert saved(tmp_path, Image.new("RGBA", (40, 40), (9, 0, 0, 255))).notes == ()
     palette = Image.new("P", (40, 40), 0)
     palette.putpalette([200, 0, 0])

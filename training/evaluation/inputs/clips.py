@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
+from shards.pictures import DECODE_ERRORS, composite_on_white
 from training.evaluation.errors import EvaluationError
 
 Frames = NDArray[np.uint8]
@@ -199,7 +200,7 @@ def _read_pictures(paths: Sequence[Path]) -> list[NDArray[np.uint8]]:
     frames = []
     for path in paths:
         with _sentence_for_damage(path), Image.open(path) as picture:
-            frames.append(_on_white(picture))
+            frames.append(np.asarray(composite_on_white(picture)))
     return frames
 
 
@@ -210,21 +211,15 @@ def _read_animation(path: Path, every: int, num_frames: int | None) -> list[NDAr
             if num_frames is not None and len(frames) == num_frames:
                 break
             if index % every == 0:
-                frames.append(_on_white(page))
+                frames.append(np.asarray(composite_on_white(page)))
     return frames
-
-
-def _on_white(picture: Image.Image) -> NDArray[np.uint8]:
-    rgba = picture.convert("RGBA")
-    white = Image.new("RGBA", rgba.size, "white")
-    return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
 
 
 @contextlib.contextmanager
 def _sentence_for_damage(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except DECODE_ERRORS as error:
         raise EvaluationError(f"{path} cannot be decoded ({error})") from error
 
 

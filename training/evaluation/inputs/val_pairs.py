@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shards.manifest import ShardEntry, read_manifest
+from shards.pictures import DECODE_ERRORS
 from shards.reader import read_shard
 from shards.schema import Sample
 from training.evaluation.errors import EvaluationError
@@ -79,7 +80,7 @@ def _decode(path: Path, sample: Sample, resolution: int | None) -> ValPair:
         try:
             with Image.open(io.BytesIO(data)) as picture:
                 pixels = np.asarray(picture.convert("RGB"))
-        except (OSError, ValueError, SyntaxError) as error:
+        except DECODE_ERRORS as error:
             raise EvaluationError(f"{path}: a picture of {sample.record.key} cannot be decoded ({error})") from error
         pictures.append(resize_frames(pixels[None], resolution, resolution)[0] if resolution else pixels)
     record = sample.record
