@@ -16,7 +16,7 @@ from examples.toy_world.draw import FRAME_MS
 from examples.toy_world.measure import GeneratedClip, obeys_caption, read_clips
 from examples.toy_world.presets import VARIANTS, Preset
 from shards.atomic import write_atomically
-from training.trainer.preview import draw_sheet
+from training.generation.sheet import draw_sheet
 
 NUM_SHOWN = 6
 """Clips on a contact sheet, and GIFs."""

@@ -10,7 +10,7 @@ from training.generation.errors import GenerationError
 from training.generation.motions import parse_motion, ramp_motion
 
 if TYPE_CHECKING:
-    from training.generation.places import Places
+    from training.generation.output_paths import OutputPaths
     from training.generation.requests import Request
 
 _SUFFIXES = {"gif": ".gif", "mp4": ".mp4", "webp": ".webp", "png": ""}
@@ -91,28 +91,28 @@ def generate(
 
 def _list_work(
     image: Path | None, prompt: str | None, rows: Path | None, out: Path, sheet: Path | None, suffix: str
-) -> "list[tuple[Request, Places]]":
+) -> "list[tuple[Request, OutputPaths]]":
     """List what is to be made and where it goes; what is wrong with it is said before the model is loaded."""
     from training.generation.images import read_source
-    from training.generation.places import Places, check_places
+    from training.generation.output_paths import OutputPaths, check_output_paths
     from training.generation.requests import Request, read_requests
 
     if rows is None:
         if image is None or prompt is None:
             raise GenerationError("the image or the prompt is missing; name both, or a file of them with --from")
-        request, places = Request(image=image, prompt=prompt, name=image.name), Places(out=out, sheet=sheet)
-        check_places(image, places)
+        request, places = Request(image=image, prompt=prompt, name=image.name), OutputPaths(out=out, sheet=sheet)
+        check_output_paths(image, places)
         read_source(image)
         return [(request, places)]
     work = []
     for request in read_requests(rows):
         drawn = None if sheet is None else sheet / f"{request.name}.png"
-        work.append((request, Places(out=out / f"{request.name}{suffix}", sheet=drawn)))
+        work.append((request, OutputPaths(out=out / f"{request.name}{suffix}", sheet=drawn)))
     return work
 
 
 def _generate(
-    model: str, device: str | None, config: GenerationConfig, work: "list[tuple[Request, Places]]", out: Path
+    model: str, device: str | None, config: GenerationConfig, work: "list[tuple[Request, OutputPaths]]", out: Path
 ) -> None:
     from training.generation.generate import load_generator
     from training.generation.run import make_many, make_one

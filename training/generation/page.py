@@ -9,7 +9,7 @@ from training.errors import TrainingError
 from training.generation.config import TRAINED_MOTION_PX, GenerationConfig, Loop, SchedulerName
 from training.generation.generate import Generator, generate
 from training.generation.images import read_source
-from training.generation.places import Places
+from training.generation.output_paths import OutputPaths
 from training.generation.run import write_made
 
 _HOUR_S = 3600
@@ -47,7 +47,7 @@ def build_page(generator: Generator) -> gr.Blocks:
         except TrainingError as error:
             raise gr.Error(str(error)) from error
         folder = Path(tempfile.mkdtemp(dir=page.GRADIO_CACHE))
-        places = Places(out=folder / "pix2gif.gif", sheet=folder / "sheet.png")
+        places = OutputPaths(out=folder / "pix2gif.gif", sheet=folder / "sheet.png")
         write_made(generator, made, prompt, places, config)
         return str(places.out), str(places.sheet), "\n\n".join(f"Note: {note}" for note in made.notes)
 

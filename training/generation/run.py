@@ -11,19 +11,19 @@ from training.generation.errors import GenerationError
 from training.generation.generate import Generated, Generator, draw_why, generate
 from training.generation.images import read_source
 from training.generation.motions import order_frames
-from training.generation.places import Places, check_places
+from training.generation.output_paths import OutputPaths, check_output_paths
 from training.generation.record import is_made, make_recipe, write_record
 from training.generation.requests import Request
 from training.generation.writers import write_frames
 
 
 def make_one(
-    generator: Generator, request: Request, places: Places, config: GenerationConfig, tell: Callable[[str], None]
+    generator: Generator, request: Request, places: OutputPaths, config: GenerationConfig, tell: Callable[[str], None]
 ) -> bool:
     """Make one GIF, its sheet and its record; tell notes. Returns False where all lay there already."""
     if request.motion_px is not None:
         config = dataclasses.replace(config, motion_px=request.motion_px)
-    check_places(request.image, places)
+    check_output_paths(request.image, places)
     source = read_source(request.image)
     recipe = make_recipe(generator, source.image, request.prompt, config, places.out.suffix.lower())
     files = [places.out] if places.sheet is None else [places.out, places.sheet]
@@ -38,7 +38,9 @@ def make_one(
     return True
 
 
-def write_made(generator: Generator, made: Generated, prompt: str, places: Places, config: GenerationConfig) -> None:
+def write_made(
+    generator: Generator, made: Generated, prompt: str, places: OutputPaths, config: GenerationConfig
+) -> None:
     """Write frames in the order of showing and, where it is wanted, the sheet."""
     write_frames(order_frames(made.frames, config.loop), places.out, config.fps, config.dither)
     if places.sheet is not None:
@@ -48,7 +50,7 @@ def write_made(generator: Generator, made: Generated, prompt: str, places: Place
 
 def make_many(
     generator: Generator,
-    requests: list[tuple[Request, Places]],
+    requests: list[tuple[Request, OutputPaths]],
     config: GenerationConfig,
     tell: Callable[[str], None],
     tell_made: Callable[[str], None],

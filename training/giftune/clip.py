@@ -18,7 +18,7 @@ from torch import Tensor
 
 from shards.atomic import write_atomically
 from training.errors import TrainingError
-from training.generation.gif import write_gif
+from training.generation.writers import write_gif
 from training.giftune.config import GifTuneConfig
 from training.model.latents import decode_latents, encode_moments
 

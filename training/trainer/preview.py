@@ -11,8 +11,8 @@ from PIL import Image
 
 from shards.atomic import write_atomically
 from training.data import Batch, BatchStream, DataConfig
-from training.generation.gif import write_gif
-from training.generation.pictures import draw_sheet
+from training.generation.sheet import draw_sheet
+from training.generation.writers import write_gif
 from training.model.factory import Components, make_pipeline
 from training.model.pix2gif import Pix2Gif
 from training.runtime.config_fields import EVALUATION_MOTIONS_PX

@@ -5,7 +5,7 @@ import pytest
 
 from training.generation.config import GenerationConfig
 from training.generation.errors import GenerationError
-from training.generation.places import Places
+from training.generation.output_paths import OutputPaths
 from training.generation.requests import Request
 from training.generation.run import make_many, make_one
 from training.generation.writers import write_frames
@@ -16,7 +16,7 @@ CONFIG = GenerationConfig(motion_px=(2.0, 19.0), num_inference_steps=1, size=(64
 @pytest.fixture
 def make(generator, cat, tmp_path):
     def run(config=CONFIG, prompt="a cat", out="cat.gif"):
-        places = Places(out=tmp_path / "out" / out, sheet=tmp_path / "out" / "sheet.png")
+        places = OutputPaths(out=tmp_path / "out" / out, sheet=tmp_path / "out" / "sheet.png")
         return make_one(generator, Request(image=cat, prompt=prompt, name="cat"), places, config, print)
 
     return run
@@ -65,7 +65,7 @@ def test_a_row_that_cannot_be_made_does_not_stop_the_others(generator, cat, tmp_
     work = [
         (
             Request(image=image, prompt="a cat", motion_px=motion_px, name=f"{row}"),
-            Places(out=tmp_path / "out" / f"{row}.gif"),
+            OutputPaths(out=tmp_path / "out" / f"{row}.gif"),
         )
         for row, (image, motion_px) in enumerate(rows)
     ]
@@ -95,7 +95,7 @@ def test_places_that_cannot_be_are_refused_and_the_source_is_kept(
     write_frames([picture], tmp_path / "frames", 8, "none")
     image = {"still.gif": tmp_path / "still.gif", "frames": tmp_path / "frames" / "0001.png"}.get(out, cat)
     before = image.read_bytes()
-    places = Places(out=tmp_path / out, sheet=None if sheet is None else tmp_path / sheet)
+    places = OutputPaths(out=tmp_path / out, sheet=None if sheet is None else tmp_path / sheet)
     with pytest.raises(GenerationError, match=message):
         make_one(generator, Request(image=image, prompt="a cat", name="cat"), places, CONFIG, print)
     assert image.read_bytes() == before

@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image
 
-from training.generation.sheet import draw_flow, to_displacements
+from training.generation.sheet import draw_flow, draw_sheet, to_displacements
 
 
 def test_a_flow_to_the_left_draws_a_move_to_the_right():
@@ -18,3 +18,9 @@ def test_an_absolute_flow_that_is_the_identity_moves_nothing():
     centres = (np.arange(8) * 2 + 1) / 8 - 1
     grid = np.stack(np.meshgrid(centres, centres))[None].astype(np.float32)
     assert np.abs(to_displacements(grid, "absolute", (64, 64))[0]).max() < 1e-4
+
+
+def test_a_sheet_takes_pictures_of_unlike_sizes() -> None:
+    rows = [[Image.new("RGB", (width, height), "red")] for width, height in ((30, 20), (10, 50))]
+    sheet = np.asarray(draw_sheet(rows, ["wide", "high"], ["source"]))
+    assert (sheet == [255, 0, 0]).all(axis=-1).sum() == 30 * 20 + 10 * 50

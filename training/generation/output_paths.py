@@ -8,14 +8,14 @@ from training.generation.writers import check_folder, check_output
 
 
 @dataclass(frozen=True, kw_only=True)
-class Places:
+class OutputPaths:
     """Where the files of one request go."""
 
     out: Path
     sheet: Path | None = None
 
 
-def check_places(image: Path, places: Places) -> None:
+def check_output_paths(image: Path, places: OutputPaths) -> None:
     """Raise GenerationError where something cannot be written, or the source image would be written over."""
     check_output(places.out)
     if places.sheet is not None:
