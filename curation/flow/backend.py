@@ -3,6 +3,8 @@
 The kernel is imported when it is first called: the driver needs the name only, and Numba takes half a second to load.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,17 @@ def measure_all_pairs(
     from curation.flow.lucas_kanade import all_pairs as lucas_kanade
 
     return lucas_kanade.measure_all_pairs(grey, sources)
+
+
+def measure_from_source(source: NDArray[np.uint8], frames: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """Measure the motion from one frame to each of several others, with the kernel that measures a clip's pairs.
+
+    source: RGB, uint8 [H, W, 3]. frames: F frames of the same shape. Returns motion_px, float32 [F].
+    """
+    from curation.flow.reference import to_grey
+
+    motion_px, _ = measure_all_pairs(np.stack([to_grey(frame) for frame in (source, *frames)]), range(1))
+    return motion_px
 
 
 def warm_up_measuring() -> None:
