@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shards.splitmix import GAMMA, mix64
+
 
 def hash64(seed: int, *words: object) -> int:
     """Hash a seed and some words to 64 bits, spread evenly."""
@@ -29,16 +31,11 @@ def mix_ranks(
     """Give pairs of any clips their ranks, uint64 [P]; `states` are their clips', [P], or one for all.
 
     Drawn by seed, clip and the pair's own indices alone.
-    The finaliser of SplitMix64 (Steele, Lea and Flood, 2014) over a counter made of the two indices: as good as
-    hashing each pair's name, at the speed of an array operation. Ranks within a clip are distinct.
+    SplitMix64 over a counter made of the two indices: as good as hashing each pair's name, at the speed of an array
+    operation. Ranks within a clip are distinct.
     """
     state = (sources.astype(np.uint64) << np.uint64(32)) | targets.astype(np.uint64)
     with np.errstate(over="ignore"):
-        state *= np.uint64(0x9E3779B97F4A7C15)
+        state *= GAMMA
         state += states
-        state ^= state >> np.uint64(30)
-        state *= np.uint64(0xBF58476D1CE4E5B9)
-        state ^= state >> np.uint64(27)
-        state *= np.uint64(0x94D049BB133111EB)
-    state ^= state >> np.uint64(31)
-    return state
+    return mix64(state)

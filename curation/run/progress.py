@@ -1,16 +1,12 @@
-"""What a person sees while it runs: one bar a stage, plain lines where the output is no terminal."""
+"""Progress of a curation run: one bar a stage, and how long each stage took."""
 
 import contextlib
 import dataclasses
-import sys
 import time
 from collections.abc import Iterator
 from typing import Protocol
 
-from tqdm import tqdm
-
-_SECONDS_BETWEEN_LINES = 10.0
-_LINE = "{desc}: {n:,} of {total:,}{unit} ({percentage:.0f} %), {rate_noinv_fmt}, {remaining} left"
+from shards.progress import ProgressBar
 
 
 class Bar(Protocol):
@@ -19,31 +15,6 @@ class Bar(Protocol):
     def update(self, n: int, /) -> object:
         """Tell that `n` more units are done."""
         ...
-
-
-class Lines:
-    """A bar for logs: a line now and then instead of one that is drawn over."""
-
-    def __init__(self, name: str, total: int, unit: str, num_before: int) -> None:
-        self._name, self._total, self._unit = name, total, unit
-        self._before = self._done = num_before
-        self._start = self._printed = time.monotonic()
-
-    def update(self, n: int, /) -> None:
-        """Count, and print a line where the last one is some time ago."""
-        self._done += n
-        if time.monotonic() - self._printed >= _SECONDS_BETWEEN_LINES or self._done >= self._total:
-            self.print()
-
-    def print(self) -> None:
-        """Print how far it is."""
-        self._printed = time.monotonic()
-        elapsed = self._printed - self._start
-        line = tqdm.format_meter(
-            self._done, self._total, elapsed, prefix=self._name, unit=f" {self._unit}", bar_format=_LINE,
-            initial=self._before,
-        )  # fmt: skip
-        print(line, file=sys.stderr, flush=True)
 
 
 class Silence:
@@ -114,9 +85,4 @@ class Progress:
     def _bar(self, name: str, total: int, unit: str, num_before: int) -> contextlib.AbstractContextManager[Bar]:
         if self._quiet or total <= num_before:
             return contextlib.nullcontext(Silence())
-        if not sys.stderr.isatty():
-            return contextlib.nullcontext(Lines(name, total, unit, num_before))
-        # Work is handed out the longest first, so the mean speed tells more than the latest.
-        return tqdm(
-            desc=f"{name:8}", total=total, initial=num_before, unit=f" {unit}", smoothing=0.0, dynamic_ncols=True
-        )
+        return ProgressBar(name, total, unit, num_before=num_before)

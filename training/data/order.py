@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from shards.splitmix import GAMMA, mix64
+
 Positions = NDArray[np.int64]
 
-_GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MASK = 2**64 - 1
 # One for each thing that is drawn, so that no two draws are alike.
 _SAMPLES, _SHARDS, _FLIP, _REPLACEMENT = range(4)
@@ -21,20 +22,12 @@ _SAMPLES, _SHARDS, _FLIP, _REPLACEMENT = range(4)
 def mix(parts: Sequence[int], last: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Hash `parts` and each element of `last`, uint64 [n], to uint64 [n].
 
-    A chain of SplitMix64 (Steele, Lea and Flood, 2014), which is written out here so that no library's new version
-    can change an order. For given parts it is one to one in `last`.
+    Chains SplitMix64, one step for each part. For given parts it is a bijection of `last`.
     """
     state = np.zeros(1, dtype=np.uint64)
     for part in parts:
-        state = _finalise(state ^ np.uint64(part & _MASK))
-    return _finalise(state ^ last)
-
-
-def _finalise(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    state = state + _GAMMA
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return state ^ (state >> np.uint64(31))
+        state = mix64((state ^ np.uint64(part & _MASK)) + GAMMA)
+    return mix64((state ^ last) + GAMMA)
 
 
 def permute_epoch(

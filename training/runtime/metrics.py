@@ -19,8 +19,8 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from shards.atomic import write_atomically
+from shards.progress import ProgressBar
 from training.errors import TrainingError
-from training.runtime.progress import ProgressBar
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -66,7 +66,7 @@ class MetricsLog:
             # W&B's own step may not go back; a resumed run's does.
             self._wandb.define_metric("*", step_metric="step")
         if max_steps is not None:
-            self._bar = ProgressBar(max_steps, done=resumed_step)
+            self._bar = ProgressBar("train", max_steps, "steps", num_before=resumed_step)
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +96,7 @@ class MetricsLog:
     def progress(self, step: int, loss: SupportsFloat | None = None) -> None:
         """Show how far the run is."""
         if self._bar is not None:
-            self._bar.show(step, **({} if loss is None else {"loss": loss}))
+            self._bar.update(step - self._bar.num_done, **({} if loss is None else {"loss": loss}))
 
     def say(self, text: str) -> None:
         """Print a line that stays, above the bar where there is one; on the main process only."""

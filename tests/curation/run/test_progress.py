@@ -8,7 +8,7 @@ from curation.run.progress import Progress
 from tests.terminal import show_in_a_terminal
 
 SHOW_A_STAGE = """
-from curation.progress import Progress
+from curation.run.progress import Progress
 with Progress().stage("probe", 3_000, "GIFs") as bar:
     bar.update(1_000)
     bar.update(2_000)

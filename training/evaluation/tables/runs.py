@@ -1,11 +1,11 @@
 """Table 1, Table 2 and Figure 7 from beginning to end: choose, generate, measure, write."""
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from shards.progress import ProgressBar
 from training.evaluation.config import GridConfig, SamplingConfig, Table1Config
 from training.evaluation.errors import EvaluationError
 from training.evaluation.inputs.val_pairs import draw_pairs
@@ -22,7 +22,6 @@ from training.evaluation.tables.results import Result, write_result
 from training.evaluation.tables.work_cache import Ranks, Work, join_ranks
 from training.runtime.devices import choose_device
 from training.runtime.libraries import quieten_libraries
-from training.runtime.progress import ProgressBar
 
 Tell = Callable[[str], None]
 
@@ -190,8 +189,7 @@ def _follow(ranks: Ranks) -> Callable[[Sequence[Any], str], Any]:
 
 
 def _show(items: Sequence[Any], name: str) -> Iterator[Any]:
-    bar = ProgressBar(len(items), name=name, unit="clips")
-    with contextlib.closing(bar):
-        for done, item in enumerate(items, start=1):
+    with ProgressBar(name, len(items), "clips") as bar:
+        for item in items:
             yield item
-            bar.show(done)
+            bar.update(1)
