@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shards.atomic import write_atomically
+from shards.atomic import remove_folder, write_atomically, write_folder_atomically
 
 
 def test_the_file_appears_only_when_the_block_has_ended(tmp_path: Path) -> None:
@@ -47,3 +47,54 @@ def test_the_temporary_name_is_no_shard_and_no_part(tmp_path: Path) -> None:
         temporary.write_bytes(b"")
         assert list(tmp_path.glob("*.tar")) == []
         assert str(os.getpid()) in temporary.name
+
+
+# ---- Folders
+
+
+def write_folder(path: Path, text: str, error: type[BaseException] | None = None) -> None:
+    with write_folder_atomically(path) as temporary:
+        (temporary / "inner").mkdir()
+        (temporary / "inner" / "file").write_text(text)
+        if error is not None:
+            raise error
+
+
+def test_a_folder_appears_only_when_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "folder"
+    with write_folder_atomically(path) as temporary:
+        (temporary / "file").write_text("whole")
+        assert not path.exists()
+    assert (path / "file").read_text() == "whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_new_folder_replaces_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    for text in ("old", "new"):
+        write_folder(path, text)
+    assert (path / "inner" / "file").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_the_old_folder_stays_when_the_block_raises(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "folder"
+    write_folder(path, "old")
+    with pytest.raises(error):
+        write_folder(path, "new", error)
+    assert (path / "inner" / "file").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_leftovers_of_a_killed_process_are_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    for name in ("folder", "folder.replaced", ".folder.removed.tmp", ".folder.replaced.removed.tmp"):
+        write_folder(tmp_path / name, "left over")
+    write_folder(path, "new")
+    remove_folder(path)
+    assert [name.name for name in tmp_path.iterdir()] == []
+
+
+def test_removing_a_missing_folder_does_nothing(tmp_path: Path) -> None:
+    remove_folder(tmp_path / "folder")

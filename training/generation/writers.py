@@ -1,7 +1,6 @@
 """Frames -> a file of the form that its name tells: GIF, MP4, WebP, or a folder of PNGs."""
 
 import os
-import shutil
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import GifImagePlugin, Image
 
-from shards.atomic import write_atomically
+from shards.atomic import write_atomically, write_folder_atomically
 from training.generation.config import Dither
 from training.generation.errors import GenerationError
 
@@ -150,17 +149,8 @@ def _write_mp4(frames: Sequence[Image.Image], path: Path, fps: float) -> None:
 
 
 def _write_folder(frames: Sequence[Image.Image], path: Path) -> None:
-    """Write 0001.png and so on into a folder, which takes its name when all are there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
+    """Write the frames as 0001.png, 0002.png and so on into a folder."""
+    with write_folder_atomically(path) as folder:
         for number, frame in enumerate(frames, start=1):
-            frame.save(temporary / f"{number:04d}.png")
-        (temporary / _MARK).touch()
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            frame.save(folder / f"{number:04d}.png")
+        (folder / _MARK).touch()

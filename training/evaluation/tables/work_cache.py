@@ -9,7 +9,6 @@ import dataclasses
 import datetime
 import json
 import os
-import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ import torch.distributed
 from numpy.typing import NDArray
 from PIL import Image
 
-from shards.atomic import write_atomically
+from shards.atomic import write_atomically, write_folder_atomically
 from shards.manifest import digest
 from training.evaluation.errors import EvaluationError
 from training.evaluation.inputs.clips import Frames, read_frames
@@ -61,21 +60,11 @@ class Work:
             if found is not None and len(found) == told.get("num_frames"):
                 return found
         frames = make()
-        temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        try:
+        with write_folder_atomically(folder) as temporary:
             for index, frame in enumerate(frames):
-                write_picture(temporary / f"{index:03d}.png", frame)
-            with write_atomically(temporary / _RECIPE) as path:
-                path.write_text(
-                    json.dumps({"digest": wanted, "num_frames": len(frames), **recipe}, indent=2) + "\n",
-                    encoding="utf-8",
-                )
-            shutil.rmtree(folder, ignore_errors=True)
-            temporary.replace(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+                Image.fromarray(frame).save(temporary / f"{index:03d}.png")
+            described = {"digest": wanted, "num_frames": len(frames), **recipe}
+            (temporary / _RECIPE).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
         return frames
 
 
