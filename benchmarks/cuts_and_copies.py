@@ -2,7 +2,7 @@
 
     python -m benchmarks.cuts_and_copies [--seeds 30] [--gifs DIR]
 
-Cuts: 7 kinds of clips, 30 of each; a boundary between frames is right where a new shot begins, or an old one again.
+Cuts: 7 kinds of clips, 30 of each; a boundary between frames is right where a new scene begins, or an old one again.
 Copies: 60 drawn clips, each with 7 leaks; of all pairs of these clips, those of one origin are copies.
 """
 
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from curation.config import CurationConfig
 from curation.decode.decoder import FrameDecoder
 from curation.decode.fingerprint import Fingerprint
-from curation.decode.scene_cuts import ShotDetector
-from curation.decode.thumbnail import take_look
+from curation.decode.scene_cuts import SceneDetector
+from curation.decode.thumbnail import make_thumbnail
 from curation.flow import reference as flow
 from curation.selection.near_copies import find_near_copies
 from curation.selection.signatures import Signatures
@@ -27,12 +27,12 @@ from examples.draw_scenes import EDITS, LEAKS, draw_edit, film, to_arrays
 Frames = list[NDArray[np.uint8]]
 
 
-def find_shots(frames: Frames) -> list[int]:
-    """Find the shot of each frame."""
-    detector = ShotDetector()
+def find_scenes(frames: Frames) -> list[int]:
+    """Find the scene of each frame."""
+    detector = SceneDetector()
     for rgb in frames:
-        detector.add(take_look(flow.to_grey(rgb), rgb))
-    return detector.shots
+        detector.add(make_thumbnail(flow.to_grey(rgb), rgb))
+    return detector.scenes
 
 
 def take_signature(frames: Frames) -> NDArray[np.uint64]:
@@ -40,13 +40,13 @@ def take_signature(frames: Frames) -> NDArray[np.uint64]:
     fingerprint = Fingerprint()
     for rgb in frames:
         grey = flow.to_grey(rgb)
-        fingerprint.add(grey, take_look(grey, rgb))
+        fingerprint.add(grey, make_thumbnail(grey, rgb))
     return fingerprint.signature
 
 
-def boundaries(shots: list[int]) -> set[int]:
-    """Frames that do not belong to the shot before them."""
-    return {t for t in range(1, len(shots)) if shots[t] != shots[t - 1]}
+def boundaries(scenes: list[int]) -> set[int]:
+    """Frames that do not belong to the scene before them."""
+    return {t for t in range(1, len(scenes)) if scenes[t] != scenes[t - 1]}
 
 
 def measure_cuts(num_seeds: int) -> None:
@@ -57,9 +57,9 @@ def measure_cuts(num_seeds: int) -> None:
         row: collections.Counter[str] = collections.Counter()
         for seed in range(num_seeds):
             clip = draw_edit(kind, seed)
-            shots = find_shots(to_arrays(clip.frames))
-            true, found = boundaries(clip.shots), boundaries(shots)
-            row.update(true=len(true), found=len(found), right=len(true & found), exact=int(shots == clip.shots))
+            scenes = find_scenes(to_arrays(clip.frames))
+            true, found = boundaries(clip.scenes), boundaries(scenes)
+            row.update(true=len(true), found=len(found), right=len(true & found), exact=int(scenes == clip.scenes))
         print(f"| {kind} | {row['true']} | {row['found']} | {row['right']} | {row['exact']} |")
         sums.update(row)
     print(f"\nprecision {sums['right'] / sums['found']:.3f}, recall {sums['right'] / sums['true']:.3f}")
@@ -92,7 +92,7 @@ def look_at_real(folder: Path, distance: int) -> None:
     for path in paths:
         decoder = FrameDecoder(path.read_bytes(), config.resolution)
         frames = [frame.rgb for frame in itertools.islice(decoder, 200) if frame.rgb is not None]
-        if found := boundaries(find_shots(frames)):
+        if found := boundaries(find_scenes(frames)):
             print(f"{path.name}: cuts at frames {sorted(found)}")
         signatures.append(take_signature(frames))
     near = find_near_copies(Signatures.join(signatures), distance)

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from curation.decode.decoder import to_resolution
+from curation.decode.decoder import resize_frame
 from curation.flow import reference as flow
 from curation.flow.lucas_kanade import all_pairs as lucas_kanade
 from curation.flow.lucas_kanade.templates import build_template, new_work
@@ -76,7 +76,7 @@ def flatten_frames(path: Path) -> list[Image.Image]:
 
 def shrink_to_grey(frames: list[Image.Image]) -> NDArray[np.uint8]:
     """Resize pictures and turn them to grey, uint8 [T, 256, 256]."""
-    return np.stack([flow.to_grey(np.asarray(to_resolution(frame, RESOLUTION))) for frame in frames])
+    return np.stack([flow.to_grey(np.asarray(resize_frame(frame, RESOLUTION))) for frame in frames])
 
 
 def measure_as_written(grey: NDArray[np.uint8]) -> Measured:

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from curation.config import CurationConfig
-from curation.decode.probe_results import Probed
+from curation.decode.probe_results import ProbeResults
 from curation.decode.probe_stage import ProbeStage
 from curation.errors import OutputError
 from curation.export.clip_verdicts import judge
@@ -75,7 +75,7 @@ def curate(options: RunOptions, config: CurationConfig, progress: Progress, *, a
             workers = join_cluster(running, catalog, workspace, options, progress) if options.ray_address else None
             arrivals = fetch(catalog.clips, workspace, options, config, progress)
             ready = ReadyShards(options.flow, config)
-            probing = ProbeStage(arrivals, Probed(catalog.clips), config)
+            probing = ProbeStage(arrivals, ProbeResults(catalog.clips), config)
             if workers is None:
                 workers = start_own(running, options, ready, progress, probing)
             probed = probing.finish(progress, workers)
@@ -155,7 +155,7 @@ def _differences(manifest: Manifest, catalog: Catalog, parameters: dict[str, Any
 def select_and_export(
     workspace: Workspace,
     catalog: Catalog,
-    probed: Probed,
+    probed: ProbeResults,
     table: FlowTable,
     ready: ReadyPictures,
     listing: ListingEntry,
@@ -195,7 +195,7 @@ def select_and_export(
         with progress.stage("finish"):
             workspace.confirm()
             manifest = finish_dataset(curated, progress.stages)
-            lost = table.measured.verdicts.among(*LOST).tolist()
+            lost = table.measured.verdicts.find(*LOST).tolist()
             keep_incidents(workspace.quarantine, {catalog.clips.keys_in_order[number] for number in lost})
             settle_run(workspace.work, manifest.verdicts)
             workspace.clear()
@@ -222,7 +222,7 @@ def fetch(
 
 
 def measure(
-    probed: Probed,
+    probed: ProbeResults,
     workspace: Workspace,
     options: RunOptions,
     config: CurationConfig,

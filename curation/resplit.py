@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from curation.config import CurationConfig
 from curation.decode.probe import ProbedClip
-from curation.decode.probe_results import Probed
+from curation.decode.probe_results import ProbeResults
 from curation.decode.probe_stage import ProbeStage
 from curation.errors import OutputError, SourceChangedError
 from curation.export.dataset import MEASURED, FinishedDataset, catalog_of
@@ -61,7 +61,7 @@ def resplit(
         workspace.reopen()
         with contextlib.ExitStack() as running:
             ready = ReadyShards(options.flow, config)
-            guessed = ProbeStage(guess_kept(dataset, catalog), Probed(catalog.clips), config)
+            guessed = ProbeStage(guess_kept(dataset, catalog), ProbeResults(catalog.clips), config)
             workers = start_own(running, options, ready, progress, guessed)
             table, selected = _gather(workspace, catalog, probed, guessed.probed, options, config, progress, workers)
             pictures = ready.find(probed, workers, progress)
@@ -89,14 +89,14 @@ def guess_kept(dataset: FinishedDataset, catalog: Catalog) -> Arrivals:
     return Arrivals(asked={clip.key: clip for clip in clips if not is_elsewhere(clip)}, locations={}, failures={})
 
 
-def recall_clips(dataset: FinishedDataset, catalog: Catalog) -> Probed:
+def recall_clips(dataset: FinishedDataset, catalog: Catalog) -> ProbeResults:
     """Take from clips.parquet what looking at each clip found out; those that came to nothing keep their verdict."""
     columns = ["clip_key", "verdict", "detail", "sha256", "width", "height", "num_frames", "num_pairs"]
-    probed = Probed(catalog.clips)
+    probed = ProbeResults(catalog.clips)
     for batch in dataset.own_clips.select(columns).to_batches(max_chunksize=_ROWS_AT_A_TIME):
         for row in batch.to_pylist():
             usable = row["verdict"] in (*MEASURED, Verdict.DUPLICATE) and row["num_pairs"]
-            probed.put(
+            probed.record(
                 ProbedClip(
                     clip_key=row["clip_key"],
                     sha256=row["sha256"],
@@ -110,7 +110,7 @@ def recall_clips(dataset: FinishedDataset, catalog: Catalog) -> Probed:
     return probed
 
 
-def refuse_other_table(dataset: FinishedDataset, probed: Probed, config: CurationConfig) -> None:
+def refuse_other_table(dataset: FinishedDataset, probed: ProbeResults, config: CurationConfig) -> None:
     """Raise DatasetError where the flow table was measured in another way, or lacks a clip that was measured."""
     held = np.zeros(len(probed.clips), dtype=bool)
     for part in read_parts(dataset.out / FLOW, method_digest(config)):
@@ -135,7 +135,7 @@ def refuse_other_table(dataset: FinishedDataset, probed: Probed, config: Curatio
 def _gather(
     workspace: Workspace,
     catalog: Catalog,
-    probed: Probed,
+    probed: ProbeResults,
     seen: Mapping[str, ProbedClip],
     options: RunOptions,
     config: CurationConfig,
@@ -156,9 +156,9 @@ def _gather(
             return table, selected
         clips = {key: clip for key, clip in catalog.clips.items() if key in wanted and key not in seen}
         arrivals = fetch(clips, workspace, options, config, progress)
-        found = ProbeStage(arrivals, Probed(catalog.clips), config).finish(progress, workers)
+        found = ProbeStage(arrivals, ProbeResults(catalog.clips), config).finish(progress, workers)
         for one in (*found.values(), *(seen[key] for key in wanted if key in seen)):
-            probed.put(_hold_against(probed[one.clip_key], one))
+            probed.record(_hold_against(probed[one.clip_key], one))
         here |= wanted
         lost = [one for key in wanted if (one := probed[key]).verdict is not None]
         if len(lost) == len(wanted) == len(here):

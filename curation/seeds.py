@@ -20,12 +20,12 @@ def uniform(seed: int, *words: object) -> float:
     return (hash64(seed, *words) >> 11) / 2**53
 
 
-def clip_state(seed: int, clip_key: str) -> int:
+def clip_seed(seed: int, clip_key: str) -> int:
     """Draw where a clip's ranks begin, 64 bits."""
     return hash64(seed, "pair", clip_key)
 
 
-def mix_ranks(
+def rank_pairs(
     states: NDArray[np.uint64] | np.uint64, sources: NDArray[Any], targets: NDArray[Any]
 ) -> NDArray[np.uint64]:
     """Give pairs of any clips their ranks, uint64 [P]; `states` are their clips', [P], or one for all.

@@ -54,7 +54,7 @@ def check_balance(balance: str) -> None:
         _parse_target(balance)
 
 
-def bin_weights(balance: str, bins: Iterable[int]) -> tuple[float, ...] | None:
+def compute_bin_weights(balance: str, bins: Iterable[int]) -> tuple[float, ...] | None:
     """Give each unit-wide bin its share of the target, positive; None where the target is flat.
 
     `bins` are where bins begin, in pixels. A bin of the target that is several pixels wide shares its weight among

@@ -22,8 +22,8 @@ class DrawnClip:
 
     kind: str
     frames: list[Image.Image]
-    shots: list[int]
-    """The shot of each frame."""
+    scenes: list[int]
+    """The scene of each frame."""
 
 
 def draw_stage(seed: int) -> Image.Image:
@@ -64,31 +64,31 @@ def draw_edit(kind: str, seed: int) -> DrawnClip:
 
 
 def _plain(speed: float) -> Callable[[int], dict[str, list]]:
-    return lambda seed: {"frames": film(seed, 16, speed), "shots": [0] * 16}
+    return lambda seed: {"frames": film(seed, 16, speed), "scenes": [0] * 16}
 
 
 def _cut(seed: int) -> dict[str, list]:
     at = 4 + seed % 9
-    return {"frames": film(seed, at) + film(seed + 500, 16 - at), "shots": [0] * at + [1] * (16 - at)}
+    return {"frames": film(seed, at) + film(seed + 500, 16 - at), "scenes": [0] * at + [1] * (16 - at)}
 
 
 def _there_and_back(seed: int) -> dict[str, list]:
     here, there = film(seed, 16, 0.5), film(seed + 500, 5)
-    return {"frames": here[:6] + there + here[11:], "shots": [0] * 6 + [1] * 5 + [0] * 5}
+    return {"frames": here[:6] + there + here[11:], "scenes": [0] * 6 + [1] * 5 + [0] * 5}
 
 
 def _fade(seed: int) -> dict[str, list]:
     """Come up from black over eight frames, or go down to it."""
     light = np.clip(np.linspace(0, 2, 16), 0, 1)[:: 1 if seed % 2 else -1]
     frames = [_scale(frame, share) for frame, share in zip(film(seed, 16), light, strict=True)]
-    return {"frames": frames, "shots": [0] * 16}
+    return {"frames": frames, "scenes": [0] * 16}
 
 
 def _flash(seed: int) -> dict[str, list]:
     frames = film(seed, 16)
     frames[8] = Image.new("RGB", SIZE, "white")
     frames[9] = Image.blend(frames[9], frames[8], 0.6)
-    return {"frames": frames, "shots": [0] * 16}
+    return {"frames": frames, "scenes": [0] * 16}
 
 
 def _scale(frame: Image.Image, share: float) -> Image.Image:

@@ -1,1 +1,1 @@
-"""Bytes of a GIF -> frames: header scan, decoder, resize, thumbnails, scene cuts, fingerprints."""
+"""GIF bytes -> frames: header scan, decoder, resize, thumbnails, scene cuts, fingerprints and the probe stage."""

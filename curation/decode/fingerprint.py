@@ -1,8 +1,8 @@
-"""The frames of a clip -> what its pictures are known by: exactly, and nearly.
+"""Fingerprint of a clip: a digest for exact duplicates and a signature for near-duplicates.
 
-The digest is of the frames at the run's resolution, not of the file: a GIF with another palette order, comment or
-compression has the same one. The signature holds a perceptual hash of up to 16 frames, each as it is and with its rim
-cut away by 5 and by 10 per cent, so that a cropped copy meets the original's inside.
+The digest covers the frames at the run's resolution, not the file: a GIF with a reordered palette, another comment or
+other compression has the same digest. The signature holds perceptual hashes of up to 16 frames. Each frame is hashed
+whole and with 5 % and 10 % of each side cropped, so a cropped copy matches the inside of the original.
 """
 
 import hashlib
@@ -11,60 +11,65 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.decode.thumbnail import Look
+from curation.decode.thumbnail import Thumbnail
 
 NUM_FRAMES = 16
-"""Frames of a clip that are in its signature, at even distances."""
-INSIDES = (1.0, 0.95, 0.9)
-"""Share of each side that a hash sees."""
+"""Largest number of frames in a signature, evenly spaced over the clip."""
+CROPS = (1.0, 0.95, 0.9)
+"""Fraction of each side that is hashed."""
 _HASH_SIDE = 32
-_FREQUENCIES = 8
+_NUM_FREQUENCIES = 8
 
 
 class Fingerprint:
-    """Told a clip's frames in order; `digest` and `signature` are then what they are known by."""
+    """Compute the fingerprint of frames added one by one."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
-        self._looks: list[Look] = []
+        self._thumbnails: list[Thumbnail] = []
 
-    def add(self, grey: NDArray[np.uint8], look: Look) -> None:
-        """Take the next frame: all its grey values [H, W], and the look at it, which has its colours."""
+    def add(self, grey: NDArray[np.uint8], thumbnail: Thumbnail) -> None:
+        """Add the next frame: its grey values, uint8 [H, W], and its thumbnail."""
         self._hash.update(str(grey.shape).encode())
         self._hash.update(grey.tobytes())
-        self._hash.update(look.colours.tobytes())
-        self._looks.append(look)
+        self._hash.update(thumbnail.colours.tobytes())
+        self._thumbnails.append(thumbnail)
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the frames, hexadecimal."""
+        """SHA-256 over all frames, hexadecimal."""
         return self._hash.hexdigest()
 
     @property
     def signature(self) -> NDArray[np.uint64]:
-        """The perceptual hashes, uint64 [frames, 3]: of up to 16 frames that are not flat, by INSIDES."""
-        places = np.linspace(0, len(self._looks) - 1, min(NUM_FRAMES, len(self._looks)))
-        looks = [self._looks[round(place)] for place in places]
-        hashes = [[_hash_inside(look.thumb, share) for share in INSIDES] for look in looks if not look.is_flat]
-        return np.array(hashes, dtype=np.uint64).reshape(-1, len(INSIDES))
+        """Perceptual hashes, uint64 [F, 3]: up to 16 frames, without flat ones, by the crops in CROPS."""
+        indices = np.linspace(0, len(self._thumbnails) - 1, min(NUM_FRAMES, len(self._thumbnails)))
+        sampled = [self._thumbnails[round(index)] for index in indices]
+        hashes = [
+            [_hash_crop(thumbnail.grey, crop) for crop in CROPS] for thumbnail in sampled if not thumbnail.is_flat
+        ]
+        return np.array(hashes, dtype=np.uint64).reshape(-1, len(CROPS))
 
 
-def _hash_inside(thumb: NDArray[np.uint8], share: float) -> np.uint64:
-    """64 bits: which of the lowest frequencies are above their median (the DCT hash of Zauner, 2010)."""
-    rim = round(len(thumb) * (1 - share) / 2)
-    inside = np.ascontiguousarray(thumb[rim : len(thumb) - rim, rim : len(thumb) - rim])
-    small = cv2.resize(inside, (_HASH_SIDE, _HASH_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
-    lowest = cv2.dct(small)[:_FREQUENCIES, :_FREQUENCIES].ravel()
+def _hash_crop(grey: NDArray[np.uint8], crop: float) -> np.uint64:
+    """Return the 64-bit DCT hash of a thumbnail's centre (Zauner, 2010).
+
+    Bit k is set if the k-th of the 8 x 8 lowest frequencies is above their median.
+    """
+    border = round(len(grey) * (1 - crop) / 2)
+    centre = np.ascontiguousarray(grey[border : len(grey) - border, border : len(grey) - border])
+    small = cv2.resize(centre, (_HASH_SIDE, _HASH_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    lowest = cv2.dct(small)[:_NUM_FREQUENCIES, :_NUM_FREQUENCIES].ravel()
     bits = lowest > np.median(lowest[1:])
-    bits[0] = False  # The mean, which brightness alone decides.
+    bits[0] = False  # The mean: it depends on brightness alone.
     return np.uint64(np.packbits(bits).view(">u8")[0])
 
 
 def pack_signature(signature: NDArray[np.uint64]) -> str:
-    """Write a signature as text: 48 hexadecimal digits a frame."""
+    """Encode a signature as text: 48 hexadecimal digits per frame."""
     return signature.astype(">u8").tobytes().hex()
 
 
 def unpack_signature(text: str) -> NDArray[np.uint64]:
-    """Read what `pack_signature` wrote."""
-    return np.frombuffer(bytes.fromhex(text), dtype=">u8").astype(np.uint64).reshape(-1, len(INSIDES))
+    """Decode a signature written by `pack_signature`: uint64 [F, 3]."""
+    return np.frombuffer(bytes.fromhex(text), dtype=">u8").astype(np.uint64).reshape(-1, len(CROPS))

@@ -1,7 +1,7 @@
-"""Clips -> where their bytes lie, what they hash to and how much work they are; or a verdict at once.
+"""Clips -> SHA-256, canvas size and frame count of each, or a verdict.
 
-Runs before anything is decoded, so that limits are enforced on what a GIF announces and the cost of measuring it,
-which goes with the square of its frames, is known beforehand.
+Probing happens before decoding. It enforces the limits on what a GIF's header announces, and gives the cost of
+measuring, which grows with the square of the frame count.
 """
 
 import dataclasses
@@ -16,10 +16,10 @@ from curation.run.sandbox import prepare
 from shards.schema import Verdict
 
 MAX_GREY_BYTES = 4 * 2**30
-"""Grey frames of one clip at the run's resolution are held in memory together; more is refused."""
+"""Limit on the size of a clip's grey frames, which are in memory together."""
 MIN_FRAMES = 2
-"""A clip has at least one pair."""
-_CONCURRENT_READS = 8
+"""A clip needs at least one pair of frames."""
+_NUM_THREADS = 8
 _SIGNATURES = (
     (b"\xff\xd8\xff", "a JPEG picture"),
     (b"\x89PNG", "a PNG picture"),
@@ -30,7 +30,7 @@ _SIGNATURES = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProbeTask:
-    """Some clips to look at."""
+    """A batch of clips to probe."""
 
     clips: tuple[Clip, ...]
     config: CurationConfig
@@ -38,57 +38,57 @@ class ProbeTask:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProbedClip:
-    """One clip, looked at but not decoded."""
+    """Probe result of one clip."""
 
     clip_key: str
     path: str = ""
-    """Where its bytes are: a path, or the location of an object in a cache."""
+    """Location of its bytes: a path, or an object in a cache."""
     sha256: str | None = None
     width: int | None = None
     height: int | None = None
     num_frames: int | None = None
-    """As announced in the file."""
+    """Number of frame headers in the file."""
     verdict: Verdict | None = None
-    """None where it is worth decoding."""
+    """None if the clip is to be measured."""
     detail: str | None = None
-    """Why it has that verdict; or, where it has none, why no more than `num_frames` may be decoded."""
+    """The reason for the verdict. Without a verdict: why only the first `num_frames` frames may be decoded."""
 
     @property
     def num_pairs(self) -> int:
-        """Pairs that measuring it will take, if all its frames are sound."""
+        """Number of pairs to measure, if all frames can be decoded."""
         frames = self.num_frames or 0
         return frames * (frames - 1) // 2
 
 
 def probe_clips(task: ProbeTask) -> list[ProbedClip]:
-    """Look at each clip of the task, in a worker, which will decode what it is given next."""
-    prepare()  # The sandbox takes a second to stand, which is spent here.
-    return look_at_clips(task)
+    """Probe each clip of the task in a worker, and start the worker's sandbox, which its next task needs."""
+    prepare()
+    return probe_without_sandbox(task)
 
 
-def look_at_clips(task: ProbeTask) -> list[ProbedClip]:
-    """Look at each clip of the task. Bad clips get a verdict; only a full or unwritable disk raises OSError."""
-    with ThreadPoolExecutor(_CONCURRENT_READS) as threads:
-        return list(threads.map(lambda clip: _probe(clip, task), task.clips))
+def probe_without_sandbox(task: ProbeTask) -> list[ProbedClip]:
+    """Probe each clip of the task. A bad clip gets a verdict. Raises OSError if the disk is full or not writable."""
+    with ThreadPoolExecutor(_NUM_THREADS) as threads:
+        return list(threads.map(lambda clip: _probe(clip, task.config), task.clips))
 
 
-def _probe(clip: Clip, task: ProbeTask) -> ProbedClip:
+def _probe(clip: Clip, config: CurationConfig) -> ProbedClip:
     try:
-        data = fetch_bytes(clip.location, task.config.max_bytes)
+        data = fetch_bytes(clip.location, config.max_bytes)
     except FetchError as error:
         return ProbedClip(clip_key=clip.key, verdict=Verdict.FETCH_FAILED, detail=str(error))
     except TooManyBytesError as error:
         return ProbedClip(clip_key=clip.key, verdict=Verdict.TOO_LARGE, detail=str(error))
-    looked = ProbedClip(clip_key=clip.key, path=clip.location, sha256=hashlib.sha256(data).hexdigest())
+    probed = ProbedClip(clip_key=clip.key, path=clip.location, sha256=hashlib.sha256(data).hexdigest())
     if not is_gif(data):
-        return dataclasses.replace(looked, verdict=Verdict.NOT_A_GIF, detail=describe_bytes(data))
+        return dataclasses.replace(probed, verdict=Verdict.NOT_A_GIF, detail=describe_bytes(data))
     try:
-        header = scan_gif(data, task.config.max_pixels)
+        header = scan_gif(data, config.max_pixels)
     except ValueError as error:
-        return dataclasses.replace(looked, verdict=Verdict.UNDECODABLE, detail=str(error))
-    verdict, detail = judge_header(header, task.config)
+        return dataclasses.replace(probed, verdict=Verdict.UNDECODABLE, detail=str(error))
+    verdict, detail = check_header(header, config)
     return dataclasses.replace(
-        looked,
+        probed,
         width=header.width,
         height=header.height,
         num_frames=header.num_frames,
@@ -97,10 +97,10 @@ def _probe(clip: Clip, task: ProbeTask) -> ProbedClip:
     )
 
 
-def judge_header(header: GifHeader, config: CurationConfig) -> tuple[Verdict | None, str | None]:
-    """Hold a GIF against the limits, before it is decoded.
+def check_header(header: GifHeader, config: CurationConfig) -> tuple[Verdict | None, str | None]:
+    """Check a GIF's header against the limits; returns (verdict, detail) as in ProbedClip.
 
-    A frame that asks for too many pixels after two that do not is damage: the frames before it are kept.
+    An oversize frame after at least two valid ones counts as damage: the frames before it are used.
     """
     oversize = None
     if header.oversize:
@@ -109,31 +109,26 @@ def judge_header(header: GifHeader, config: CurationConfig) -> tuple[Verdict | N
             return Verdict.TOO_LARGE, oversize
         oversize = f"frame {header.num_frames} asks for {oversize}"
     if header.num_frames > config.max_frames:
-        return (
-            Verdict.TOO_LARGE,
-            f"{header.num_frames:,} frames, more than the limit of {config.max_frames:,}",
-        )
+        return Verdict.TOO_LARGE, f"{header.num_frames:,} frames, more than the limit of {config.max_frames:,}"
     if header.num_frames == 0:
         return Verdict.UNDECODABLE, "the file holds no frame"
-    if header.width * header.height == 0:
+    canvas_pixels = header.width * header.height
+    if canvas_pixels == 0:
         return Verdict.UNDECODABLE, "the canvas has no pixels"
-    pixels = header.width * header.height if config.resolution == SOURCE_SIZE else config.resolution**2
-    if (grey := header.num_frames * pixels) > MAX_GREY_BYTES:
-        limit = MAX_GREY_BYTES / 2**30
-        return (
-            Verdict.TOO_LARGE,
-            f"{grey / 2**30:.1f} GiB of grey frames, more than the limit of {limit:.0f} GiB",
-        )
+    frame_pixels = canvas_pixels if config.resolution == SOURCE_SIZE else config.resolution**2
+    if (grey_bytes := header.num_frames * frame_pixels) > MAX_GREY_BYTES:
+        used, limit = grey_bytes / 2**30, MAX_GREY_BYTES / 2**30
+        return Verdict.TOO_LARGE, f"{used:.1f} GiB of grey frames, more than the limit of {limit:.0f} GiB"
     return None, oversize
 
 
 def describe_bytes(data: bytes) -> str:
-    """Say in words what bytes that are no GIF seem to be."""
+    """Describe data that is not a GIF by its file type, as far as it is recognised."""
     if not data:
         return "an empty file"
-    for signature, words in _SIGNATURES:
+    for signature, description in _SIGNATURES:
         if data.startswith(signature):
-            return words
+            return description
     if data[4:8] == b"ftyp":
         return "an MP4 video"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":

@@ -17,38 +17,40 @@ DIGEST_BYTES = 32
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """What is known of clips before they are decoded."""
+class ClipSizes:
+    """Sizes of N clips, known before they are decoded."""
 
     numbers: NDArray[np.int64]
-    """Of the clips, [clips]; so is every other field."""
+    """Clip numbers, int64 [N]."""
     keys: pa.Array
+    """Clip keys, string [N]."""
     num_frames: NDArray[np.int64]
+    """Frames of each clip, int64 [N]."""
     num_pixels: NDArray[np.int64]
-    """Of one frame."""
+    """Pixels of one frame of each clip, int64 [N]."""
 
     @property
     def num_pairs(self) -> NDArray[np.int64]:
-        """Pairs that measuring each will take, if all its frames are sound."""
+        """Pairs of each clip to measure, int64 [N], if all frames can be decoded."""
         return self.num_frames * (self.num_frames - 1) // 2
 
-    def take(self, places: NDArray[np.int64]) -> "Sizes":
-        """Choose some of them, by their places here."""
+    def take(self, indices: NDArray[np.int64]) -> "ClipSizes":
+        """Return the sizes of the clips at the given indices, int64 [M], in that order."""
         columns = (self.numbers, self.num_frames, self.num_pixels)
-        numbers, num_frames, num_pixels = (column[places] for column in columns)
-        return Sizes(numbers=numbers, keys=self.keys.take(places), num_frames=num_frames, num_pixels=num_pixels)
+        numbers, num_frames, num_pixels = (column[indices] for column in columns)
+        return ClipSizes(numbers=numbers, keys=self.keys.take(indices), num_frames=num_frames, num_pixels=num_pixels)
 
 
 class Verdicts:
-    """A verdict, or none, and the reason in words, of some of a listing's clips."""
+    """Verdicts and their details, indexed by clip number. A clip may have none yet."""
 
     def __init__(self, num_clips: int) -> None:
         self._codes = np.full(num_clips, _UNKNOWN, dtype=np.int8)
         self.details: dict[int, str] = {}
-        """By the clip's number; most have none."""
+        """By clip number; most clips have none."""
 
-    def put(self, number: int, verdict: Verdict | None, detail: str | None) -> None:
-        """Enter what became of a clip."""
+    def record(self, number: int, verdict: Verdict | None, detail: str | None) -> None:
+        """Set the verdict of a clip, replacing an earlier one. None: the clip is usable."""
         self._codes[number] = _VERDICTS.index(verdict)
         if detail is not None:
             self.details[number] = detail
@@ -59,64 +61,64 @@ class Verdicts:
         return _VERDICTS[int(self._codes[number])]
 
     def has(self, number: int) -> bool:
-        """Tell whether something is entered of a clip."""
+        """Return whether a clip has been recorded."""
         return bool(self._codes[number] != _UNKNOWN)
 
     @property
-    def known(self) -> NDArray[np.bool_]:
-        """The clips of which something is entered, bool [clips]."""
-        known: NDArray[np.bool_] = self._codes != _UNKNOWN
-        return known
+    def is_known(self) -> NDArray[np.bool_]:
+        """Whether each clip has been recorded, bool [clips]."""
+        is_known: NDArray[np.bool_] = self._codes != _UNKNOWN
+        return is_known
 
-    def among(self, *verdicts: Verdict | None) -> NDArray[np.int64]:
-        """Numbers of the clips with one of these verdicts, ascending."""
+    def find(self, *verdicts: Verdict | None) -> NDArray[np.int64]:
+        """Return the numbers of the clips with one of these verdicts, ascending."""
         return np.flatnonzero(np.isin(self._codes, [_VERDICTS.index(verdict) for verdict in verdicts]))
 
 
-class Probed(Mapping[str, ProbedClip]):
-    """What looking at the clips of a listing found out, by key."""
+class ProbeResults(Mapping[str, ProbedClip]):
+    """Probe results by clip key, stored in columns: a million clips as objects would take gigabytes."""
 
     def __init__(self, clips: Clips) -> None:
         num_clips = len(clips)
         self.clips = clips
         self.verdicts = Verdicts(num_clips)
         self.width, self.height, self.num_frames = (np.full(num_clips, _UNKNOWN, dtype=np.int32) for _ in range(3))
-        """int32 [clips], -1 where it is not known."""
+        """int32 [clips], -1 if unknown."""
         self._sha256 = np.zeros(num_clips, dtype=f"V{DIGEST_BYTES}")
         self._has_sha256 = np.zeros(num_clips, dtype=bool)
         self._paths: dict[int, str] = {}
 
-    def put(self, one: ProbedClip) -> None:
-        """Enter what is known of a clip, in place of what was."""
-        number = self.clips.number(one.clip_key)
-        self.verdicts.put(number, one.verdict, one.detail)
-        for column, value in ((self.width, one.width), (self.height, one.height), (self.num_frames, one.num_frames)):
-            column[number] = _UNKNOWN if value is None else value
-        self._has_sha256[number] = one.sha256 is not None
-        if one.sha256 is not None:
-            self._sha256[number] = bytes.fromhex(one.sha256)
-        # Most lie where the listing says, and a million paths are a hundred megabytes.
-        if one.path and one.path != self.clips.location(number):
-            self._paths[number] = one.path
+    def record(self, probed: ProbedClip) -> None:
+        """Set the result of a clip, replacing an earlier one."""
+        number = self.clips.number(probed.clip_key)
+        self.verdicts.record(number, probed.verdict, probed.detail)
+        self.width[number] = _UNKNOWN if probed.width is None else probed.width
+        self.height[number] = _UNKNOWN if probed.height is None else probed.height
+        self.num_frames[number] = _UNKNOWN if probed.num_frames is None else probed.num_frames
+        self._has_sha256[number] = probed.sha256 is not None
+        if probed.sha256 is not None:
+            self._sha256[number] = bytes.fromhex(probed.sha256)
+        # Most paths equal the listing's location, and a million paths would take 100 MB.
+        if probed.path and probed.path != self.clips.location(number):
+            self._paths[number] = probed.path
         else:
             self._paths.pop(number, None)
 
     def at(self, number: int) -> ProbedClip:
-        """Tell what is known of a clip by its number."""
-        key = self.clips.keys_in_order[number]
+        """Return the result of a clip by its number."""
         return ProbedClip(
-            clip_key=key,
+            clip_key=self.clips.keys_in_order[number],
             path=self._paths.get(number) or self.clips.location(number),
             sha256=self.digest(number),
-            width=_known(self.width[number]),
-            height=_known(self.height[number]),
-            num_frames=_known(self.num_frames[number]),
+            width=_or_none(self.width[number]),
+            height=_or_none(self.height[number]),
+            num_frames=_or_none(self.num_frames[number]),
             verdict=self.verdicts[number],
             detail=self.verdicts.details.get(number),
         )
 
     def digest(self, number: int) -> str | None:
-        """Tell the SHA-256 of a clip's bytes, hexadecimal."""
+        """Return the SHA-256 of a clip's bytes, hexadecimal, or None if it was not read."""
         return self._sha256[number].tobytes().hex() if self._has_sha256[number] else None
 
     def __getitem__(self, key: str) -> ProbedClip:
@@ -126,21 +128,21 @@ class Probed(Mapping[str, ProbedClip]):
         return self.at(number)
 
     def __iter__(self) -> Iterator[str]:
-        return (self.clips.keys_in_order[number] for number in np.flatnonzero(self.verdicts.known).tolist())
+        return (self.clips.keys_in_order[number] for number in np.flatnonzero(self.verdicts.is_known).tolist())
 
     def __len__(self) -> int:
-        return int(self.verdicts.known.sum())
+        return int(self.verdicts.is_known.sum())
 
     @property
     def usable(self) -> NDArray[np.int64]:
-        """Numbers of the clips that are worth decoding, ascending."""
-        return self.verdicts.among(None)
+        """Numbers of the clips to measure, ascending."""
+        return self.verdicts.find(None)
 
-    def sizes(self, numbers: NDArray[np.integer]) -> Sizes:
-        """Tell how much work some clips are, by their numbers."""
+    def sizes(self, numbers: NDArray[np.integer]) -> ClipSizes:
+        """Return the sizes of the clips with these numbers. Unknown sizes count as 0."""
         keys = self.clips.keys_in_order
         width, height, num_frames = (column[numbers] for column in (self.width, self.height, self.num_frames))
-        return Sizes(
+        return ClipSizes(
             numbers=numbers.astype(np.int64),
             keys=pa.array([keys[number] for number in numbers.tolist()], pa.string()),
             num_frames=np.maximum(num_frames, 0).astype(np.int64),
@@ -148,5 +150,5 @@ class Probed(Mapping[str, ProbedClip]):
         )
 
 
-def _known(value: np.int32) -> int | None:
+def _or_none(value: np.int32) -> int | None:
     return None if value == _UNKNOWN else int(value)

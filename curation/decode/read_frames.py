@@ -1,6 +1,6 @@
-"""One GIF on this machine -> its frames, held to the limits of a run and decoded as a run decodes.
+"""One GIF -> its frames, with the same limits and decoding as in a curation run.
 
-For whoever wants the pictures themselves and not what is measured of them.
+For callers that need the frames rather than measurements.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from curation.config import CurationConfig
 from curation.decode.decoder import FrameDecoder, UndecodableError
 from curation.decode.header import is_gif, scan_gif
-from curation.decode.probe import describe_bytes, judge_header
+from curation.decode.probe import check_header, describe_bytes
 from curation.errors import CurationError
 from curation.fetch import FetchError, TooManyBytesError, fetch_bytes
 
@@ -22,27 +22,27 @@ class Frames:
     """The frames of one GIF."""
 
     rgb: NDArray[np.uint8]
-    """[T, H, W, 3], at the resolution asked for."""
+    """uint8 [T, H, W, 3], at the requested resolution."""
     durations_ms: NDArray[np.int32]
-    """How long each is shown, [T]."""
+    """Display duration of each frame, int32 [T]."""
     damage: str | None
-    """Why there are fewer than the file announces; None where it is sound."""
+    """The decoding error after the last frame, None if there was none."""
 
 
-def read_frames(location: str, config: CurationConfig, most: int) -> Frames:
-    """Decode the first `most` frames of a GIF, or all it has, at the config's resolution.
+def read_frames(location: str, config: CurationConfig, max_frames: int) -> Frames:
+    """Decode the first `max_frames` frames of a GIF at the config's resolution.
 
-    Raises CurationError, one sentence, where a run would give the GIF a verdict at once: what is there, and why not.
+    Raises CurationError if the GIF cannot be read, is not a GIF, exceeds a limit or has no decodable frame.
     """
     try:
         data = fetch_bytes(location, config.max_bytes)
         if not is_gif(data):
-            raise CurationError(f"{location} is no GIF but {describe_bytes(data)}")
-        verdict, detail = judge_header(scan_gif(data, config.max_pixels), config)
+            raise CurationError(f"{location} is not a GIF but {describe_bytes(data)}")
+        verdict, detail = check_header(scan_gif(data, config.max_pixels), config)
         if verdict is not None:
             raise CurationError(f"{location} cannot be used, {verdict}: {detail}")
         decoder = FrameDecoder(data, config.resolution)
-        decoded = list(itertools.islice(decoder, most))
+        decoded = list(itertools.islice(decoder, max_frames))
     except (FetchError, TooManyBytesError, UndecodableError, ValueError) as error:
         raise CurationError(f"{location} cannot be used: {error}") from error
     return Frames(

@@ -8,8 +8,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curation.config import CurationConfig
-from curation.decode.probe_results import Probed
-from curation.flow.measure_results import Measured
+from curation.decode.probe_results import ProbeResults
+from curation.flow.measure_results import MeasureResults
 from curation.listing.catalog import Catalog
 from curation.selection.duplicates import describe_copy
 from curation.selection.near_copies import Copy
@@ -25,7 +25,7 @@ class Accounts:
     """What became of every clip, in columns, by the clips' numbers: each array is [clips]."""
 
     catalog: Catalog
-    probed: Probed
+    probed: ProbeResults
     copies: Mapping[str, Copy]
     verdicts: NDArray[np.int8]
     """Places in the contract's list of verdicts."""
@@ -66,26 +66,26 @@ class Accounts:
 
 def judge(
     catalog: Catalog,
-    probed: Probed,
-    measured: Measured,
+    probed: ProbeResults,
+    measured: MeasureResults,
     selections: Mapping[str, Selection],
     copies: Mapping[str, Copy],
     config: CurationConfig,
 ) -> Accounts:
     """Give every clip its verdict. Raises RuntimeError where a clip was not even looked at."""
     clips = catalog.clips
-    if not probed.verdicts.known.all():
-        raise RuntimeError(f"{clips.keys_in_order[np.argmin(probed.verdicts.known)]} was not looked at")
+    if not probed.verdicts.is_known.all():
+        raise RuntimeError(f"{clips.keys_in_order[np.argmin(probed.verdicts.is_known)]} was not looked at")
     num_in_range, num_kept = (np.zeros(len(clips), dtype=np.int64) for _ in range(2))
     for selection in selections.values():
         num_in_range[clips.find_numbers(selection.clip_keys)] = selection.num_in_range
         num_kept[clips.find_numbers(selection.clip_keys)] = selection.num_kept
-    is_measured = measured.verdicts.known
+    is_measured = measured.verdicts.is_known
     verdicts = np.where(num_kept > 0, _VERDICTS.index(Verdict.KEPT), _VERDICTS.index(Verdict.NO_PAIR_IN_RANGE))
     for place, verdict in enumerate(_VERDICTS):
-        in_probe = probed.verdicts.among(verdict)
+        in_probe = probed.verdicts.find(verdict)
         verdicts[in_probe[~is_measured[in_probe]]] = place
-        verdicts[measured.verdicts.among(verdict)] = place
+        verdicts[measured.verdicts.find(verdict)] = place
     verdicts[clips.find_numbers(list(copies))] = _VERDICTS.index(Verdict.DUPLICATE)
     return Accounts(
         catalog=catalog,

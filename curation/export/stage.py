@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from curation.batches import in_batches
 from curation.config import CurationConfig
-from curation.decode.probe_results import Probed
+from curation.decode.probe_results import ProbeResults
 from curation.export.completed_shards import receipt_path
 from curation.export.encode import Encoded, EncodeTask, SourceClip, encode_fragment
 from curation.export.pack import Packed, PackTask, finished_shard, pack_shard, plan_digest, shard_path
@@ -37,7 +37,7 @@ class ClipsLostError(Exception):
 
 def write_shards(
     catalog: Catalog,
-    probed: Probed,
+    probed: ProbeResults,
     selections: dict[str, Selection],
     ready: ReadyPictures,
     workspace: Workspace,
@@ -131,7 +131,7 @@ class _Planner:
     """Turns planned shards into tasks."""
 
     def __init__(
-        self, catalog: Catalog, probed: Probed, ready: ReadyPictures, workspace: Workspace, config: CurationConfig
+        self, catalog: Catalog, probed: ProbeResults, ready: ReadyPictures, workspace: Workspace, config: CurationConfig
     ) -> None:
         self._catalog = catalog
         self._probed = probed

@@ -1,4 +1,4 @@
-"""Clips -> verdicts and rows of the flow table: bytes, frames, motion of all pairs."""
+"""One clip -> its measurement and its rows of the flow table."""
 
 import dataclasses
 import hashlib
@@ -11,30 +11,30 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curation.config import CurationConfig
-from curation.decode.decoder import FrameDecoder, UndecodableError, start_times_ms
+from curation.decode.decoder import FrameDecoder, UndecodableError, compute_start_times_ms
 from curation.decode.fingerprint import Fingerprint, pack_signature
 from curation.decode.probe import MIN_FRAMES, ProbedClip
-from curation.decode.scene_cuts import ShotDetector
-from curation.decode.thumbnail import take_look
+from curation.decode.scene_cuts import SceneDetector
+from curation.decode.thumbnail import make_thumbnail
 from curation.fetch.read import read_clip
-from curation.flow import reference as flow
 from curation.flow.backend import KERNEL, measure_all_pairs
+from curation.flow.reference import to_grey
 from curation.flow.table import Measurement
 from shards.schema import FLOW_SCHEMA, Verdict
 
-_LOOKS = 1
-"""Changes with the way in which cuts are found, or fingerprints are taken."""
+_THUMBNAIL_VERSION = 1
+"""Increase it if scene cuts or fingerprints of any clip change."""
 
 
 def method_digest(config: CurationConfig) -> str:
-    """Name the way of measuring: two runs of equal name give equal numbers for equal bytes."""
+    """Return a digest of everything that affects a measurement: equal digests and equal bytes give equal results."""
     method = {
         "resolution": config.resolution,
         "limits": [config.max_pixels, config.max_frames],
         "kernel": KERNEL,
         "opencv": cv2.__version__,
         "pillow": PIL.__version__,
-        "looks": _LOOKS,
+        "looks": _THUMBNAIL_VERSION,
     }
     return hashlib.sha256(json.dumps(method, sort_keys=True).encode()).hexdigest()[:20]
 
@@ -42,13 +42,13 @@ def method_digest(config: CurationConfig) -> str:
 def measure_clip(
     clip: ProbedClip, config: CurationConfig, sources: range | None = None
 ) -> tuple[Measurement, pa.Table | None]:
-    """Decode and measure one clip; a clip that cannot be selected from gets a verdict and no rows.
+    """Decode and measure one clip; returns its measurement and its flow-table rows, None if it gets a verdict.
 
-    With `sources`, only pairs of these source frames are measured: rows of a range after rows of the one before it are
-    those of the whole.
+    If `sources` is given, only pairs with these source frames are measured. The rows of consecutive ranges concatenate
+    to the rows of the whole clip. Raises SourceChangedError if the bytes are not those that were probed.
     """
     data = read_clip(clip.path, clip.sha256, config.max_bytes)
-    found = Measurement(
+    measurement = Measurement(
         clip_key=clip.clip_key,
         sha256=clip.sha256 or "",
         verdict=None,
@@ -59,72 +59,75 @@ def measure_clip(
         num_pairs=0,
     )
     decoder = FrameDecoder(data, config.resolution)
-    # Where the probe found a reason to stop, its count of frames is where; else one frame too many is found out.
-    most = (clip.num_frames or 0) if clip.detail else config.max_frames + 1
+    # A probe with a detail found damage after its frames. Otherwise one frame over the limit is decoded to detect it.
+    max_frames = (clip.num_frames or 0) if clip.detail else config.max_frames + 1
     try:
-        seen = _decode_frames(decoder, most)
+        decoded = _decode_frames(decoder, max_frames)
     except UndecodableError as error:
-        return dataclasses.replace(found, verdict=Verdict.UNDECODABLE, detail=str(error)), None
-    num_frames = len(seen.grey)
+        return dataclasses.replace(measurement, verdict=Verdict.UNDECODABLE, detail=str(error)), None
+    num_frames = len(decoded.grey)
     damage = decoder.damage or (f"damaged after {num_frames} sound frames: {clip.detail}" if clip.detail else None)
-    found = dataclasses.replace(found, detail=damage, num_frames=num_frames)
+    measurement = dataclasses.replace(measurement, detail=damage, num_frames=num_frames)
     if num_frames > config.max_frames:
         detail = f"more frames than the limit of {config.max_frames:,}"
-        return dataclasses.replace(found, verdict=Verdict.TOO_LARGE, detail=detail), None
+        return dataclasses.replace(measurement, verdict=Verdict.TOO_LARGE, detail=detail), None
     if num_frames < MIN_FRAMES and damage:
-        return dataclasses.replace(found, verdict=Verdict.UNDECODABLE), None
-    if seen.alike:
+        return dataclasses.replace(measurement, verdict=Verdict.UNDECODABLE), None
+    if decoded.is_still:
         detail = "one frame" if num_frames == 1 else f"all {num_frames} frames are alike"
         detail += f"; {damage}" if damage else ""
-        return dataclasses.replace(found, verdict=Verdict.STILL, detail=detail), None
-    rows = _measure_rows(clip.clip_key, seen, range(num_frames) if sources is None else sources)
-    found = dataclasses.replace(
-        found, frames_sha256=seen.fingerprint.digest, signature=pack_signature(seen.fingerprint.signature)
-    )
-    return dataclasses.replace(found, num_pairs=rows.num_rows), rows
+        return dataclasses.replace(measurement, verdict=Verdict.STILL, detail=detail), None
+    rows = _measure_rows(clip.clip_key, decoded, range(num_frames) if sources is None else sources)
+    fingerprint = decoded.fingerprint
+    return dataclasses.replace(
+        measurement,
+        num_pairs=rows.num_rows,
+        frames_sha256=fingerprint.digest,
+        signature=pack_signature(fingerprint.signature),
+    ), rows
 
 
 @dataclasses.dataclass(kw_only=True)
-class _Seen:
-    """What is kept of a clip's frames."""
+class _DecodedClip:
+    """What measuring needs of a clip's frames."""
 
     grey: list[NDArray[np.uint8]] = dataclasses.field(default_factory=list)
     durations_ms: list[int] = dataclasses.field(default_factory=list)
-    alike: bool = True
-    """Whether all are alike to the pixel."""
-    shots: ShotDetector = dataclasses.field(default_factory=ShotDetector)
+    is_still: bool = True
+    """Whether all frames have the same pixels."""
+    scene_detector: SceneDetector = dataclasses.field(default_factory=SceneDetector)
     fingerprint: Fingerprint = dataclasses.field(default_factory=Fingerprint)
 
 
-def _decode_frames(decoder: FrameDecoder, most: int) -> _Seen:
-    """See at most `most` frames."""
-    seen = _Seen()
+def _decode_frames(decoder: FrameDecoder, max_frames: int) -> _DecodedClip:
+    """Decode the first `max_frames` frames."""
+    decoded = _DecodedClip()
     first: NDArray[np.uint8] | None = None
     for frame in decoder:
         if frame.rgb is None:
             continue
         first = frame.rgb if first is None else first
-        seen.alike = seen.alike and np.array_equal(first, frame.rgb)
-        grey = flow.to_grey(frame.rgb)
-        look = take_look(grey, frame.rgb)
-        seen.shots.add(look)
-        seen.fingerprint.add(grey, look)
-        seen.grey.append(grey)
-        seen.durations_ms.append(frame.duration_ms)
-        if len(seen.grey) == most:
+        decoded.is_still = decoded.is_still and np.array_equal(first, frame.rgb)
+        grey = to_grey(frame.rgb)
+        thumbnail = make_thumbnail(grey, frame.rgb)
+        decoded.scene_detector.add(thumbnail)
+        decoded.fingerprint.add(grey, thumbnail)
+        decoded.grey.append(grey)
+        decoded.durations_ms.append(frame.duration_ms)
+        if len(decoded.grey) == max_frames:
             break
-    return seen
+    return decoded
 
 
-def _measure_rows(clip_key: str, seen: _Seen, sources: range) -> pa.Table:
-    """Rows of the flow table for the pairs of some source frames of one clip, ordered by source, then target."""
-    motion_px, tracked_fraction = measure_all_pairs(np.stack(seen.grey), sources)
-    source, target = (index.astype(np.int32) for index in np.triu_indices(len(seen.grey), k=1))
-    chosen = (sources.start <= source) & (source < sources.stop)
-    source, target = source[chosen], target[chosen]
+def _measure_rows(clip_key: str, decoded: _DecodedClip, sources: range) -> pa.Table:
+    """Return the flow-table rows of one clip's pairs with the given source frames, ordered by source, then target."""
+    motion_px, tracked_fraction = measure_all_pairs(np.stack(decoded.grey), sources)
+    source, target = (index.astype(np.int32) for index in np.triu_indices(len(decoded.grey), k=1))
+    is_selected = (sources.start <= source) & (source < sources.stop)
+    source, target = source[is_selected], target[is_selected]
     keys = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(source), np.int32)), [clip_key])
-    starts_ms, shot = start_times_ms(seen.durations_ms), np.array(seen.shots.shots)
-    gap_ms, across_cut = starts_ms[target] - starts_ms[source], shot[source] != shot[target]
+    starts_ms, scenes = compute_start_times_ms(decoded.durations_ms), np.array(decoded.scene_detector.scenes)
+    gap_ms, across_cut = starts_ms[target] - starts_ms[source], scenes[source] != scenes[target]
     columns = [keys, source, target, gap_ms, motion_px, tracked_fraction, across_cut]
     return pa.table([pa.array(column) if isinstance(column, np.ndarray) else column for column in columns],
                     schema=FLOW_SCHEMA)  # fmt: skip

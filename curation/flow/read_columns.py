@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 _MAX_THREADS = 8
 
 
-def read_parts_abreast(paths: Iterable[Location], read: Callable[[Location], Result]) -> Iterator[Result]:
+def read_parts_concurrently(paths: Iterable[Location], read: Callable[[Location], Result]) -> Iterator[Result]:
     """Yield `read(path)` for each path in order, a core's worth of them at a time."""
     with ThreadPoolExecutor(min(_MAX_THREADS, len(os.sched_getaffinity(0)))) as threads:
         yield from threads.map(read, paths)

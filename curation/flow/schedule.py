@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curation.decode.probe import ProbedClip
-from curation.decode.probe_results import Sizes
+from curation.decode.probe_results import ClipSizes
 from curation.seeds import hash64
 
 _PAIR_US = 35
@@ -30,7 +30,7 @@ Group = NDArray[np.int64]
 """Some clips, by their numbers."""
 
 
-def estimate_us(clips: Sizes) -> NDArray[np.int64]:
+def estimate_us(clips: ClipSizes) -> NDArray[np.int64]:
     """Estimate what measuring each clip takes, in microseconds of a core."""
     decoding_us: NDArray[np.int64] = _decoding_us(clips.num_frames, clips.num_pixels)
     return _PAIR_US * clips.num_pairs + decoding_us
@@ -41,7 +41,7 @@ def _decoding_us(num_frames: Any, num_pixels: Any) -> Any:
     return num_frames * (_FRAME_US + num_pixels // _PIXELS_PER_US)
 
 
-def group_clips(clips: Sizes) -> list[Group]:
+def group_clips(clips: ClipSizes) -> list[Group]:
     """Deal clips into groups, each to become one part, the costliest first; in a group they are ordered by key.
 
     The number of groups is a power of two, so that a listing that grows splits groups rather than mixing them. What

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from curation.config import CurationConfig
 from curation.decode.probe import ProbedClip
-from curation.decode.probe_results import Probed
+from curation.decode.probe_results import ProbeResults
 from curation.flow.measure import method_digest
-from curation.flow.measure_results import Measured
+from curation.flow.measure_results import MeasureResults
 from curation.flow.schedule import Group, group_clips, slice_sources
 from curation.flow.table import (
     FlowPart,
@@ -44,7 +44,7 @@ class FlowTable:
 
     parts: tuple[Location, ...]
     """In the order of their names."""
-    measured: Measured
+    measured: MeasureResults
     num_reused: int
     """Clips that were not measured in this run."""
     num_pairs_measured: int
@@ -55,8 +55,8 @@ class FlowTable:
 class FlowPlan:
     """What a run has to do for its flow table."""
 
-    probed: Probed
-    measured: Measured
+    probed: ProbeResults
+    measured: MeasureResults
     """What is measured already."""
     sound: tuple[Location, ...]
     """Parts that lie where they belong."""
@@ -78,13 +78,13 @@ class FlowPlan:
     @property
     def num_reused(self) -> int:
         """Clips that need not be measured."""
-        return int(self.measured.verdicts.known.sum())
+        return int(self.measured.verdicts.is_known.sum())
 
 
-def plan_flow(probed: Probed, folders: Iterable[Location], config: CurationConfig, places: Places) -> FlowPlan:
+def plan_flow(probed: ProbeResults, folders: Iterable[Location], config: CurationConfig, places: Places) -> FlowPlan:
     """Find in folders of parts what was measured of the same bytes in the same way, and what is left to do."""
     clips = probed.clips
-    measured = Measured(clips)
+    measured = MeasureResults(clips)
     parts: list[Location] = []
     contents: list[NDArray[np.int32]] = []
     held_by = np.full(len(clips), _NOWHERE, dtype=np.int32)
@@ -94,7 +94,7 @@ def plan_flow(probed: Probed, folders: Iterable[Location], config: CurationConfi
             for number, one in zip(numbers.tolist(), part.measurements, strict=True):
                 if number >= 0 and held_by[number] == _NOWHERE and _is_current(one, probed.at(number), config, places):
                     held_by[number] = len(parts)
-                    measured.put(one)
+                    measured.record(one)
             parts.append(part.path)
             contents.append(numbers)
     sound, elsewhere, missing = [], [], []
@@ -159,9 +159,9 @@ def make_flow(plan: FlowPlan, config: CurationConfig, places: Places, workers: W
     )
 
 
-def _enter(part: FlowPart, measured: Measured) -> Location:
+def _enter(part: FlowPart, measured: MeasureResults) -> Location:
     for one in part.measurements:
-        measured.put(one)
+        measured.record(one)
     return part.path
 
 

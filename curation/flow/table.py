@@ -130,7 +130,7 @@ def read_measurements(path: Location) -> tuple[Measurement, ...]:
         raise DatasetError(f"{path} tells nothing of its clips: {error!r}") from error
 
 
-def read_measurements_of(paths: Iterable[Location]) -> Iterator[Measurement]:
+def iterate_measurements(paths: Iterable[Location]) -> Iterator[Measurement]:
     """Yield what parts tell of their clips, part by part. Raises DatasetError where one tells nothing."""
     with ThreadPoolExecutor(_MAX_THREADS) as threads:
         for some in in_batches(paths, _PARTS_AT_A_TIME):

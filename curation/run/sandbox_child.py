@@ -14,7 +14,6 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-from curation.decode.resize import warm_up_resizing
 from curation.errors import CurationError
 from curation.flow import backend as kernel
 
@@ -40,7 +39,9 @@ def serve(fd: int, parent: int) -> None:
     connection = Connection(fd)
     connection.send((READY, None))
     # Every call will resize, and no call has come yet: whoever started this process has other things to do first.
-    warm_up_resizing()
+    from curation.decode import lanczos
+
+    lanczos.warm_up()
     while True:
         try:
             function, arguments, num_bytes = connection.recv()
@@ -74,8 +75,12 @@ def _answer(function: Any, arguments: tuple[Any, ...], num_bytes: int) -> tuple[
 
 def _load() -> None:
     """Import what calls will need, so that no clip's deadline pays for it."""
+    import cv2
+
     import curation.export.encode
     import curation.flow.measure  # noqa: F401
+
+    cv2.setNumThreads(1)  # OpenCV ignores OMP_NUM_THREADS, and each thread takes address space from the limit.
 
 
 def _warm_up(function: Callable[..., Any]) -> None:

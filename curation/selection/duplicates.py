@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from curation.config import CurationConfig
-from curation.decode.fingerprint import INSIDES, NUM_FRAMES, unpack_signature
+from curation.decode.fingerprint import CROPS, NUM_FRAMES, unpack_signature
 from curation.flow.stage import FlowTable
-from curation.flow.table import read_measurements_of
+from curation.flow.table import iterate_measurements
 from curation.listing.catalog import Catalog
 from curation.listing.clips import Clips
 from curation.selection.near_copies import Copy, Prints, find_copies
@@ -34,9 +34,9 @@ def read_signatures(parts: Iterable[Location], clips: Clips) -> Signatures:
     """Read from a flow table's parts the signatures of all clips, by their numbers; empty where there is none."""
     starts, num_frames = (np.zeros(len(clips), dtype=np.int32) for _ in range(2))
     # What is not written to takes no memory.
-    hashes = np.empty((NUM_FRAMES * len(clips), len(INSIDES)), dtype=np.uint64)
+    hashes = np.empty((NUM_FRAMES * len(clips), len(CROPS)), dtype=np.uint64)
     end = 0
-    for one in read_measurements_of(parts):
+    for one in iterate_measurements(parts):
         number, signature = clips.number(one.clip_key), unpack_signature(one.signature)
         starts[number], num_frames[number] = end, len(signature)
         end += len(signature)

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.config import CurationConfig
-from curation.flow.read_columns import read_part_columns, read_parts_abreast
-from curation.seeds import clip_state, mix_ranks
+from curation.flow.read_columns import read_part_columns, read_parts_concurrently
+from curation.seeds import clip_seed, rank_pairs
 from shards.location import Location
 
 _CANDIDATES_PER_WANTED = 3
@@ -74,7 +74,7 @@ def count_pairs(paths: Iterable[Location], keys: Iterable[str], config: Curation
     ordered = tuple(keys)
     numbers = {key: number for number, key in enumerate(ordered)}
     num_bins = len(bin_edges(config)) - 1
-    counted = list(read_parts_abreast(paths, lambda path: _count_part(path, numbers, config)))
+    counted = list(read_parts_concurrently(paths, lambda path: _count_part(path, numbers, config)))
     is_there = np.zeros(num_bins, dtype=bool)
     for one in counted:
         is_there[one.cells % num_bins] = True
@@ -104,13 +104,13 @@ def rows_in_range(
         fits &= (np.array(clips) >= 0)[codes]
     rows = np.flatnonzero(fits)
     codes, edges = codes[rows].astype(np.int64), bin_edges(config)
-    states = np.array([clip_state(config.seed, key) for key in keys], dtype=np.uint64)
+    states = np.array([clip_seed(config.seed, key) for key in keys], dtype=np.uint64)
     return RowsInRange(
         clips=clips,
         rows=rows,
         codes=codes,
         bins=np.minimum(motion[rows].astype(np.int64) - edges[0], len(edges) - 2),
-        ranks=mix_ranks(states[codes], sources[rows], targets[rows]),
+        ranks=rank_pairs(states[codes], sources[rows], targets[rows]),
     )
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curation.config import CurationConfig
-from curation.flow.read_columns import read_part_columns, read_parts_abreast
+from curation.flow.read_columns import read_part_columns, read_parts_concurrently
 from curation.seeds import hash64
 from curation.selection.flatten import flatten_histogram
 from curation.selection.pair_counts import (
@@ -23,7 +23,7 @@ from curation.selection.pair_counts import (
     lowest_ranked,
     rows_in_range,
 )
-from curation.target_histogram import bin_weights
+from curation.target_histogram import compute_bin_weights
 from shards.location import Location
 from shards.schema import SPLITS
 
@@ -106,7 +106,9 @@ def _choose_all(
     split_of = np.array([SPLITS.index(splits[key]) for key in in_order], dtype=np.int8)
     columns_of_bin = np.searchsorted(bins, np.arange(len(bin_edges(config)) - 1))
     chosen: dict[str, list[NDArray[np.void]]] = {split: [np.empty(0, _CHOSEN)] for split in by_split}
-    for taken in read_parts_abreast(paths, lambda path: _choose(path, numbers, quotas, columns_of_bin, places, config)):
+    for taken in read_parts_concurrently(
+        paths, lambda path: _choose(path, numbers, quotas, columns_of_bin, places, config)
+    ):
         at = split_of[(taken["place"] >> np.uint64(2 * _FRAME_BITS)).astype(np.int64)]
         for number in np.unique(at).tolist():
             chosen[SPLITS[number]].append(taken[at == number])
@@ -128,7 +130,7 @@ def _set_quotas(
     for number in np.unique(split_of).tolist():
         clips = np.flatnonzero(split_of == number)
         if config.balance != "none":
-            weights = bin_weights(config.balance, (tally.bins + bin_edges(config)[0]).tolist())
+            weights = compute_bin_weights(config.balance, (tally.bins + bin_edges(config)[0]).tolist())
             available = tally.in_range[clips]
             available[left_out[clips]] = 0
             quotas[clips] = flatten_histogram(quotas[clips], available, weights)

@@ -6,7 +6,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.decode.fingerprint import INSIDES
+from curation.decode.fingerprint import CROPS
 
 Signature = NDArray[np.uint64]
 """Perceptual hashes, uint64 [frames, 3]: each frame whole, then its insides."""
@@ -41,7 +41,7 @@ class Signatures(Sequence[Signature]):
         """Put signatures into one array."""
         each = list(signatures)
         num_frames = np.array([len(one) for one in each], dtype=np.int32)
-        hashes = np.concatenate([np.empty((0, len(INSIDES)), np.uint64), *each])
+        hashes = np.concatenate([np.empty((0, len(CROPS)), np.uint64), *each])
         return cls(hashes, (np.cumsum(num_frames) - num_frames).astype(np.int32), num_frames)
 
     def take(self, places: NDArray[np.int64]) -> "Signatures":

@@ -6,13 +6,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.seeds import clip_state, hash64, mix_ranks, uniform
+from curation.seeds import clip_seed, hash64, rank_pairs, uniform
 from tests.strategies import clip_keys
 
 
 def pair_ranks(seed: int, key: str, sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Ranks of one clip's pairs."""
-    return mix_ranks(np.uint64(clip_state(seed, key)), sources, targets)
+    return rank_pairs(np.uint64(clip_seed(seed, key)), sources, targets)
 
 
 @given(st.integers(0, 2**63 - 1), st.text())
@@ -66,6 +66,6 @@ def test_seed_and_clip_change_the_ranks() -> None:
 
 def test_clips_ranked_together_have_the_ranks_they_have_alone() -> None:
     sources, targets = (index.astype(np.int32) for index in np.triu_indices(9, k=1))
-    states = np.array([clip_state(4, key) for key in ("a", "b")], dtype=np.uint64)
-    together = mix_ranks(np.repeat(states, len(sources)), np.tile(sources, 2), np.tile(targets, 2))
+    states = np.array([clip_seed(4, key) for key in ("a", "b")], dtype=np.uint64)
+    together = rank_pairs(np.repeat(states, len(sources)), np.tile(sources, 2), np.tile(targets, 2))
     assert np.array_equal(together, np.concatenate([pair_ranks(4, key, sources, targets) for key in ("a", "b")]))

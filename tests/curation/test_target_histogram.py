@@ -6,7 +6,7 @@ import pytest
 
 from curation.config import CurationConfig
 from curation.errors import ConfigError
-from curation.target_histogram import bin_weights, check_balance, describe_balance, read_balance
+from curation.target_histogram import check_balance, compute_bin_weights, describe_balance, read_balance
 
 
 def write_target(path, edges, counts):
@@ -16,7 +16,7 @@ def write_target(path, edges, counts):
 
 def test_words_are_taken_as_they_are():
     assert [read_balance(word) for word in ("flat", "none")] == ["flat", "none"]
-    assert bin_weights("flat", range(2, 20)) is None
+    assert compute_bin_weights("flat", range(2, 20)) is None
     assert len({describe_balance(word) for word in ("flat", "none", "2:1,3")}) == 3
 
 
@@ -28,14 +28,14 @@ def test_a_file_becomes_text_that_holds_all_of_it_and_is_taken_again(tmp_path):
 
 
 def test_a_wide_bin_shares_its_weight_and_what_lies_outside_is_unwanted():
-    weights = bin_weights("2:4,4:1,5", [1, 2, 3, 4, 5])
+    weights = compute_bin_weights("2:4,4:1,5", [1, 2, 3, 4, 5])
     assert weights is not None
     assert weights[1:4] == (2.0, 2.0, 1.0)
     assert 0 < weights[0] == weights[4] < 1e-9
 
 
 def test_where_nothing_there_is_wanted_all_is_wanted_alike():
-    assert bin_weights("2:1,3", [7, 8]) is None
+    assert compute_bin_weights("2:1,3", [7, 8]) is None
 
 
 @pytest.mark.parametrize("text", ["round", "2:1", "2:-1,3", "2:0,3", "3:1,2", "2:nan,3", "2:inf,3", "2:x,3", ""])

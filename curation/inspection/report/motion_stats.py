@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curation.flow.read_columns import read_part_columns, read_parts_abreast
+from curation.flow.read_columns import read_part_columns, read_parts_concurrently
 from curation.inspection.report.report_data import GapMotion, Grid
 from shards.location import Location
 
@@ -71,7 +71,7 @@ _NOTHING = PairCounts.of(np.zeros(0, np.int32), np.zeros(0, np.float32), np.zero
 
 def count_measured(parts: Iterable[Location]) -> PairCounts:
     """Count all pairs of a flow table. Raises DatasetError where a part is damaged."""
-    return sum(read_parts_abreast(parts, _count_part), start=_NOTHING)
+    return sum(read_parts_concurrently(parts, _count_part), start=_NOTHING)
 
 
 def count_kept(selections: Iterable[pa.Table]) -> PairCounts:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
 from curation.config import SOURCE_SIZE
-from curation.decode.decoder import FrameDecoder, UndecodableError, start_times_ms
+from curation.decode.decoder import FrameDecoder, UndecodableError, compute_start_times_ms
 from tests.curation.decode.test_header import gif_frame, gif_start
 from tests.strategies import gif_like_bytes
 
@@ -101,10 +101,10 @@ def test_a_frame_without_a_delay_does_not_inherit_the_one_before() -> None:
 
 
 def test_a_frame_starts_when_those_before_it_have_been_shown() -> None:
-    starts = start_times_ms([100, 20, 3000])
+    starts = compute_start_times_ms([100, 20, 3000])
     assert starts.dtype == np.int32
     assert starts.tolist() == [0, 100, 120]
-    assert start_times_ms([50]).tolist() == [0]
+    assert compute_start_times_ms([50]).tolist() == [0]
 
 
 @pytest.mark.parametrize("resolution", [SOURCE_SIZE, 64])

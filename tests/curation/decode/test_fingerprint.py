@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from curation.decode.fingerprint import NUM_FRAMES, Fingerprint, pack_signature, unpack_signature
-from curation.decode.thumbnail import take_look
+from curation.decode.thumbnail import make_thumbnail
 from curation.flow import reference as flow
 from examples.draw_scenes import film, to_arrays
 
@@ -13,7 +13,7 @@ def take_fingerprint(frames):
     fingerprint = Fingerprint()
     for rgb in frames:
         grey = flow.to_grey(rgb)
-        fingerprint.add(grey, take_look(grey, rgb))
+        fingerprint.add(grey, make_thumbnail(grey, rgb))
     return fingerprint
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from curation.config import SOURCE_SIZE, CurationConfig
 from curation.decode.header import GifHeader
-from curation.decode.probe import ProbedClip, ProbeTask, describe_bytes, judge_header, probe_clips
+from curation.decode.probe import ProbedClip, ProbeTask, check_header, describe_bytes, probe_clips
 from curation.flow.measure import measure_clip
 from curation.listing.clips import Clip
 from shards.schema import Verdict
@@ -114,8 +114,8 @@ def test_more_bytes_than_the_limit_are_too_large(tmp_path: Path) -> None:
 
 def test_more_grey_frames_than_fit_into_memory_are_too_large() -> None:
     header = GifHeader(width=4000, height=4000, num_frames=300, oversize=None)
-    assert judge_header(header, CurationConfig()) == (None, None)
-    verdict, detail = judge_header(header, CurationConfig(resolution=SOURCE_SIZE))
+    assert check_header(header, CurationConfig()) == (None, None)
+    verdict, detail = check_header(header, CurationConfig(resolution=SOURCE_SIZE))
     assert (verdict, detail) == (Verdict.TOO_LARGE, "4.5 GiB of grey frames, more than the limit of 4 GiB")
 
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from curation.config import CurationConfig
 from curation.decode.probe import ProbedClip
-from curation.decode.probe_results import Probed
-from curation.flow.measure_results import Measured
+from curation.decode.probe_results import ProbeResults
+from curation.flow.measure_results import MeasureResults
 from curation.flow.table import Measurement
 from curation.listing.catalog import Catalog, read_catalog
 from curation.options import RunOptions
@@ -41,27 +41,27 @@ looks = st.builds(
 def test_the_last_look_at_each_clip_is_told(
     catalog: Catalog, entries: list[tuple[int, bool, dict[str, object]]]
 ) -> None:
-    probed, expected, keys = Probed(catalog.clips), {}, list(catalog.clips)
+    probed, expected, keys = ProbeResults(catalog.clips), {}, list(catalog.clips)
     for number, is_cached, look in entries:
         path = f"/cache/{number}" if is_cached else catalog.clips[keys[number]].location
         expected[keys[number]] = ProbedClip(clip_key=keys[number], path=path, **look)
-        probed.put(expected[keys[number]])
+        probed.record(expected[keys[number]])
     assert dict(probed) == expected
     assert list(probed) == [key for key in keys if key in expected]
     assert [keys[number] for number in probed.usable] == [key for key in probed if expected[key].verdict is None]
 
 
 def test_a_clip_that_was_not_looked_at_is_not_there(catalog: Catalog) -> None:
-    probed = Probed(catalog.clips)
+    probed = ProbeResults(catalog.clips)
     with pytest.raises(KeyError):
         probed[next(iter(catalog.clips))]
     assert "nothing of the listing" not in probed
 
 
 def test_sizes_are_those_of_the_clips_asked_for(catalog: Catalog) -> None:
-    probed, keys = Probed(catalog.clips), list(catalog.clips)
+    probed, keys = ProbeResults(catalog.clips), list(catalog.clips)
     for number, key in enumerate(keys):
-        probed.put(ProbedClip(clip_key=key, width=10 + number, height=20, num_frames=5 + number))
+        probed.record(ProbedClip(clip_key=key, width=10 + number, height=20, num_frames=5 + number))
     sizes = probed.sizes(np.array([2, 0]))
     assert sizes.numbers.tolist() == [2, 0]
     assert sizes.keys.to_pylist() == [keys[2], keys[0]]
@@ -75,9 +75,9 @@ def test_a_clip_that_is_measured_anew_loses_what_was_told_of_it(catalog: Catalog
         clip_key=key, sha256="", verdict=Verdict.CRASHED, detail="signal SIGSEGV", width=9, height=9, num_frames=3,
         num_pairs=0,
     )  # fmt: skip
-    measured = Measured(catalog.clips, [found])
-    assert measured.verdicts.among(Verdict.CRASHED).tolist() == [1]
-    measured.put(
+    measured = MeasureResults(catalog.clips, [found])
+    assert measured.verdicts.find(Verdict.CRASHED).tolist() == [1]
+    measured.record(
         Measurement(
             clip_key=key, sha256="", verdict=None, detail=None, width=9, height=9, num_frames=4, num_pairs=6,
             frames_sha256="ab" * 32,

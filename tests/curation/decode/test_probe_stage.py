@@ -6,7 +6,7 @@ import pytest
 
 from curation.config import CurationConfig
 from curation.decode import probe_stage
-from curation.decode.probe_results import Probed
+from curation.decode.probe_results import ProbeResults
 from curation.decode.probe_stage import ProbeStage
 from curation.fetch.stage import Arrivals
 from curation.listing.catalog import read_catalog
@@ -27,8 +27,10 @@ def arrivals(listing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("num_early", [0, 2, 5])
 def test_some_are_looked_at_early_and_workers_do_the_rest(arrivals: Arrivals, num_early: int) -> None:
-    expected = ProbeStage(arrivals, Probed(arrivals.asked), CurationConfig()).finish(Progress(quiet=True), InProcess())
-    probing = ProbeStage(arrivals, Probed(arrivals.asked), CurationConfig())
+    expected = ProbeStage(arrivals, ProbeResults(arrivals.asked), CurationConfig()).finish(
+        Progress(quiet=True), InProcess()
+    )
+    probing = ProbeStage(arrivals, ProbeResults(arrivals.asked), CurationConfig())
     progress, workers = Progress(quiet=True), CountingWorkers()
     with progress.stage("start", unit="GIFs") as bar:
         for _, chore in zip(range(num_early), probing.chores(bar), strict=False):

@@ -34,7 +34,7 @@ def test_a_damaged_gif_gives_its_sound_frames_and_says_why_no_more(gif):
 @pytest.mark.parametrize(
     ("data", "fields", "sentence"),
     [
-        (b"<html>gone</html>", {}, "is no GIF but an HTML page"),
+        (b"<html>gone</html>", {}, "is not a GIF but an HTML page"),
         (b"GIF89a", {}, "the file ends inside the header"),
         (None, {"max_frames": 5}, "6 frames, more than the limit of 5"),
         (None, {"max_bytes": 100}, "more than the limit of 100"),

@@ -10,9 +10,9 @@ import pytest
 
 from curation.config import CurationConfig
 from curation.decode.probe import ProbedClip
-from curation.decode.probe_results import Probed
+from curation.decode.probe_results import ProbeResults
 from curation.export.clip_verdicts import Accounts, judge, list_rows
-from curation.flow.measure_results import Measured
+from curation.flow.measure_results import MeasureResults
 from curation.flow.table import Measurement
 from curation.listing.catalog import Catalog, read_catalog
 from curation.options import RunOptions
@@ -36,14 +36,14 @@ def catalog(tmp_path: Path) -> Catalog:
 def account(catalog: Catalog, num_in_range: int = 0, **config: Any) -> Accounts:
     """Judge the clips: one is kept, one was not fetched, one too slow, one still."""
     keys = {clip.uri.partition(".")[0]: key for key, clip in catalog.clips.items()}
-    probed = Probed(catalog.clips)
+    probed = ProbeResults(catalog.clips)
     for key in catalog.clips:
-        probed.put(ProbedClip(clip_key=key, sha256=SHA256, width=9, height=8, num_frames=7))
-    probed.put(ProbedClip(clip_key=keys["gone"], verdict=Verdict.FETCH_FAILED, detail="HTTP 404"))
+        probed.record(ProbedClip(clip_key=key, sha256=SHA256, width=9, height=8, num_frames=7))
+    probed.record(ProbedClip(clip_key=keys["gone"], verdict=Verdict.FETCH_FAILED, detail="HTTP 404"))
     sound = Measurement(
         clip_key="", sha256=SHA256, verdict=None, detail=None, width=9, height=8, num_frames=6, num_pairs=15
     )
-    measured = Measured(
+    measured = MeasureResults(
         catalog.clips,
         [
             dataclasses.replace(sound, clip_key=keys["kept"], detail="damaged after 6 sound frames"),
@@ -132,4 +132,4 @@ def test_too_few_pairs_in_range_are_told_with_how_many_were_wanted(catalog: Cata
 
 def test_a_clip_that_nobody_looked_at_is_a_fault_of_ours(catalog: Catalog) -> None:
     with pytest.raises(RuntimeError, match=r"kept-.* was not looked at"):
-        judge(catalog, Probed(catalog.clips), Measured(catalog.clips), {}, {}, CurationConfig())
+        judge(catalog, ProbeResults(catalog.clips), MeasureResults(catalog.clips), {}, {}, CurationConfig())

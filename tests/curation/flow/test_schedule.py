@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from curation.decode.probe import ProbedClip
-from curation.decode.probe_results import Sizes
+from curation.decode.probe_results import ClipSizes
 from curation.flow.schedule import estimate_us, group_clips, slice_sources
 
 
@@ -20,7 +20,7 @@ GIANT = make_clip(5000, 572)
 
 def sizes_of(clips):
     """Their sizes; a clip's number is that in its name."""
-    return Sizes(
+    return ClipSizes(
         numbers=np.array([int(clip.clip_key[-5:]) for clip in clips]),
         keys=pa.array([clip.clip_key for clip in clips]),
         num_frames=np.array([clip.num_frames for clip in clips]),

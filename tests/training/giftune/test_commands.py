@@ -40,7 +40,7 @@ def test_one_gif_end_to_end(gif, image_model, tmp_path):
     ("words", "error", "sentence"),
     [
         (("train", "nowhere.gif", "a cat", *TRAIN, "--out", "run"), CurationError, "there is no file nowhere.gif"),
-        (("train", __file__, "a cat", *TRAIN, "--out", "run"), CurationError, "is no GIF but"),
+        (("train", __file__, "a cat", *TRAIN, "--out", "run"), CurationError, "is not a GIF but"),
         (("sample", ".", "a cat"), TrainingError, "is no run of"),
         (("sample", ".", "a cat", "--out", "cat.mp4"), TrainingError, "must end in .gif"),
         (("sample", ".", "a cat", "--guidance", "0"), TrainingError, "--guidance is 0; it must be 1 or more"),
