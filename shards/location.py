@@ -7,6 +7,7 @@ that data sets need; folders there are but the beginnings of names. `write_atomi
 import contextlib
 import dataclasses
 import fnmatch
+import io
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -70,11 +71,11 @@ class ObjectPath:
         """Whether there are objects below."""
         return self._type() == "Directory"
 
-    def open(self, mode: str = "rb") -> Any:
-        """Open an object, to read bytes of it here and there: a file of pyarrow."""
-        assert mode == "rb", mode  # noqa: S101 # As Path takes it; nothing else can be done to an object.
+    def open(self, mode: str = "rb", buffering: int = io.DEFAULT_BUFFER_SIZE) -> io.BufferedReader:
+        """Open an object to read it in any order; each read of `buffering` bytes is one request."""
+        assert mode == "rb", mode  # noqa: S101 # As Path takes it; objects are written by `upload`.
         with self._reaching() as (store, path):
-            return store.open_input_file(path)
+            return io.BufferedReader(store.open_input_file(path), buffering)
 
     def read_bytes(self) -> bytes:
         """Read an object whole."""

@@ -1,6 +1,8 @@
-"""Samples -> one shard: a plain POSIX tar whose bytes are a function of the samples alone."""
+"""Samples -> one shard: a POSIX tar whose bytes depend on the samples alone."""
 
 import hashlib
+import io
+import tarfile
 from collections.abc import Iterable
 
 from shards.atomic import write_atomically
@@ -9,38 +11,31 @@ from shards.manifest import ShardEntry
 from shards.schema import Sample
 
 _BUFFER_BYTES = 2**20
-"""A tar is written in blocks of 10 KiB, each a call of the system's if nothing gathers them: a fifth of the time."""
+"""tarfile writes in pieces of at most 16 KiB; gathering them saves a fifth of the time."""
 
 
 def shard_name(number: int) -> str:
-    """File name of a split's shard, numbered from 0 without a gap."""
+    """Return the file name of a split's shard; numbers start at 0 and have no gaps."""
     return f"{number:05d}.tar"
 
 
 def write_shard(path: Location, samples: Iterable[Sample]) -> ShardEntry:
-    """Write `samples` to `path`, members of a sample adjacent and in the contract's order.
+    """Write `samples` to `path` and return its manifest entry.
 
-    Owner, mode and modification time are fixed. The file appears under its name only when it is whole.
-    Returns its line of the manifest.
+    The members of a sample are adjacent and in the contract's order. Owner, mode and modification time are fixed. The
+    file appears under its name only when it is whole.
     """
-    # Imported here, as it brings torch along where that is installed, and most who import this module write no shard.
-    from webdataset.writer import TarWriter
-
     num_samples = 0
     with write_atomically(path) as temporary:
         with (
-            temporary.open("wb", buffering=_BUFFER_BYTES) as stream,
-            TarWriter(stream, user="root", group="root", mode=0o644, mtime=0, encoder=False) as tar,
+            temporary.open("wb", buffering=_BUFFER_BYTES) as file,
+            tarfile.open(fileobj=file, mode="w:", format=tarfile.PAX_FORMAT) as tar,
         ):
             for sample in samples:
-                tar.write(
-                    {
-                        "__key__": sample.record.key,
-                        "json": sample.record.to_json(),
-                        f"source.{sample.image_format}": sample.source,
-                        f"target.{sample.image_format}": sample.target,
-                    }
-                )
+                key, extension = sample.record.key, sample.image_format
+                _add_member(tar, f"{key}.json", sample.record.to_json())
+                _add_member(tar, f"{key}.source.{extension}", sample.source)
+                _add_member(tar, f"{key}.target.{extension}", sample.target)
                 num_samples += 1
         return ShardEntry(
             name=path.name,
@@ -50,8 +45,16 @@ def write_shard(path: Location, samples: Iterable[Sample]) -> ShardEntry:
         )
 
 
+def _add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    info.mode = 0o644
+    info.uname = info.gname = "root"
+    tar.addfile(info, io.BytesIO(data))
+
+
 def file_sha256(path: Location) -> str:
-    """Hash a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     if isinstance(path, ObjectPath):
         digest = hashlib.sha256()
         for chunk in path.chunks():

@@ -9,7 +9,6 @@ import collections
 import contextlib
 import dataclasses
 import functools
-import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from curation.run.versions import software_versions
 from curation.run.workers import Workers
 from shards.errors import DatasetError
 from shards.location import Location
+from shards.members import walk_samples
 from shards.schema import MANIFEST
 from shards.writer import file_sha256
 
@@ -151,14 +151,11 @@ def index_shard(task: IndexTask) -> tuple[Path, pa.Table]:
     # A shard that is gone has no hash; the file is read twice, as a copy of it in memory takes longer.
     with contextlib.suppress(OSError):
         if file_sha256(task.path) == task.sha256:
-            with tarfile.open(task.path, mode="r:") as tar:
-                for member in tar:
-                    key, _, extension = member.name.partition(".")
-                    role = extension.partition(".")[0]
-                    if role in ("source", "target"):
-                        clip_key, source, target = key.rsplit("_", 2)
-                        frame = int(source if role == "source" else target)
-                        places[clip_key, frame] = (member.offset_data, member.size)
+            with task.path.open("rb") as file:
+                for sample in walk_samples(file):
+                    clip_key, source, target = sample.key.rsplit("_", 2)
+                    places[clip_key, int(source)] = (sample.source.offset, sample.source.size)
+                    places[clip_key, int(target)] = (sample.target.offset, sample.target.size)
     columns = {
         "clip_key": pa.array([clip_key for clip_key, _ in places], pa.string()).dictionary_encode(),
         "frame": [frame for _, frame in places],

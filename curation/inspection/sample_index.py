@@ -18,6 +18,7 @@ from shards.atomic import write_atomically
 from shards.errors import DatasetError
 from shards.location import Location, on_disk
 from shards.manifest import Manifest
+from shards.members import walk_samples
 from shards.schema import IMAGE_MIME, MANIFEST, SampleRecord
 from shards.writer import file_sha256
 
@@ -109,12 +110,9 @@ def _scan(path: Location, split: str) -> pa.Table:
     """Pass over a shard: headers and records, no picture."""
     rows = []
     try:
-        with on_disk(path) as copy, tarfile.open(copy, "r:") as tar:
-            while member := tar.next():
-                source, target, file = tar.next(), tar.next(), tar.extractfile(member)
-                if source is None or target is None or file is None:
-                    raise DatasetError(f"{path}: ends within the sample {member.name}")
-                record = SampleRecord.from_json(file.read())
+        with on_disk(path) as local, local.open("rb") as file:
+            for sample in walk_samples(file):
+                record = SampleRecord.from_json(sample.record.read())
                 rows.append(
                     {
                         "split": split,
@@ -125,11 +123,11 @@ def _scan(path: Location, split: str) -> pa.Table:
                         "target_index": record.target_index,
                         "gap_ms": record.gap_ms,
                         "motion_px": record.motion_px,
-                        "image_format": source.name.rpartition(".")[2],
-                        "source_offset": source.offset_data,
-                        "source_size": source.size,
-                        "target_offset": target.offset_data,
-                        "target_size": target.size,
+                        "image_format": sample.image_format,
+                        "source_offset": sample.source.offset,
+                        "source_size": sample.source.size,
+                        "target_offset": sample.target.offset,
+                        "target_size": sample.target.size,
                     }
                 )
     except (tarfile.TarError, OSError, ValueError, KeyError, TypeError) as error:

@@ -11,7 +11,9 @@ import webdataset
 from PIL import Image
 
 from curation.run.workers import start_workers
+from shards.errors import DatasetError
 from shards.reader import read_shard
+from shards.webdataset import open_pairs
 
 NUM_SAMPLES = {"train": 110, "val": 10}
 
@@ -46,6 +48,21 @@ def test_webdataset_reads_every_sample(shards: dict[str, list[str]], records: di
             check_picture(sample["target.jpg"])
             found += 1
         assert found == NUM_SAMPLES[split]
+
+
+def test_open_pairs_yields_every_sample_of_a_split(dataset: Path, records: dict[str, dict[str, Any]]) -> None:
+    expected = [record for record in records.values() if record["split"] == "train"]
+    found = []
+    for source, target, record in open_pairs(dataset):
+        check_picture(source)
+        check_picture(target)
+        found.append(record)
+    assert found == expected
+    shuffled = [record for _, _, record in open_pairs(dataset, shuffle=50)]
+    assert shuffled != expected
+    assert sorted(map(str, shuffled)) == sorted(map(str, expected))
+    with pytest.raises(DatasetError, match="no split 'none'; the splits are train, val"):
+        open_pairs(dataset, "none")
 
 
 def test_hugging_face_datasets_reads_every_sample(

@@ -65,7 +65,7 @@ def test_members_out_of_order_are_refused_by_name(
 
 def test_a_record_that_speaks_of_another_sample_is_refused(tmp_path: Path) -> None:
     write_members(tmp_path / "s.tar", ("x_0.json", JSON), ("x_0.source.jpg", b""), ("x_0.target.jpg", b""))
-    with pytest.raises(DatasetError, match=rf"s\.tar: the record of x_0 speaks of {KEY}"):
+    with pytest.raises(DatasetError, match=rf"s\.tar: the record of x_0 has the key {KEY}"):
         list(read_shard(tmp_path / "s.tar"))
 
 

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shards.manifest import ShardEntry
+from shards.members import BLOCK_BYTES
 from shards.pictures import DECODE_ERRORS
 from shards.schema import SampleRecord
 from training.data.batch import Batch
 from training.data.byte_source import ByteSource
 from training.data.errors import DamageError, DataError
 from training.data.shard_cache import ShardFiles
-from training.data.tar_index import BLOCK, ShardIndex, forget_index, load_index
+from training.data.tar_index import ShardIndex, forget_index, load_index
 
 Picture = NDArray[np.uint8]
 
@@ -147,12 +148,12 @@ class PictureSource:
         entry, opened = self._entries[shard], self._opened(shard)
         path = self._paths[shard]
         if shard not in self._indexes:
-            self._indexes[shard] = load_index(self._files, entry, opened, self._index_folder)
+            self._indexes[shard] = load_index(self._files, entry, self._index_folder)
         index = self._indexes[shard]
         if place >= len(index.extents):
             raise DamageError(path, index.problem or f"it has no sample {place}")
         extent = index.extents[place].tolist()
-        start, end = extent[0] - BLOCK, extent[4] + extent[5]
+        start, end = extent[0] - BLOCK_BYTES, extent[4] + extent[5]
         data = opened.read_at(start, end - start)
         if len(data) != end - start:
             raise DamageError(path, f"is cut short before byte {end:,}")
@@ -169,7 +170,10 @@ class PictureSource:
 
     def _decode(self, path: str, data: bytes, offsets: list[int], sizes: list[int]) -> Example:
         """Take a sample apart; `offsets` are those of its members in `data`."""
-        names = [data[offset - BLOCK : offset - BLOCK + 100].rstrip(b"\0").decode("latin-1") for offset in offsets]
+        names = [
+            data[offset - BLOCK_BYTES : offset - BLOCK_BYTES + 100].rstrip(b"\0").decode("latin-1")
+            for offset in offsets
+        ]
         members = [memoryview(data)[offset : offset + size] for offset, size in zip(offsets, sizes, strict=True)]
         try:
             record = SampleRecord.from_json(bytes(members[0]))

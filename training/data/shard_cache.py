@@ -4,9 +4,12 @@ Files are named by their content, so one folder serves any number of data sets, 
 lies in it is never out of date.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock
@@ -41,9 +44,16 @@ class ShardFiles:
         """Open a shard, from the cache where there is one. Raises StorageError, or DamageError."""
         return OpenFile(self.local_path(entry)) if self.are_local else self.storage.open(self._name(entry))
 
-    def stream(self, entry: ShardEntry) -> "HashedStream":
-        """Open a shard for one pass where it lies."""
-        return HashedStream(self.storage, self._name(entry))
+    @contextlib.contextmanager
+    def on_disk(self, entry: ShardEntry) -> Iterator[Path]:
+        """Yield the path of a shard's file: its own, that in the cache, or a temporary download. Raises DataError."""
+        if self.are_local:
+            yield self.local_path(entry)
+            return
+        with tempfile.TemporaryDirectory(prefix="pix2gif-") as folder:
+            path = Path(folder, entry.name)
+            self._fetch(entry, path)
+            yield path
 
     def local_path(self, entry: ShardEntry) -> Path:
         """Give the path of a shard's file, fetching it first where that is needed.
@@ -104,30 +114,6 @@ class ShardFiles:
     def _cached_path(self, entry: ShardEntry) -> Path:
         assert self.cache is not None, "without a cache there is no path in it"  # noqa: S101 # Ours to hold.
         return self.cache / "shards" / f"{entry.sha256}{Path(entry.name).suffix}"
-
-
-class HashedStream:
-    """A shard's bytes, once and in order, as a file to read; knows their hash at the end."""
-
-    def __init__(self, storage: Storage, name: str) -> None:
-        self._chunks = storage.stream(name)
-        self._digest = hashlib.sha256()
-        self._rest = b""
-
-    def read(self, num_bytes: int) -> bytes:
-        """Read on; fewer bytes at the end only."""
-        while len(self._rest) < num_bytes and (chunk := next(self._chunks, b"")):
-            self._digest.update(chunk)
-            self._rest += chunk
-        data, self._rest = self._rest[:num_bytes], self._rest[num_bytes:]
-        return data
-
-    def read_to_end(self) -> str:
-        """Read what is left; returns the hash of all, in hexadecimal."""
-        self._rest = b""
-        for chunk in self._chunks:
-            self._digest.update(chunk)
-        return self._digest.hexdigest()
 
 
 def not_the_manifests(path: str, entry: ShardEntry) -> DamageError:

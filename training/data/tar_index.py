@@ -6,9 +6,10 @@ hash in the manifest. A reader holds every sample against its headers, so an ind
 
 import contextlib
 import dataclasses
+import itertools
 import tarfile
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
 from filelock import FileLock
@@ -16,11 +17,8 @@ from numpy.typing import NDArray
 
 from shards.atomic import write_atomically
 from shards.manifest import ShardEntry
-from training.data.byte_source import ByteSource
-from training.data.shard_cache import ShardFiles, not_the_manifests
-
-BLOCK = tarfile.BLOCKSIZE
-_ROLES = ("json", "source", "target")
+from shards.members import walk_samples
+from training.data.shard_cache import ShardFiles
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,14 +31,14 @@ class ShardIndex:
     """Why there are fewer than the manifest tells."""
 
 
-def load_index(files: ShardFiles, entry: ShardEntry, shard: ByteSource, folder: Path | None) -> ShardIndex:
+def load_index(files: ShardFiles, entry: ShardEntry, folder: Path | None) -> ShardIndex:
     """Read a shard's index from `folder`, or make it and keep it there.
 
     Of several processes that want the same one, one makes it. Where `folder` cannot be written, nothing is kept.
     Raises StorageError, or DamageError where a remote shard's bytes are not the manifest's.
     """
     if folder is None:
-        return make_index(files, entry, shard)
+        return make_index(files, entry)
     path = folder / f"{entry.sha256}.npy"
     if index := _read_index(path, entry):
         return index
@@ -50,7 +48,7 @@ def load_index(files: ShardFiles, entry: ShardEntry, shard: ByteSource, folder: 
             stack.enter_context(FileLock(path.with_suffix(".lock")))
             if index := _read_index(path, entry):
                 return index
-        index = make_index(files, entry, shard)
+        index = make_index(files, entry)
         if index.problem is None:
             with contextlib.suppress(OSError), write_atomically(path) as temporary, temporary.open("wb") as file:
                 np.save(file, index.extents)
@@ -64,15 +62,10 @@ def forget_index(entry: ShardEntry, folder: Path | None) -> None:
             (folder / f"{entry.sha256}.npy").unlink()
 
 
-def make_index(files: ShardFiles, entry: ShardEntry, shard: ByteSource) -> ShardIndex:
-    """Pass over a shard's headers; over all its bytes, and hold them against the manifest, where it is remote."""
-    if files.are_local:
-        return _scan(_Seekable(shard), "r:", entry)
-    stream = files.stream(entry)
-    index = _scan(stream, "r|", entry)
-    if stream.read_to_end() != entry.sha256:
-        raise not_the_manifests(files.path_of(entry), entry)
-    return index
+def make_index(files: ShardFiles, entry: ShardEntry) -> ShardIndex:
+    """Read the headers of a shard; a remote one is downloaded whole and its SHA-256 checked."""
+    with files.on_disk(entry) as path, path.open("rb") as file:
+        return _scan(file, entry)
 
 
 def _read_index(path: Path, entry: ShardEntry) -> ShardIndex | None:
@@ -89,54 +82,19 @@ def _read_index(path: Path, entry: ShardEntry) -> ShardIndex | None:
     return ShardIndex(extents=extents) if in_order and (ends <= entry.num_bytes).all() else None
 
 
-class _Seekable:
-    """A byte source as tarfile reads files."""
-
-    def __init__(self, source: ByteSource) -> None:
-        self._source = source
-        self._at = 0
-
-    def read(self, num_bytes: int) -> bytes:
-        data = self._source.read_at(self._at, num_bytes)
-        self._at += len(data)
-        return data
-
-    def seek(self, offset: int) -> None:
-        self._at = offset
-
-    def tell(self) -> int:
-        return self._at
-
-
-def _scan(file: Any, mode: str, entry: ShardEntry) -> ShardIndex:
+def _scan(file: BinaryIO, entry: ShardEntry) -> ShardIndex:
     """Find the samples, up to the first thing that the contract does not allow."""
-    # Offsets below 4 GiB take half the room, and every worker holds the offsets of all samples.
+    # Offsets below 4 GiB take half the memory, and every worker holds the offsets of all samples.
     extents = np.zeros((entry.num_samples, 6), dtype=np.min_scalar_type(max(entry.num_bytes, 2**31)))
-    number, at_byte = 0, 0
+    num_found, reason = 0, "the tar ends there"
     try:
-        with tarfile.open(fileobj=file, mode=mode) as tar:  # type: ignore[call-overload] # The mode is one of two.
-            for number in range(entry.num_samples):
-                at_byte = tar.offset
-                members = [tar.next() for _ in _ROLES]
-                if not _is_sample(members):
-                    break
-                extents[number] = [value for member in members for value in (member.offset_data, member.size)]
-            else:
-                return ShardIndex(extents=extents)
+        for sample in itertools.islice(walk_samples(file), entry.num_samples):
+            members = (sample.record, sample.source, sample.target)
+            extents[num_found] = [value for member in members for value in (member.offset, member.size)]
+            num_found += 1
     except (tarfile.TarError, ValueError) as error:
-        return _cut(extents, number, entry, f"{error} at byte {at_byte:,}")
-    return _cut(extents, number, entry, f"no whole sample at byte {at_byte:,}")
-
-
-def _cut(extents: NDArray[np.unsignedinteger], num_found: int, entry: ShardEntry, reason: str) -> ShardIndex:
+        reason = str(error)
+    if num_found == entry.num_samples:
+        return ShardIndex(extents=extents)
     problem = f"{num_found:,} of {entry.num_samples:,} samples can be reached: {reason}"
     return ShardIndex(extents=extents[:num_found], problem=problem)
-
-
-def _is_sample(members: list[tarfile.TarInfo | None]) -> bool:
-    names = [member.name.split(".") for member in members if member is not None and member.isfile()]
-    return (
-        len(names) == len(_ROLES)
-        and tuple(name[1] for name in names if len(name) > 1) == _ROLES
-        and len({name[0] for name in names}) == 1
-    )

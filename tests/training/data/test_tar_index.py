@@ -1,6 +1,5 @@
 """Offsets are those of the tar; a kept index is used, made by one for all, and never trusted against the shard."""
 
-import os
 import subprocess
 import sys
 import tarfile
@@ -11,7 +10,7 @@ import pytest
 from shards.manifest import read_manifest
 from tests.training.data.helpers import batches, cut, same
 from training.data.shard_cache import ShardFiles
-from training.data.storage import OpenFile, open_storage
+from training.data.storage import open_storage
 from training.data.tar_index import load_index
 
 
@@ -26,8 +25,9 @@ def test_the_index_tells_where_tarfile_finds_the_members(shard, tmp_path):
     files, entry, path = shard
     with tarfile.open(path) as tar:
         expected = np.array([(member.offset_data, member.size) for member in tar]).reshape(-1, 6)
-    made = load_index(files, entry, OpenFile(path), tmp_path)
-    kept = load_index(files, entry, OpenFile(os.devnull), tmp_path)
+    made = load_index(files, entry, tmp_path)
+    without_shard = ShardFiles(storage=open_storage(str(tmp_path / "none")), split="train")
+    kept = load_index(without_shard, entry, tmp_path)
     assert made.problem is None
     assert np.array_equal(made.extents, expected)
     assert np.array_equal(kept.extents, expected)
@@ -35,8 +35,8 @@ def test_the_index_tells_where_tarfile_finds_the_members(shard, tmp_path):
 
 @pytest.mark.parametrize("damage", ["cut", "too few", "beyond the end", "no array"])
 def test_a_kept_index_that_cannot_be_the_shards_is_made_anew(shard, tmp_path, damage):
-    files, entry, path = shard
-    sound = load_index(files, entry, OpenFile(path), tmp_path).extents
+    files, entry, _ = shard
+    sound = load_index(files, entry, tmp_path).extents
     kept = tmp_path / f"{entry.sha256}.npy"
     if damage == "cut":
         kept.write_bytes(kept.read_bytes()[:-100])
@@ -46,7 +46,7 @@ def test_a_kept_index_that_cannot_be_the_shards_is_made_anew(shard, tmp_path, da
         np.save(kept, sound + np.uint32(entry.num_bytes))
     else:
         kept.write_text("{}")
-    assert np.array_equal(load_index(files, entry, OpenFile(path), tmp_path).extents, sound)
+    assert np.array_equal(load_index(files, entry, tmp_path).extents, sound)
     assert np.array_equal(np.load(kept), sound)
 
 
