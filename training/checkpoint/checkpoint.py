@@ -1,39 +1,39 @@
-"""A run's state on disk: written whole or not at all, proved before it is read, kept by count.
+"""Checkpoints: a run's state -> RUN/checkpoints/step-00001000, written atomically and verified before it is read.
 
-In: what the trainer hands over. Out: RUN/checkpoints/step-00001000, a folder of `NAME.safetensors` (weights, EMA),
-`NAME.pt` (state dicts) and `checkpoint.json`, which is written last and holds the size and the SHA-256 of the others,
-and of itself. A checkpoint is written under a temporary name, reaches the disk, and only then takes its own name; so a
-killed run, a full disk or a power cut leaves the checkpoints that were there before.
+A checkpoint is a folder of `NAME.safetensors` (weights, EMA), `NAME.pt` (state dicts) and `checkpoint.json` with the
+size and SHA-256 of each. It is written under a temporary name, synced, and renamed. A killed run, a full disk or a
+power cut leaves the earlier checkpoints as they were.
 """
 
 import dataclasses
-import json
 import math
+import re
 import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import safetensors.torch
 import torch
 
-from training.checkpoint.files import check_plain, remove, remove_leftovers, sync, write_description, write_files
-from training.checkpoint.proof import (
-    CHECKPOINT_FILE,
-    FORMAT,
-    REPLACED,
-    describe,
-    find_damage,
-    list_checkpoints,
-    order_of,
+from shards.atomic import REPLACED_SUFFIX, remove_folder, write_folder_atomically
+from training.checkpoint.files import (
+    DamagedCheckpointError,
+    check_loadable,
+    read_description,
+    verify_files,
+    write_files,
 )
 from training.errors import TrainingError
 from training.runtime.versions import software_versions
 
+_NAME = re.compile(rf"step-\d+({re.escape(REPLACED_SUFFIX)})?")
+_PACKAGES = ("accelerate", "diffusers", "numpy", "pix2gif", "safetensors", "torch", "transformers")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingState:
-    """How far a run has come."""
+    """Progress of a run."""
 
     step: int
     """Optimizer steps done."""
@@ -43,24 +43,17 @@ class TrainingState:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """What a checkpoint holds, on the CPU."""
+    """Content of a checkpoint, on the CPU."""
 
     state: TrainingState
     parts: dict[str, dict[str, Any]]
-    """State dicts by name: optimizer, lr_scheduler, scaler, random."""
+    """State dicts by name: optimizer, lr_scheduler, ema, scaler, random."""
     tensors: dict[str, dict[str, torch.Tensor]]
     """Flat tensors by name: model, ema."""
     config: dict[str, Any]
     """The run's resolved config."""
     software: dict[str, str]
-    """What wrote it: versions by package."""
-
-
-class PassedOver(NamedTuple):
-    """A checkpoint that is none, and why."""
-
-    path: Path
-    reason: str
+    """Versions by package, at the time of writing."""
 
 
 def save_checkpoint(
@@ -71,95 +64,78 @@ def save_checkpoint(
     config: Mapping[str, Any],
     keep: int,
 ) -> Path:
-    """Write a checkpoint of this step in `folder`, remove the earliest written beyond `keep`, and return its path.
+    """Write a checkpoint into `folder`, keep the `keep` latest written ones, and return its path.
 
-    Tensors are taken from any device and in any memory format. On one process of the run only. Raises OSError where
-    the disk is full or refuses, TypeError where a part holds what `load_checkpoint` would not read back (anything but
-    tensors, plain values and dicts, lists and tuples of them); the checkpoints that were there stay in both cases.
+    Call it on one process of the run. Tensors may be on any device and in any memory format. Raises OSError if the
+    disk is full or refuses, TypeError if a part holds what `load_checkpoint` could not read back. The earlier
+    checkpoints stay in both cases.
     """
     for name, part in parts.items():
-        check_plain(dict(part), name)
-    written_config = json.loads(json.dumps(dict(config)))
+        check_loadable(dict(part), name)
     folder.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder)
-    final = folder / f"step-{state.step:08d}"
-    temporary = folder / f".{final.name}.tmp"
-    order = 1 + max((order_of(path) or 0 for path in list_checkpoints(folder)), default=0)
-    try:
-        temporary.mkdir(exist_ok=True)
-        files = write_files(temporary, parts, tensors)
-        about = {"format": FORMAT, **dataclasses.asdict(state), "order": order, "config": written_config}
-        write_description(temporary / CHECKPOINT_FILE, about | {"software": software_versions(), "files": files})
-        sync(temporary)
-        if final.exists():  # It keeps counting, under another name, until the new one has its own.
-            replaced = final.with_name(final.name + REPLACED)
-            remove(replaced)
-            final.rename(replaced)
-        temporary.rename(final)
-        sync(folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    for path in folder.glob(f"step-*{REPLACED}"):
-        remove(path)
-    for path in sorted(list_checkpoints(folder), key=lambda path: (order_of(path) or 0, path.name))[:-keep]:
-        remove(path)
-    return final
+    for leftover in folder.glob(".step-*.tmp"):  # Of killed runs.
+        shutil.rmtree(leftover, ignore_errors=True)
+    description = {
+        **dataclasses.asdict(state),
+        "order": 1 + int(max(_read_orders(folder, damaged=0).values(), default=0)),
+        "config": dict(config),
+        "software": software_versions(*_PACKAGES),
+    }
+    path = folder / f"step-{state.step:08d}"
+    with write_folder_atomically(path) as temporary:
+        write_files(temporary, parts, tensors, description)
+    for replaced in folder.glob(f"step-*{REPLACED_SUFFIX}"):
+        remove_folder(replaced)
+    for old in list(_read_orders(folder, damaged=0))[:-keep]:
+        remove_folder(old)
+    return path
 
 
-def find_latest(folder: Path) -> tuple[Path | None, list[PassedOver]]:
-    """Return the latest written checkpoint that is whole, if any, and those that were passed over for it.
+def find_latest(folder: Path) -> tuple[Path | None, list[DamagedCheckpointError]]:
+    """Return the latest undamaged checkpoint, or None, and the damaged ones that may be later.
 
-    Latest is by the order of writing, not by step: a run that went back to step 1,000 and came to 1,500 goes on from
-    there, whatever lies beside it. One that does not tell its place any more may have been the latest, and is told
-    of. Reads every byte of the checkpoint that it returns.
+    The order is that of writing, not of steps: a run that went back to step 1,000 and reached step 1,500 resumes
+    from there, even if there is a checkpoint of step 2,000. Reads every byte of the checkpoint that it returns.
     """
-    passed_over: list[PassedOver] = []
-    for path in sorted(
-        list_checkpoints(folder), key=lambda path: (order_of(path) or math.inf, path.name), reverse=True
-    ):
-        reason = find_damage(path)
-        if reason is None:
-            return path, passed_over
-        passed_over.append(PassedOver(path, reason))
-    return None, passed_over
+    damaged: list[DamagedCheckpointError] = []
+    for path in reversed(_read_orders(folder, damaged=math.inf)):
+        try:
+            verify_files(path)
+        except DamagedCheckpointError as error:
+            damaged.append(error)
+        else:
+            return path, damaged
+    return None, damaged
 
 
-def resolve_resume(folder: Path, resume: str | Path) -> tuple[Path | None, list[PassedOver]]:
-    """Return the checkpoint to go on from, or None to begin, and those that were passed over, to be printed.
+def resolve_resume(folder: Path, resume: str | Path) -> tuple[Path | None, list[DamagedCheckpointError]]:
+    """Return the checkpoint to resume from, or None to start at step 0, and the damaged ones that were skipped.
 
-    `resume` is "latest" (of `folder`, or none where it holds none), "none", or a checkpoint's path. A run that begins
-    anew in a folder of checkpoints replaces them, the earliest written first. Reads every byte of the checkpoint: ask
-    on one process and tell the others. Raises TrainingError where the path is no whole checkpoint, and where all that
-    `folder` holds are damaged.
+    `resume` is "latest" (of `folder`, which may hold none), "none", or the path of a checkpoint. A run that starts
+    again in a folder of checkpoints replaces them, the earliest written first. Reads every byte of the checkpoint, so
+    call it on one process. Raises TrainingError if the path is not a complete checkpoint, or none of `folder` is.
     """
     if resume == "none":
         return None, []
     if resume == "latest":
-        path, passed_over = find_latest(folder)
-        if path is None and passed_over:
-            told = "; ".join(f"{damaged.name}: {reason}" for damaged, reason in passed_over)
-            raise TrainingError(f"no checkpoint in {folder} is whole ({told}); move them away to begin anew")
-        return path, passed_over
-    path = Path(resume)
-    if (reason := find_damage(path)) is not None:
-        raise TrainingError(f"{path} is no checkpoint to go on from: {reason}")
-    return path, []
+        path, damaged = find_latest(folder)
+        if path is None and damaged:
+            raise TrainingError(f"{'; '.join(map(str, damaged))}; move {folder} away to start again")
+        return path, damaged
+    verify_files(Path(resume))
+    return Path(resume), []
 
 
 def load_checkpoint(path: Path, *, only: Collection[str] | None = None) -> Checkpoint:
-    """Read a checkpoint to the CPU; `only` names the parts and tensors that are wanted, all where it is None.
+    """Read a checkpoint to the CPU; `only` limits it to the parts and tensors of these names.
 
-    Sizes are checked and digests are not: `find_latest` and `resolve_resume` have read them, once for all processes.
-    Raises TrainingError where `path` is no checkpoint or lacks what `only` names.
+    Checks sizes but not hashes: `find_latest` and `resolve_resume` have checked them on one process for all. Raises
+    TrainingError if `path` is not a complete checkpoint or lacks a name of `only`.
     """
-    about = describe(path)
-    damage = about if isinstance(about, str) else find_damage(path, every_byte=False)
-    if damage is not None or isinstance(about, str):
-        raise TrainingError(f"{path} is no checkpoint: {damage}")
-    files = [path / name for name in about["files"] if only is None or Path(name).stem in only]
+    description = verify_files(path, check_hashes=False)
+    files = [path / name for name in description["files"] if only is None or Path(name).stem in only]
     if missing := set(only or ()) - {file.stem for file in files}:
-        raise TrainingError(f"{path} holds no {' and no '.join(sorted(missing))}")
+        raise TrainingError(f"{path} has no {' and no '.join(sorted(missing))}")
     parts: dict[str, dict[str, Any]] = {}
     tensors: dict[str, dict[str, torch.Tensor]] = {}
     for file in files:
@@ -169,11 +145,23 @@ def load_checkpoint(path: Path, *, only: Collection[str] | None = None) -> Check
             else:
                 tensors[file.stem] = safetensors.torch.load_file(file)
         except Exception as error:
-            raise TrainingError(f"{file} cannot be read ({error}); resume from another checkpoint") from error
+            raise TrainingError(f"cannot read {file} ({error}); resume from another checkpoint") from error
     return Checkpoint(
-        state=TrainingState(step=about["step"], position=about["position"]),
+        state=TrainingState(step=description["step"], position=description["position"]),
         parts=parts,
         tensors=tensors,
-        config=about["config"],
-        software=about["software"],
+        config=description["config"],
+        software=description["software"],
     )
+
+
+def _read_orders(folder: Path, *, damaged: float) -> dict[Path, float]:
+    """Return the number of each checkpoint in the order of writing, from 1, sorted; `damaged` for unreadable ones."""
+    orders: dict[Path, float] = {}
+    for path in folder.glob("step-*"):
+        if _NAME.fullmatch(path.name):
+            try:
+                orders[path] = read_description(path)["order"]
+            except DamagedCheckpointError:
+                orders[path] = damaged
+    return dict(sorted(orders.items(), key=lambda item: (item[1], item[0].name)))

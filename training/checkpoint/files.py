@@ -1,114 +1,134 @@
-"""A checkpoint's files: written so that they have reached the disk, and removed so that no half looks like a whole."""
+"""Files of a checkpoint folder: NAME.safetensors, NAME.pt, and checkpoint.json with their sizes and SHA-256."""
 
-import functools
+import contextlib
 import json
 import os
 import re
-import shutil
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
 
-from training.checkpoint.proof import digest, digest_of
+from shards.manifest import digest
+from shards.writer import file_sha256
+from training.errors import TrainingError
 
+DESCRIPTION_FILE = "checkpoint.json"
+FORMAT = 1
 _PLAIN = {bool, int, float, complex, str, bytes, type(None), torch.Size, torch.dtype, torch.device}
 
 
-def check_plain(value: object, where: str) -> None:
-    """Raise TypeError at what `torch.load(weights_only=True)` refuses: now, not when the run is to go on."""
+class DamagedCheckpointError(TrainingError):
+    """A folder is not a checkpoint, or a file of it is missing or has changed since it was written."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} is not a complete checkpoint: {reason}")
+
+
+def check_loadable(value: object, name: str) -> None:
+    """Raise TypeError for a value that `torch.load(weights_only=True)` would not read back; `name` is for the message.
+
+    Tensors, plain values, and dicts, lists and tuples of them are loadable.
+    """
     if isinstance(value, torch.Tensor) or type(value) in _PLAIN:
         return
     if type(value) in (dict, OrderedDict) and isinstance(value, dict):
         for key, item in value.items():
-            check_plain(key, f"a key of {where}")
-            check_plain(item, f"{where}[{key!r}]")
+            check_loadable(key, f"a key of {name}")
+            check_loadable(item, f"{name}[{key!r}]")
     elif type(value) in (list, tuple) and isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            check_plain(item, f"{where}[{index}]")
+            check_loadable(item, f"{name}[{index}]")
     else:
-        raise TypeError(f"{where} is of {type(value)}; a checkpoint holds tensors and plain values only")
+        raise TypeError(f"{name} is of {type(value)}; a checkpoint can hold tensors and plain values only")
 
 
 def write_files(
-    folder: Path, parts: Mapping[str, Mapping[str, Any]], tensors: Mapping[str, Mapping[str, torch.Tensor]]
-) -> dict[str, dict[str, Any]]:
-    """Write all but the description, and return what it is to say of each file."""
-    files = {}
+    folder: Path,
+    parts: Mapping[str, Mapping[str, Any]],
+    tensors: Mapping[str, Mapping[str, torch.Tensor]],
+    description: Mapping[str, Any],
+) -> None:
+    """Write each part, each group of tensors, and last the description with sizes and hashes, its own among them.
+
+    Raises OSError, with the file's name, if the system refuses to write.
+    """
     for name, part in parts.items():
-        files[f"{name}.pt"] = _write_file(folder / f"{name}.pt", functools.partial(_write_part, dict(part)))
+        path = folder / f"{name}.pt"
+        with _os_errors_naming(path), path.open("wb") as file:  # torch.save hides the OSError if given a path.
+            torch.save(dict(part), file)
     for name, group in tensors.items():
-        write = functools.partial(safetensors.torch.save_file, _make_writable(group), metadata={"format": "pt"})
-        files[f"{name}.safetensors"] = _write_file(folder / f"{name}.safetensors", write)
-    return files
+        path = folder / f"{name}.safetensors"
+        with _os_errors_naming(path):
+            safetensors.torch.save_file(_make_contiguous(group), path, metadata={"format": "pt"})
+    files = {
+        path.name: {"num_bytes": path.stat().st_size, "sha256": file_sha256(path)} for path in sorted(folder.iterdir())
+    }
+    content = {"format": FORMAT, **description, "files": files}
+    path = folder / DESCRIPTION_FILE
+    with _os_errors_naming(path):
+        path.write_text(json.dumps(content | {"sha256": digest(content)}, indent=2) + "\n", encoding="utf-8")
 
 
-def _make_writable(group: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return tensors as safetensors wants them: on the CPU, not channels last, none on another's memory."""
-    writable: dict[str, torch.Tensor] = {}
-    taken: set[int] = set()
+def read_description(path: Path) -> dict[str, Any]:
+    """Return the content of checkpoint.json. Raises DamagedCheckpointError."""
+    try:
+        content = json.loads((path / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DamagedCheckpointError(path, f"{DESCRIPTION_FILE} cannot be read ({error.strerror})") from error
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or content.pop("sha256", None) != digest(content):
+        raise DamagedCheckpointError(path, f"{DESCRIPTION_FILE} does not match its SHA-256")
+    if content["format"] != FORMAT:
+        raise DamagedCheckpointError(path, f"its format is {content['format']}; this version reads format {FORMAT}")
+    return content
+
+
+def verify_files(path: Path, *, check_hashes: bool = True) -> dict[str, Any]:
+    """Check a checkpoint's files and return its description. Raises DamagedCheckpointError.
+
+    Without `check_hashes`, only the sizes are checked and no file is read.
+    """
+    description = read_description(path)
+    for name, file in description["files"].items():
+        try:
+            num_bytes = (path / name).stat().st_size
+            if num_bytes != file["num_bytes"]:
+                raise DamagedCheckpointError(path, f"{name} has {num_bytes:,} bytes instead of {file['num_bytes']:,}")
+            if check_hashes and file_sha256(path / name) != file["sha256"]:
+                raise DamagedCheckpointError(path, f"{name} does not match its SHA-256")
+        except OSError as error:
+            raise DamagedCheckpointError(path, f"{name} cannot be read ({error.strerror})") from error
+    return description
+
+
+def _make_contiguous(group: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return tensors as safetensors requires: on the CPU, contiguous, and without shared memory."""
+    contiguous: dict[str, torch.Tensor] = {}
+    addresses: set[int] = set()
     for name, tensor in group.items():
-        plain = tensor.detach().to("cpu").contiguous()
-        memory = plain.untyped_storage().data_ptr()
-        writable[name] = plain.clone() if memory in taken else plain
-        taken.add(memory)
-    return writable
+        copy = tensor.detach().to("cpu").contiguous()
+        address = copy.untyped_storage().data_ptr()
+        contiguous[name] = copy.clone() if address in addresses else copy
+        addresses.add(address)
+    return contiguous
 
 
-def _write_part(part: dict[str, Any], path: Path) -> None:
-    with path.open("wb") as file:  # An open file, not its path: so a full disk is told as what it is.
-        torch.save(part, file)
-
-
-def _write_file(path: Path, write: Callable[[Path], None]) -> dict[str, Any]:
+@contextlib.contextmanager
+def _os_errors_naming(path: Path) -> Iterator[None]:
+    """Turn a library's error that was caused by an error of the system into OSError with the file's name."""
     try:
-        write(path)
+        yield
     except Exception as error:
-        if (number := _os_error(error)) is None:
-            raise
-        raise OSError(number, os.strerror(number), str(path)) from error
-    sync(path)
-    return {"num_bytes": path.stat().st_size, "sha256": digest(path)}
-
-
-def _os_error(error: BaseException | None) -> int | None:
-    """Return the system's error number behind an error; the libraries that write raise theirs in its place."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno is not None:
-            return error.errno
-        if told := re.search(r"\(os error (\d+)\)", str(error)):
-            return int(told[1])
-        error = error.__cause__ or error.__context__
-    return None
-
-
-def write_description(path: Path, about: dict[str, Any]) -> None:
-    """Write checkpoint.json with its own hash, and wait until it has reached the disk."""
-    path.write_text(json.dumps(about | {"sha256": digest_of(about)}, indent=2) + "\n", encoding="utf-8")
-    sync(path)
-
-
-def sync(path: Path) -> None:
-    """Wait until a file's data, or a folder's names, have reached the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def remove(path: Path) -> None:
-    """Remove a checkpoint, by another name first: one that is half removed must not look like one."""
-    if path.exists():
-        doomed = path.with_name(f".{path.name}.removed.tmp")
-        path.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)  # What a network disk still holds goes at the next checkpoint.
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove what killed runs left half written or half removed."""
-    for path in folder.glob(".step-*.tmp"):
-        shutil.rmtree(path, ignore_errors=True)
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, OSError) and cause.errno is not None:
+                raise OSError(cause.errno, os.strerror(cause.errno), str(path)) from error
+            if match := re.search(r"\(os error (\d+)\)", str(cause)):  # From the Rust code of safetensors.
+                raise OSError(int(match[1]), os.strerror(int(match[1])), str(path)) from error
+            cause = cause.__cause__ or cause.__context__
+        raise

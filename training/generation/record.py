@@ -3,18 +3,16 @@
 import dataclasses
 import hashlib
 import json
-import platform
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 
 from shards.atomic import write_atomically
 from training.generation.config import GenerationConfig
 from training.generation.errors import GenerationError
 from training.generation.generate import Generator
+from training.runtime.versions import software_versions
 
 _PACKAGES = ("pix2gif", "torch", "diffusers", "transformers", "numpy", "pillow")
 
@@ -31,7 +29,7 @@ def make_recipe(generator: Generator, image: Image.Image, prompt: str, config: G
         "form": form,
         "model": {"sha256": generator.sha256, "variant": generator.pipeline.config["model_variant"]},
         "device": generator.device,
-        "software": _tell_software(form),
+        "software": software_versions(*_PACKAGES, *(("av",) if form == ".mp4" else ())),
     }
     # As it comes back from a file: tuples are lists.
     plain: Recipe = json.loads(json.dumps(recipe))
@@ -76,12 +74,3 @@ def _hash(path: Path) -> str:
             hashed.update(f"{file.name}\0{file.stat().st_size}\0".encode())
         hashed.update(file.read_bytes())
     return hashed.hexdigest()
-
-
-def _tell_software(form: str) -> dict[str, str]:
-    packages = (*_PACKAGES, "av") if form == ".mp4" else _PACKAGES
-    return {
-        "python": platform.python_version(),
-        "cuda": torch.version.cuda or "none",
-        **{package: metadata.version(package) for package in packages},
-    }

@@ -142,9 +142,9 @@ class Tuner:
         )
 
     def _find_checkpoint(self, resume: str) -> Checkpoint | None:
-        path, passed_over = resolve_resume(self.out / "checkpoints", resume)
-        for torn, reason in passed_over:
-            print(f"{torn} is not whole and was passed over: {reason}")
+        path, damaged = resolve_resume(self.out / "checkpoints", resume)
+        for error in damaged:
+            print(f"skipped: {error}")
         if path is None:
             return None
         checkpoint = load_checkpoint(path)

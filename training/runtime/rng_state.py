@@ -1,4 +1,4 @@
-"""The random generators of a process: where they stand, and back to it."""
+"""State of this process's random number generators, for checkpoints."""
 
 import random
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 
-def generator_states() -> dict[str, Any]:
-    """Return the states of this process's generators (Python, NumPy, PyTorch, each GPU) as a part of a checkpoint."""
+def get_rng_state() -> dict[str, Any]:
+    """Return the states of Python, NumPy, PyTorch and each GPU, as plain values and tensors."""
     name, keys, *rest = np.random.get_state(legacy=True)
     return {
         "python": random.getstate(),
@@ -19,8 +19,8 @@ def generator_states() -> dict[str, Any]:
     }
 
 
-def restore_generator_states(states: Mapping[str, Any]) -> None:
-    """Put generators back where `generator_states` saw them; GPUs that are not here are left out."""
+def set_rng_state(states: Mapping[str, Any]) -> None:
+    """Restore what `get_rng_state` returned; states of GPUs that this machine lacks are ignored."""
     random.setstate(states["python"])
     np.random.set_state(states["numpy"])
     torch.set_rng_state(states["torch"])

@@ -1,19 +1,17 @@
-"""What a run depends on, by version."""
+"""Versions of the software that a result depends on."""
 
 import importlib.metadata
 import platform
 
 import torch
 
-_PACKAGES = ("accelerate", "diffusers", "numpy", "pix2gif", "safetensors", "torch", "transformers")
 
-
-def software_versions() -> dict[str, str]:
-    """Return the versions of what a run depends on, by name; what is not installed is left out."""
-    versions = {"python": platform.python_version(), "cuda": str(torch.version.cuda)}
-    for package in _PACKAGES:
+def software_versions(*packages: str) -> dict[str, str]:
+    """Return the versions of Python, CUDA and `packages` by name; "none" for what is not installed."""
+    versions = {"python": platform.python_version(), "cuda": torch.version.cuda or "none"}
+    for package in packages:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            continue
+            versions[package] = "none"
     return versions

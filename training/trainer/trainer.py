@@ -26,7 +26,7 @@ from training.model.factory import make_pipeline
 from training.runtime.devices import DTYPES, choose_device
 from training.runtime.guards import Stop, refuse_other_run, refuse_what_is_no_number, stop_signals
 from training.runtime.metrics import MetricsLog
-from training.runtime.rng_state import generator_states, restore_generator_states
+from training.runtime.rng_state import get_rng_state, set_rng_state
 from training.runtime.throughput import Throughput
 from training.trainer.config import TrainingConfig
 from training.trainer.flops import count_sample_flops
@@ -201,7 +201,7 @@ class Trainer:
                     "lr_scheduler": self.schedule.state_dict(),
                     "ema": ema,
                     "scaler": scaler.state_dict() if scaler is not None else {},
-                    "random": generator_states(),
+                    "random": get_rng_state(),
                 },
                 tensors={
                     "model": {name: tensor.detach() for name, tensor in self.model.state_dict().items()},
@@ -216,9 +216,9 @@ class Trainer:
         # One process reads every byte to see that it is whole, and tells the others which it is.
         found: list[Path | None] = [None]
         if self.is_main:
-            found[0], passed_over = resolve_resume(self.out / "checkpoints", resume)
-            for torn, reason in passed_over:
-                self.accelerator.print(f"{torn} is not whole and was passed over: {reason}")
+            found[0], damaged = resolve_resume(self.out / "checkpoints", resume)
+            for error in damaged:
+                self.accelerator.print(f"skipped: {error}")
         path = broadcast_object_list(found)[0]
         if path is None:
             return None
@@ -237,7 +237,7 @@ class Trainer:
         self.ema.to(self.accelerator.device)
         if self.accelerator.scaler is not None and parts["scaler"]:
             self.accelerator.scaler.load_state_dict(parts["scaler"])
-        restore_generator_states(parts["random"])
+        set_rng_state(parts["random"])
 
     def _mean_over_ranks(self, losses: dict[str, Tensor], norm: Tensor, stop: Stop) -> dict[str, float]:
         """Bring all that the host must know of a step over in one piece: means over the ranks, by name.

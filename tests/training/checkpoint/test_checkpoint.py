@@ -1,5 +1,3 @@
-"""A run goes on from a whole checkpoint, bit by bit what it was, and a damaged one is told."""
-
 import json
 import random
 from collections import OrderedDict
@@ -10,10 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.checkpoints import CONFIG, check, flip_a_bit, names, save, tear
+from tests.training.checkpoint.helpers import CONFIG, check_content, flip_bit, list_names, save_step, truncate
 from training.checkpoint.checkpoint import (
-    Checkpoint,
-    PassedOver,
     TrainingState,
     find_latest,
     load_checkpoint,
@@ -21,7 +17,7 @@ from training.checkpoint.checkpoint import (
     save_checkpoint,
 )
 from training.errors import TrainingError
-from training.runtime.rng_state import generator_states, restore_generator_states
+from training.runtime.rng_state import get_rng_state, set_rng_state
 
 # ---- Round trip
 
@@ -43,7 +39,7 @@ def train(model: torch.nn.Module, optimizer: torch.optim.Optimizer, schedule: An
         schedule.step()
 
 
-def test_stopping_and_resuming_equals_not_stopping_bit_by_bit(tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(tmp_path: Path) -> None:
     model, optimizer, schedule = make_training(0)
     train(model, optimizer, schedule, 3)
     path = save_checkpoint(
@@ -53,7 +49,7 @@ def test_stopping_and_resuming_equals_not_stopping_bit_by_bit(tmp_path: Path) ->
             "optimizer": optimizer.state_dict(),
             "lr_scheduler": schedule.state_dict(),
             "scaler": torch.amp.GradScaler("cpu").state_dict(),
-            "random": generator_states(),
+            "random": get_rng_state(),
         },
         tensors={"model": model.state_dict()},
         config=CONFIG,
@@ -67,7 +63,7 @@ def test_stopping_and_resuming_equals_not_stopping_bit_by_bit(tmp_path: Path) ->
     its_optimizer.load_state_dict(checkpoint.parts["optimizer"])
     its_schedule.load_state_dict(checkpoint.parts["lr_scheduler"])
     torch.amp.GradScaler("cpu").load_state_dict(checkpoint.parts["scaler"])
-    restore_generator_states(checkpoint.parts["random"])
+    set_rng_state(checkpoint.parts["random"])
     train(resumed, its_optimizer, its_schedule, 3)
 
     assert checkpoint.state == TrainingState(step=3, position=24)
@@ -81,7 +77,7 @@ def test_stopping_and_resuming_equals_not_stopping_bit_by_bit(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.int64, torch.bool, torch.uint8])
-def test_every_dtype_shape_and_memory_format_comes_back(tmp_path: Path, dtype: torch.dtype) -> None:
+def test_tensors_of_every_dtype_shape_and_memory_format_are_read_back(tmp_path: Path, dtype: torch.dtype) -> None:
     whole = torch.randint(0, 2, (4, 6, 5, 3)).to(dtype)
     tensors = {
         "plain": whole,
@@ -99,7 +95,7 @@ def test_every_dtype_shape_and_memory_format_comes_back(tmp_path: Path, dtype: t
             assert torch.equal(read[name], tensor), name
 
 
-def test_every_plain_value_comes_back(tmp_path: Path) -> None:
+def test_plain_values_are_read_back(tmp_path: Path) -> None:
     part = {
         "values": [True, 2, 3.5, float("inf"), 1 + 2j, "four", b"five", None, (6, [7, {8: "nine"}])],
         "torch": (torch.Size([2, 3]), torch.bfloat16, torch.device("cpu")),
@@ -114,8 +110,8 @@ def test_every_plain_value_comes_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [np.float64(1), np.zeros(2), {1, 2}, Path("a"), object()], ids=lambda v: str(type(v)))
-def test_what_could_not_be_read_back_is_refused_when_it_is_written(tmp_path: Path, value: object) -> None:
-    save(tmp_path, 1)
+def test_values_that_could_not_be_read_back_are_refused_on_writing(tmp_path: Path, value: object) -> None:
+    save_step(tmp_path, 1)
     with pytest.raises(TypeError, match=r"optimizer\['state'\]\[0\]\['momentum'\] is of <class"):
         save_checkpoint(
             tmp_path,
@@ -125,28 +121,28 @@ def test_what_could_not_be_read_back_is_refused_when_it_is_written(tmp_path: Pat
             CONFIG,
             1,
         )
-    assert names(tmp_path) == ["step-00000001"]
+    assert list_names(tmp_path) == ["step-00000001"]
 
 
-def test_one_name_may_have_a_part_and_tensors_and_a_few_can_be_read_alone(tmp_path: Path) -> None:
+def test_loading_can_be_limited_to_some_names(tmp_path: Path) -> None:
     tensors = {"ema": {"0": torch.ones(2)}, "model": {"0": torch.zeros(2)}}
     path = save_checkpoint(tmp_path, TrainingState(step=1, position=1), {"ema": {"decay": 0.5}}, tensors, {}, 1)
-    whole, some = load_checkpoint(path), load_checkpoint(path, only=("ema",))
-    assert (set(whole.tensors), set(some.tensors)) == ({"ema", "model"}, {"ema"})
-    assert whole.parts == some.parts == {"ema": {"decay": 0.5}}
-    with pytest.raises(TrainingError, match="holds no scaler"):
+    complete, limited = load_checkpoint(path), load_checkpoint(path, only=("ema",))
+    assert (set(complete.tensors), set(limited.tensors)) == ({"ema", "model"}, {"ema"})
+    assert complete.parts == limited.parts == {"ema": {"decay": 0.5}}
+    with pytest.raises(TrainingError, match="has no scaler"):
         load_checkpoint(path, only=("ema", "scaler"))
 
 
-# ---- Keeping
+# ---- Keeping the latest
 
 
-def test_the_latest_are_kept_and_nothing_else_is_there(tmp_path: Path) -> None:
+def test_only_the_latest_checkpoints_are_kept(tmp_path: Path) -> None:
     for step in range(1, 6):
-        assert save(tmp_path, step) == tmp_path / f"step-{step:08d}"
+        assert save_step(tmp_path, step) == tmp_path / f"step-{step:08d}"
         assert find_latest(tmp_path) == (tmp_path / f"step-{step:08d}", [])
-    assert names(tmp_path) == ["step-00000003", "step-00000004", "step-00000005"]
-    assert names(tmp_path / "step-00000003") == [
+    assert list_names(tmp_path) == ["step-00000003", "step-00000004", "step-00000005"]
+    assert list_names(tmp_path / "step-00000003") == [
         "checkpoint.json",
         "ema.safetensors",
         "model.safetensors",
@@ -154,92 +150,90 @@ def test_the_latest_are_kept_and_nothing_else_is_there(tmp_path: Path) -> None:
     ]
 
 
-def test_a_step_that_is_written_again_replaces_itself(tmp_path: Path) -> None:
-    save(tmp_path, 1)
-    save(tmp_path, 2, num_values=10)
-    save(tmp_path, 2)
-    assert names(tmp_path) == ["step-00000001", "step-00000002"]
-    assert check(tmp_path / "step-00000002") == 2
+def test_a_step_written_again_replaces_the_earlier_one(tmp_path: Path) -> None:
+    save_step(tmp_path, 1)
+    save_step(tmp_path, 2, num_values=10)
+    save_step(tmp_path, 2)
+    assert list_names(tmp_path) == ["step-00000001", "step-00000002"]
+    assert check_content(tmp_path / "step-00000002") == 2
 
 
-def test_a_run_that_went_back_goes_on_from_where_it_came_to_and_not_from_what_it_left(tmp_path: Path) -> None:
+def test_the_latest_is_the_last_written_not_the_highest_step(tmp_path: Path) -> None:
     for step in (10, 20, 30):
-        save(tmp_path, step)
-    save(tmp_path, 15)  # Resumed from 10.
-    assert names(tmp_path) == ["step-00000015", "step-00000020", "step-00000030"]
+        save_step(tmp_path, step)
+    save_step(tmp_path, 15)  # Resumed from 10.
+    assert list_names(tmp_path) == ["step-00000015", "step-00000020", "step-00000030"]
     assert find_latest(tmp_path) == (tmp_path / "step-00000015", [])
 
 
-def test_leftovers_of_killed_runs_go_and_what_is_not_ours_stays(tmp_path: Path) -> None:
+def test_leftovers_of_killed_runs_are_removed_and_other_files_stay(tmp_path: Path) -> None:
     (tmp_path / ".step-00000007.tmp").mkdir()
     (tmp_path / ".step-00000003.removed.tmp").mkdir()
     (tmp_path / ".step-00000003.removed.tmp" / "model.safetensors").write_bytes(b"half")
     (tmp_path / "notes").mkdir()
     assert find_latest(tmp_path) == (None, [])
-    save(tmp_path, 1)
-    assert names(tmp_path) == ["notes", "step-00000001"]
+    save_step(tmp_path, 1)
+    assert list_names(tmp_path) == ["notes", "step-00000001"]
 
 
 # ---- Damage
 
 
 @pytest.mark.parametrize("file", ["checkpoint.json", "ema.safetensors", "model.safetensors", "optimizer.pt"])
-@pytest.mark.parametrize("damage", [flip_a_bit, tear, Path.unlink, lambda path: path.write_bytes(b"")])
-def test_what_is_damaged_is_passed_over_for_the_one_before_and_said(tmp_path: Path, file: str, damage: Any) -> None:
+@pytest.mark.parametrize("damage", [flip_bit, truncate, Path.unlink, lambda path: path.write_bytes(b"")])
+def test_a_damaged_checkpoint_is_skipped_and_reported(tmp_path: Path, file: str, damage: Any) -> None:
     for step in (1, 2, 3):
-        save(tmp_path, step)
+        save_step(tmp_path, step)
     damage(tmp_path / "step-00000003" / file)
-    latest, passed_over = find_latest(tmp_path)
+    latest, damaged = find_latest(tmp_path)
     assert latest == tmp_path / "step-00000002"
-    assert check(latest) == 2
-    assert [(path, file in reason) for path, reason in passed_over] == [(tmp_path / "step-00000003", True)]
+    assert check_content(latest) == 2
+    (error,) = damaged
+    assert str(error).startswith(f"{tmp_path / 'step-00000003'} is not a complete checkpoint: ")
+    assert file in str(error)
 
 
-def test_any_bit_of_the_description_counts(tmp_path: Path) -> None:
-    path = save(tmp_path, 1)
+def test_a_changed_description_is_damage(tmp_path: Path) -> None:
+    path = save_step(tmp_path, 1)
     about = json.loads((path / "checkpoint.json").read_text())
     (path / "checkpoint.json").write_text(json.dumps(about | {"position": 9}))
-    assert find_latest(tmp_path) == (None, [PassedOver(path, "checkpoint.json is not as it was written")])
+    latest, (error,) = find_latest(tmp_path)
+    assert latest is None
+    assert "checkpoint.json does not match its SHA-256" in str(error)
 
 
-def test_an_empty_folder_with_a_checkpoints_name_is_none(tmp_path: Path) -> None:
+def test_an_empty_folder_named_like_a_checkpoint_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "step-00000009").mkdir()
-    save(tmp_path, 1)
-    latest, passed_over = find_latest(tmp_path)
+    save_step(tmp_path, 1)
+    latest, damaged = find_latest(tmp_path)
     assert latest == tmp_path / "step-00000001"
-    assert passed_over == [PassedOver(tmp_path / "step-00000009", "it has no checkpoint.json")]
+    (error,) = damaged
+    assert "step-00000009 is not a complete checkpoint: checkpoint.json cannot be read" in str(error)
 
 
 # ---- Resuming
 
 
-def test_where_to_go_on_from(tmp_path: Path) -> None:
+def test_resume_takes_latest_none_or_a_path(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoints"
     assert resolve_resume(folder, "latest") == (None, [])
-    first, second = save(folder, 1), save(folder, 2)
+    first, second = save_step(folder, 1), save_step(folder, 2)
     assert resolve_resume(folder, "latest") == (second, [])
     assert resolve_resume(folder, "none") == (None, [])
     assert resolve_resume(folder, first) == resolve_resume(folder, str(first)) == (first, [])
 
 
-def test_refusals_are_one_sentence(tmp_path: Path) -> None:
-    path = save(tmp_path, 1)
+def test_errors_name_the_path_and_the_reason(tmp_path: Path) -> None:
+    path = save_step(tmp_path, 1)
     for other in (tmp_path / "absent", tmp_path, path / "model.safetensors"):
         for ask in (load_checkpoint, lambda other: resolve_resume(tmp_path, other)):
-            with pytest.raises(TrainingError, match=r"is no checkpoint.*it has no checkpoint\.json$"):
+            with pytest.raises(TrainingError, match=r"checkpoint: checkpoint\.json cannot be read \(.*\)$"):
                 ask(other)
-    flip_a_bit(path / "model.safetensors")
-    with pytest.raises(TrainingError, match=r"to go on from: model\.safetensors is not as it was written$"):
+    flip_bit(path / "model.safetensors")
+    with pytest.raises(TrainingError, match=r"checkpoint: model\.safetensors does not match its SHA-256$"):
         resolve_resume(tmp_path, path)
-    with pytest.raises(TrainingError, match=r"is whole \(step-00000001: model\.safetensors is not as it was written\)"):
+    with pytest.raises(TrainingError, match=r"step-00000001 is not .* its SHA-256; move"):
         resolve_resume(tmp_path, "latest")
-    tear(path / "model.safetensors")
-    with pytest.raises(TrainingError, match=r"model\.safetensors has .* bytes and not"):
+    truncate(path / "model.safetensors")
+    with pytest.raises(TrainingError, match=r"model\.safetensors has .* bytes instead of"):
         load_checkpoint(path)
-
-
-def test_a_checkpoint_is_frozen(tmp_path: Path) -> None:
-    checkpoint = load_checkpoint(save(tmp_path, 1))
-    assert isinstance(checkpoint, Checkpoint)
-    with pytest.raises(AttributeError):
-        checkpoint.state = TrainingState(step=2, position=2)

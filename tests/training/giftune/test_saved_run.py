@@ -73,5 +73,5 @@ def test_what_is_no_run_gets_a_sentence(tmp_path, run):
         run.sample("word " * 100)
     with pytest.raises(TrainingError, match="the caption is empty"):
         run.sample("  ")
-    with pytest.raises(TrainingError, match="no checkpoint to go on from"):
+    with pytest.raises(TrainingError, match="is not a complete checkpoint"):
         read_run(run.folder, "step-1")

@@ -2,12 +2,11 @@
 
 import dataclasses
 import json
-import platform
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from shards.atomic import write_atomically
+from training.runtime.versions import software_versions
 
 _PACKAGES = (
     "pix2gif",
@@ -44,16 +43,5 @@ def write_result(result: Result, path: Path) -> None:
 
 def to_json(result: Result) -> str:
     """Put a result into JSON, a figure that is not defined as null."""
-    fields = {**dataclasses.asdict(result), "software": software_versions()}
+    fields = {**dataclasses.asdict(result), "software": software_versions(*_PACKAGES)}
     return json.dumps(fields, indent=2, ensure_ascii=False, default=str, allow_nan=False) + "\n"
-
-
-def software_versions() -> dict[str, str]:
-    """Tell the versions of what can move a figure, `none` for what is not installed."""
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = "none"
-    return versions

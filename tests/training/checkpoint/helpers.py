@@ -1,4 +1,4 @@
-"""Checkpoints that are known by their step, and what may happen to them."""
+"""Checkpoints whose content follows from their step, and ways to damage them."""
 
 import os
 from pathlib import Path
@@ -11,8 +11,8 @@ KEEP = 3
 CONFIG = {"learning_rate": 1e-4, "perceptual_weights": None, "motions": (2.0, 4.0), "model": {"variant": "full"}}
 
 
-def save(folder: Path, step: int, *, keep: int = KEEP, num_values: int = 1_000) -> Path:
-    """Write the checkpoint that `check` knows by its step."""
+def save_step(folder: Path, step: int, *, keep: int = KEEP, num_values: int = 1_000) -> Path:
+    """Write a checkpoint whose weights are seeded by its step."""
     weights = torch.randn(num_values, generator=torch.Generator().manual_seed(step))
     return save_checkpoint(
         folder,
@@ -24,8 +24,8 @@ def save(folder: Path, step: int, *, keep: int = KEEP, num_values: int = 1_000) 
     )
 
 
-def check(path: Path, num_values: int = 1_000) -> int:
-    """Assert that a checkpoint is what `save` wrote, bit by bit; returns its step."""
+def check_content(path: Path, num_values: int = 1_000) -> int:
+    """Assert that a checkpoint holds what `save_step` wrote, to the bit, and return its step."""
     checkpoint = load_checkpoint(path)
     step = checkpoint.state.step
     assert path.name.removesuffix(".replaced") == f"step-{step:08d}"
@@ -37,15 +37,15 @@ def check(path: Path, num_values: int = 1_000) -> int:
     return step
 
 
-def names(folder: Path) -> list[str]:
+def list_names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def flip_a_bit(path: Path) -> None:
+def flip_bit(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
 
 
-def tear(path: Path) -> None:
+def truncate(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
