@@ -1,1 +1,1 @@
-"""Generation: images, prompts and motion magnitudes -> GIFs, videos or pictures, and sheets that show why."""
+"""Generation: an image, a prompt and motion magnitudes -> a GIF, a video or PNG frames, and a contact sheet."""

@@ -1,4 +1,4 @@
-"""What of generation may be chosen, with defaults and units. Checked once, on construction."""
+"""Generation settings: defaults, units and checks."""
 
 import math
 from dataclasses import dataclass
@@ -12,58 +12,58 @@ Fit = Literal["crop", "resize"]
 Loop = Literal["none", "boomerang"]
 Dither = Literal["floyd-steinberg", "ordered", "none"]
 
-MULTIPLE = 32
-"""Sides of generated pictures are multiples of this: the autoencoder divides by 8, FlowNet by 4 more."""
+SIDE_MULTIPLE = 32
+"""Frame sides are multiples of this: the autoencoder divides them by 8, FlowNet by another 4."""
 
 TRAINED_MOTION_PX = (2.0, 20.0)
-"""The magnitudes that the pairs of the paper's training data have, in pixels of 256 x 256 (Pix2Gif, section 3.1)."""
+"""Range of motion in the paper's training pairs, in pixels at 256 x 256 (Pix2Gif, section 3.1)."""
 
 MAX_FPS = 50.0
-"""Browsers slow a GIF down whose frames last less than 20 ms."""
+"""Browsers slow down GIFs whose frames last less than 20 ms."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationConfig:
-    """All that decides the frames of a GIF, but for the model, the image and the prompt."""
+    """Everything that determines the frames of a GIF except the model, the image and the prompt."""
 
     motion_px: tuple[float, ...] = EVALUATION_MOTIONS_PX
-    """One frame for each magnitude, in pixels of 256 x 256, in the order in which they are shown."""
+    """One frame per magnitude, in pixels at 256 x 256, in display order."""
 
     loop: Loop = "none"
-    """`boomerang` shows the frames forwards, then backwards without either end twice."""
+    """`boomerang` plays the frames forwards, then backwards without repeating either end."""
 
     scheduler: SchedulerName = "euler-a"
-    """Euler ancestral, the authors'; or DPM-Solver++ (Lu et al., 2022), which 20 steps are enough for."""
+    """`euler-a`: Euler ancestral, the authors' choice. `dpm++`: DPM-Solver++ (Lu et al., 2022), with fewer steps."""
 
     num_inference_steps: int | None = None
-    """Steps of the scheduler; None takes 100 for Euler ancestral and 20 for DPM-Solver++."""
+    """Scheduler steps. None: 100 for Euler ancestral, 20 for DPM-Solver++."""
 
     text_guidance: float = 7.5
-    """s_T: how strongly the prompt is followed."""
+    """Guidance scale of the prompt, s_T."""
 
     image_guidance: float = 1.8
-    """s_I: how strongly the source image is kept."""
+    """Guidance scale of the source image, s_I."""
 
     seed: int = 0
-    """Of all noise; every frame starts from the same."""
+    """Seed of the noise. All frames share the same noise."""
 
     size: tuple[int, ...] = (256,)
     """The shorter side, or width and height, in pixels; multiples of 32."""
 
     fit: Fit = "crop"
-    """`crop` cuts what juts out at the longer sides; `resize` stretches."""
+    """`crop` cuts the longer sides at both ends; `resize` stretches the image."""
 
     fps: float = 8.0
-    """Frames shown in a second."""
+    """Frames per second."""
 
     dither: Dither = "floyd-steinberg"
-    """How a GIF's 256 colours stand for more of them."""
+    """How a GIF approximates colours outside its palette of 256."""
 
     batch: int | None = None
-    """Frames that are made at once; None makes all of a GIF at once. Changes no picture but by rounding."""
+    """Frames per batch; None generates all frames in one. Changes frames only by rounding."""
 
     precision: Precision = "no"
-    """`no` is float32."""
+    """Precision of the weights; `no` is float32."""
 
     def __post_init__(self) -> None:
         for field, allowed in (
@@ -82,28 +82,28 @@ class GenerationConfig:
         for field, scale in (("text_guidance", self.text_guidance), ("image_guidance", self.image_guidance)):
             _check(math.isfinite(scale), field, scale, "a number")
         _check(0 <= self.seed < 2**63, "seed", self.seed, "a whole number from 0 to 2^63 - 1")
-        _check(0 < self.fps <= MAX_FPS, "fps", self.fps, f"more than 0 and at most {MAX_FPS:g}")
+        _check(0 < self.fps <= MAX_FPS, "fps", self.fps, f"more than 0, up to {MAX_FPS:g}")
         _check(
-            len(self.size) in (1, 2) and all(32 <= side <= 2048 and side % MULTIPLE == 0 for side in self.size),
+            len(self.size) in (1, 2) and all(32 <= side <= 2048 and side % SIDE_MULTIPLE == 0 for side in self.size),
             "size",
             "x".join(map(str, self.size)),
-            f"a shorter side or WIDTHxHEIGHT, in multiples of {MULTIPLE} from 32 to 2048",
+            f"a shorter side or WIDTHxHEIGHT, in multiples of {SIDE_MULTIPLE} from 32 to 2048",
         )
 
     @property
     def num_steps(self) -> int:
-        """Steps of the scheduler, chosen or its own default."""
+        """Scheduler steps: the chosen number, or the scheduler's default."""
         return self.num_inference_steps or {"euler-a": 100, "dpm++": 20}[self.scheduler]
 
 
 def parse_size(text: str) -> tuple[int, ...]:
-    """Read `256` or `320x256`, width first."""
+    """Parse `256` or `320x256`, width first. Raises GenerationError."""
     sides = text.lower().split("x")
     if not all(side.isdecimal() for side in sides):
         raise GenerationError(f"size is {text!r}; it must be a shorter side such as 256, or WIDTHxHEIGHT")
     return tuple(int(side) for side in sides)
 
 
-def _check(holds: bool, field: str, value: object, allowed: str) -> None:
-    if not holds:
+def _check(is_valid: bool, field: str, value: object, allowed: str) -> None:
+    if not is_valid:
         raise GenerationError(f"{field} is {value}; it must be {allowed}")

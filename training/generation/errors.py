@@ -1,7 +1,7 @@
-"""What generation raises where the user must act. Every message is one sentence for a person."""
+"""Errors of generation that the user can fix."""
 
 from training.errors import TrainingError
 
 
 class GenerationError(TrainingError):
-    """An image, a prompt, a motion or an output that cannot be worked with as it is."""
+    """An image, prompt, motion, setting or output path is not usable."""

@@ -1,6 +1,6 @@
-"""A loaded pipeline, an image, a prompt and a config -> frames, the flows behind them, and notes for the user.
+"""Generate the frames of one GIF from a loaded pipeline, an image, a prompt and a config.
 
-F frames, one for each motion; h, w the latent's size.
+F frames, one per motion magnitude; h, w: size of the latent.
 """
 
 import hashlib
@@ -17,8 +17,8 @@ from PIL import Image
 
 from training.generation.config import GenerationConfig
 from training.generation.errors import GenerationError
-from training.generation.images import Source, fit_image, plan_size
-from training.generation.motions import note_fractions, note_untrained
+from training.generation.images import SourceImage, fit_image, plan_size
+from training.generation.motions import list_motion_notes
 from training.generation.sheet import draw_contact_sheet, to_displacements
 from training.model.errors import ModelError
 from training.model.pipeline import Pix2GifPipeline, load_pipeline
@@ -28,126 +28,132 @@ from training.runtime.devices import DTYPES, check_precision, choose_device
 from training.runtime.guards import advice_for_out_of_memory
 from training.runtime.weights import hash_weights
 
+_SCHEDULERS: dict[str, Any] = {"euler-a": EulerAncestralDiscreteScheduler, "dpm++": DPMSolverMultistepScheduler}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Generator:
-    """A pipeline on a device, and what tells its weights from others'."""
+    """A pipeline on a device, and the identity of its weights."""
 
     pipeline: Pix2GifPipeline
-    place: str
-    """The folder or hub repository."""
+    name_or_folder: str
+    """The folder or hub repository that the pipeline was loaded from."""
     sha256: str
-    """Of all weights and of the scheduler's config, as they were stored."""
+    """SHA-256 of everything in the model that determines frames."""
     device: str
     precision: Precision
 
 
 @dataclass(frozen=True, kw_only=True)
 class Generated:
-    """What was made of one image."""
+    """The frames of one GIF."""
 
     source: Image.Image
-    """The image as the model saw it, at the size of the frames."""
+    """The source image that the model received, at the size of the frames."""
     frames: list[Image.Image]
-    """RGB, one for each motion, in the order of the motions."""
+    """RGB, one per motion magnitude, in the same order."""
     flow: NDArray[np.float32] | None
     """[F, 2, h, w], grid units; None without a warping module."""
     notes: tuple[str, ...]
-    """What the user should know: sentences without their full stop."""
+    """Notes for the user, without a full stop."""
 
 
-def load_generator(place: str, device: str | None = None, precision: Precision = "no") -> Generator:
-    """Load a pipeline from a folder or the hub onto a device. Raises TrainingError where it cannot be."""
+def load_generator(name_or_folder: str, device: str | None = None, precision: Precision = "no") -> Generator:
+    """Load a pipeline from a folder or hub repository onto a device.
+
+    `device` None is the best available one. Raises TrainingError for a missing model or device.
+    """
     chosen = choose_device(device, allow_mps=True)
     check_precision(precision, chosen)
-    folder = Path(place)
-    if folder.is_dir() and not (folder / "model_index.json").is_file():
-        inside = folder / "model"
-        hint = f"name {inside}" if (inside / "model_index.json").is_file() else "name one that `pix2gif train` wrote"
-        raise ModelError(f"{place} is no folder of a model, model_index.json is missing: {hint}")
-    if not folder.exists() and (place.count("/") != 1 or place.startswith((".", "/", "~"))):
-        raise ModelError(f"there is no model folder {place}: name one that `pix2gif train` wrote, or a hub repository")
-    pipeline = load_pipeline(place)
+    _check_model_path(name_or_folder)
+    pipeline = load_pipeline(name_or_folder)
     sha256 = _hash_pipeline(pipeline)
     pipeline.to(chosen, DTYPES[precision])
-    return Generator(pipeline=pipeline, place=place, sha256=sha256, device=str(chosen), precision=precision)
+    return Generator(
+        pipeline=pipeline, name_or_folder=name_or_folder, sha256=sha256, device=str(chosen), precision=precision
+    )
 
 
-def generate(
-    generator: Generator,
-    source: Source,
-    prompt: str,
-    config: GenerationConfig,
-) -> Generated:
-    """Make the frames of one GIF, `config.batch` at once; in whichever batches, the pictures are the same to rounding.
+def generate(generator: Generator, source: SourceImage, prompt: str, config: GenerationConfig) -> Generated:
+    """Generate the frames of one GIF, `config.batch` at a time. Frames depend on the batch size only by rounding.
 
-    Raises TrainingError where the motion is not in the model's embedding, or memory does not suffice.
+    Raises TrainingError if a magnitude is not in the model's embedding or the device runs out of memory.
     """
     pipeline = generator.pipeline
-    notes = [*source.notes, *note_untrained(config.motion_px), *note_fractions(config.motion_px)]
-    notes += _note_long_prompt(pipeline, prompt, config)
-    size = _plan(generator, source.image, config)
+    notes = [*source.notes, *list_motion_notes(config.motion_px), *_list_prompt_notes(pipeline, prompt, config)]
+    size = _plan_frame_size(generator, source.image, config)
     if min(source.image.size) < min(size):
         notes.append(f"the image is enlarged from {source.image.width} x {source.image.height}")
     image = fit_image(source.image, size, config.fit)
-    kind: Any = {"euler-a": EulerAncestralDiscreteScheduler, "dpm++": DPMSolverMultistepScheduler}[config.scheduler]
-    pipeline.scheduler = kind.from_config(pipeline.scheduler.config)
-    motions, at_once = config.motion_px, config.batch or len(config.motion_px)
+    pipeline.scheduler = _SCHEDULERS[config.scheduler].from_config(pipeline.scheduler.config)
+    motions, batch = config.motion_px, config.batch or len(config.motion_px)
     frames: list[Image.Image] = []
     flows = []
-    hints = {f"--batch {max(1, at_once // 2)}": at_once > 1, "--precision fp16": config.precision == "no"}
-    with advice_for_out_of_memory(f"{at_once} frames of {size[0]} x {size[1]}", hints):
-        for start in range(0, len(motions), at_once):
-            made = pipeline(
+    hints = {f"--batch {max(1, batch // 2)}": batch > 1, "--precision fp16": config.precision == "no"}
+    with advice_for_out_of_memory(f"{batch} frames of {size[0]} x {size[1]}", hints):
+        for start in range(0, len(motions), batch):
+            output = pipeline(
                 image,
                 prompt,
-                motion=list(motions[start : start + at_once]),
+                motion=list(motions[start : start + batch]),
                 num_inference_steps=config.num_steps,
                 text_guidance=config.text_guidance,
                 image_guidance=config.image_guidance,
                 seed=config.seed,
             )
-            frames += [frame.convert("RGB") for frame in made.frames]
-            if made.flow is not None:
-                flows.append(made.flow.float().cpu().numpy())
+            frames += [frame.convert("RGB") for frame in output.frames]
+            if output.flow is not None:
+                flows.append(output.flow.float().cpu().numpy())
     flow = np.concatenate(flows) if flows else None
     return Generated(source=image, frames=frames, flow=flow, notes=tuple(notes))
 
 
-def draw_why(generator: Generator, made: Generated, prompt: str, config: GenerationConfig) -> Image.Image:
-    """Draw the contact sheet of what was made."""
+def draw_generated_sheet(
+    generator: Generator, generated: Generated, prompt: str, config: GenerationConfig
+) -> Image.Image:
+    """Draw the contact sheet: source, frames and the flow behind each frame."""
     displacements = None
-    if made.flow is not None and generator.pipeline.warping is not None:
-        displacements = to_displacements(made.flow, generator.pipeline.warping.flow_mode, made.source.size)
-    return draw_contact_sheet(made.source, made.frames, config.motion_px, prompt, displacements)
+    if generated.flow is not None and generator.pipeline.warping is not None:
+        displacements = to_displacements(generated.flow, generator.pipeline.warping.flow_mode, generated.source.size)
+    return draw_contact_sheet(generated.source, generated.frames, config.motion_px, prompt, displacements)
 
 
-def _plan(generator: Generator, image: Image.Image, config: GenerationConfig) -> tuple[int, int]:
+def _check_model_path(name_or_folder: str) -> None:
+    """Raise ModelError for a path that is not a model's, before the hub is asked for it."""
+    folder = Path(name_or_folder)
+    if folder.is_dir() and not (folder / "model_index.json").is_file():
+        inner = folder / "model"
+        hint = f"name {inner}" if (inner / "model_index.json").is_file() else "name one that `pix2gif train` wrote"
+        raise ModelError(f"{folder} is not a model folder, model_index.json is missing; {hint}")
+    if not folder.exists() and (name_or_folder.count("/") != 1 or name_or_folder.startswith((".", "/", "~"))):
+        raise ModelError(
+            f"there is no model folder {name_or_folder}; name one that `pix2gif train` wrote, or a hub repository"
+        )
+
+
+def _plan_frame_size(generator: Generator, image: Image.Image, config: GenerationConfig) -> tuple[int, int]:
     multiple = int(generator.pipeline.image_processor.config["vae_scale_factor"])
     size = plan_size(image.width, image.height, config.size, multiple)
     if any(side % multiple for side in size):
         raise GenerationError(
-            f"the model makes sides in multiples of {multiple}, not {size[0]} x {size[1]}: name another size"
+            f"the size {size[0]} x {size[1]} does not fit the model; name a size in multiples of {multiple}"
         )
     return size
 
 
-def _note_long_prompt(pipeline: Pix2GifPipeline, prompt: str, config: GenerationConfig) -> list[str]:
-    cut = max(count_cut_tokens(pipeline.tokenizer, [make_prompt(prompt, value) for value in config.motion_px]))
-    if not cut:
-        return []
-    return [
-        f"the prompt, with the motion in words, is {cut} tokens longer than {NUM_TOKENS}: "
-        "the model does not see its end"
-    ]
+def _list_prompt_notes(pipeline: Pix2GifPipeline, prompt: str, config: GenerationConfig) -> list[str]:
+    prompts = [make_prompt(prompt, motion_px) for motion_px in config.motion_px]
+    if num_cut := max(count_cut_tokens(pipeline.tokenizer, prompts)):
+        return [f"the prompt with the motion in words is {num_cut} tokens longer than {NUM_TOKENS}; its end is cut off"]
+    return []
 
 
 def _hash_pipeline(pipeline: Pix2GifPipeline) -> str:
-    """Digest all that changes frames: weights by name, the scheduler's config, the vocabulary, the variant."""
+    """Hash everything that determines frames: weights, scheduler config, vocabulary and variant."""
     hashed = hashlib.sha256()
-    for part_name, part in sorted(pipeline.components.items()):
+    for name, part in sorted(pipeline.components.items()):
         if isinstance(part, torch.nn.Module):
-            hashed.update(f"{part_name} {hash_weights(part)}\n".encode())
+            hashed.update(f"{name} {hash_weights(part)}\n".encode())
     hashed.update(pipeline.scheduler.to_json_string().encode())
     hashed.update(repr(sorted(pipeline.tokenizer.get_vocab().items())).encode())
     hashed.update(str(pipeline.config["model_variant"]).encode())

@@ -1,4 +1,4 @@
-"""Source images: a file -> an RGB picture, and what had to be said of it -> the picture at the size of generation."""
+"""Source images: read a file as upright RGB and fit it to the size of the frames."""
 
 import warnings
 from dataclasses import dataclass
@@ -8,60 +8,61 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from shards.pictures import DECODE_ERRORS, composite_on_white, has_transparency
-from training.generation.config import MULTIPLE, Fit
+from training.generation.config import SIDE_MULTIPLE, Fit
 from training.generation.errors import GenerationError
 
 MAX_PIXELS = 100_000_000
-MIN_SIDE = 32
+MIN_SIDE_PX = 32
 MAX_ASPECT = 8
 _ORIENTATION = 0x0112
+"""EXIF tag."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
-    """A source image, and notes for the user on what was done to make it plain RGB."""
+class SourceImage:
+    """A source image in RGB, and notes for the user on how it was converted."""
 
     image: Image.Image
     notes: tuple[str, ...] = ()
 
 
-def read_source(path: Path) -> Source:
-    """Read an image file as RGB, upright. Raises GenerationError, one sentence, where there is none to be had."""
+def read_source(path: Path) -> SourceImage:
+    """Read an image file as upright RGB. Raises GenerationError for a missing, damaged or unusable file."""
     try:
         with warnings.catch_warnings():
-            # Of its own limit Pillow only warns; ours is told in a sentence.
+            # Pillow only warns at its own size limit; _check_size raises at ours.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                _refuse_size(image, path)
+                _check_size(image, path)
                 return to_rgb(image, str(path))
     except FileNotFoundError as error:
         raise GenerationError(f"there is no image {path}") from error
     except IsADirectoryError as error:
-        raise GenerationError(f"{path} is a folder; an image was expected") from error
+        raise GenerationError(f"{path} is a folder; name an image") from error
     except UnidentifiedImageError as error:
-        raise GenerationError(f"{path} is no image: give a PNG, JPEG, WebP or another that Pillow reads") from error
+        raise GenerationError(f"{path} is not an image; use a PNG, JPEG, WebP or another format of Pillow") from error
     except Image.DecompressionBombError as error:
-        raise GenerationError(f"{path} is too large: resize it to {MAX_PIXELS // 1_000_000} megapixels") from error
+        raise GenerationError(f"{path} is too large; resize it to {MAX_PIXELS // 1_000_000} megapixels") from error
     except PermissionError:
         raise
     except DECODE_ERRORS as error:
-        raise GenerationError(f"{path} is damaged, its pixels cannot be read: save it anew") from error
+        raise GenerationError(f"{path} is damaged and cannot be decoded; save it again") from error
 
 
-def to_rgb(image: Image.Image, name: str) -> Source:
-    """Turn an image of any mode into RGB, upright, its first picture, alpha over white; and say what was done."""
+def to_rgb(image: Image.Image, name: str) -> SourceImage:
+    """Convert an image of any mode to upright RGB: its first frame, on white where transparent, with notes."""
     notes = []
-    num_pictures = getattr(image, "n_frames", 1)
-    if num_pictures > 1:
-        notes.append(f"{name} holds {num_pictures} pictures; the first is taken")
+    num_frames = getattr(image, "n_frames", 1)
+    if num_frames > 1:
+        notes.append(f"{name} has {num_frames} frames; only the first is used")
         image.seek(0)
-    deep = ";16" in str(getattr(image, "tile", ""))
+    has_16_bits = ";16" in str(getattr(image, "tile", ""))
     image.load()
     if image.getexif().get(_ORIENTATION, 1) != 1:
-        notes.append(f"{name} is turned upright, as its EXIF data bids")
+        notes.append(f"{name} is rotated according to its EXIF orientation")
         image = ImageOps.exif_transpose(image)
-    if deep or image.mode.startswith("I"):
-        notes.append(f"{name} has 16 bits a channel and is cut to 8")
+    if has_16_bits or image.mode.startswith("I"):
+        notes.append(f"{name} has 16 bits per channel and is reduced to 8")
     if image.mode in ("F", "I") or image.mode.startswith("I;16"):
         image = _to_eight_bits(image, name)
     if has_transparency(image):
@@ -69,13 +70,14 @@ def to_rgb(image: Image.Image, name: str) -> Source:
             notes.append(f"{name} is composited on white where it is transparent")
     elif image.mode not in ("RGB", "L", "P", "1"):
         notes.append(f"{name} is converted from {image.mode} to RGB")
-    return Source(image=composite_on_white(image), notes=tuple(notes))
+    return SourceImage(image=composite_on_white(image), notes=tuple(notes))
 
 
-def plan_size(width: int, height: int, size: tuple[int, ...], multiple: int = MULTIPLE) -> tuple[int, int]:
-    """Choose width and height of the generated pictures, multiples of `multiple`.
+def plan_size(width: int, height: int, size: tuple[int, ...], multiple: int = SIDE_MULTIPLE) -> tuple[int, int]:
+    """Return width and height of the frames, multiples of `multiple`.
 
-    Of two numbers in `size`, those; of one, the shorter side, and the longer in proportion, to the nearest multiple.
+    Two numbers in `size` are width and height. One number is the shorter side; the longer one keeps the image's
+    proportions, to the nearest multiple.
     """
     if len(size) == 2:
         return size[0], size[1]
@@ -84,29 +86,29 @@ def plan_size(width: int, height: int, size: tuple[int, ...], multiple: int = MU
 
 
 def fit_image(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
-    """Bring an image to a size: scaled to cover it and cut at the middle, or stretched."""
+    """Resize an image (Lanczos): `crop` scales it to cover `size` and cuts the centre out, `resize` stretches it."""
     if fit == "crop":
         return ImageOps.fit(image, size, Image.Resampling.LANCZOS)
     return image.resize(size, Image.Resampling.LANCZOS)
 
 
-def _refuse_size(image: Image.Image, path: Path) -> None:
+def _check_size(image: Image.Image, path: Path) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise GenerationError(
-            f"{path} is too large, {width} x {height}: resize it to {MAX_PIXELS // 1_000_000} megapixels or fewer"
+            f"{path} is too large, {width} x {height}; resize it to {MAX_PIXELS // 1_000_000} megapixels or fewer"
         )
-    if min(width, height) < MIN_SIDE:
-        raise GenerationError(f"{path} is too small, {width} x {height}: each side needs {MIN_SIDE} pixels or more")
+    if min(width, height) < MIN_SIDE_PX:
+        raise GenerationError(f"{path} is too small, {width} x {height}; each side needs {MIN_SIDE_PX} pixels or more")
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise GenerationError(
-            f"{path} is {width} x {height}, a strip: crop it until no side is {MAX_ASPECT} times the other"
+            f"{path} is too narrow, {width} x {height}; crop it until no side is more than {MAX_ASPECT} times the other"
         )
 
 
 def _to_eight_bits(image: Image.Image, name: str) -> Image.Image:
-    """Scale grey of 16 bits, 0 to 65535, to 0 to 255. Floats have no agreed range, so they are refused."""
+    """Scale 16-bit grey, 0 to 65535, to 0 to 255. Raises GenerationError for floats, which have no standard range."""
     values = np.asarray(image)
     if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-        raise GenerationError(f"{name} has values that are no 8 or 16 bits: save it as a common PNG or JPEG")
+        raise GenerationError(f"{name} does not have 8 or 16 bits per channel; save it as a PNG or JPEG")
     return Image.fromarray((values.astype(np.float64) / 257).round().astype(np.uint8))

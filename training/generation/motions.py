@@ -1,4 +1,4 @@
-"""Motion magnitudes of a GIF's frames: text or a number of frames -> magnitudes in pixels; and the order of showing."""
+"""Motion magnitudes of a GIF's frames, in pixels at 256 x 256, and the display order of the frames."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -11,44 +11,45 @@ MAX_FRAMES = 1000
 
 
 def parse_motion(text: str) -> tuple[float, ...]:
-    """Read magnitudes such as `2,4,6,8`."""
+    """Parse magnitudes such as `2,4,6,8`. Raises GenerationError."""
     try:
         return tuple(float(word) for word in text.split(","))
     except ValueError as error:
-        raise GenerationError(f"the motion {text!r} is no list of numbers: write them as 2,4,6,8") from error
+        raise GenerationError(f"the motion {text!r} is not a list of numbers; write it as 2,4,6,8") from error
 
 
 def ramp_motion(num_frames: int) -> tuple[float, ...]:
-    """Spread magnitudes evenly over the trained range, the least first, whole as the model knows them.
+    """Return whole magnitudes that rise evenly over the trained range; for one frame, its middle.
 
-    With more frames than whole magnitudes some stand twice, for the model cuts magnitudes to whole numbers.
+    With more frames than whole magnitudes, some magnitudes repeat. Raises GenerationError.
     """
     if not 1 <= num_frames <= MAX_FRAMES:
         raise GenerationError(f"frames is {num_frames}; it must be a number from 1 to {MAX_FRAMES}")
     low, high = TRAINED_MOTION_PX
+    return (round((low + high) / 2),) if num_frames == 1 else spread_motion(low, high, num_frames)
+
+
+def spread_motion(first: float, last: float, num_frames: int) -> tuple[float, ...]:
+    """Return whole magnitudes spread evenly from `first` to `last`, rising or falling; for one frame, `last`."""
     if num_frames == 1:
-        return (round((low + high) / 2),)
-    return tuple(float(round(low + (high - low) * index / (num_frames - 1))) for index in range(num_frames))
+        return (float(round(last)),)
+    return tuple(float(round(first + (last - first) * index / (num_frames - 1))) for index in range(num_frames))
 
 
-def note_untrained(motion_px: Sequence[float]) -> list[str]:
-    """Say which magnitudes lie outside the paper's range; what a model was trained on, it does not tell itself."""
+def list_motion_notes(motion_px: Sequence[float]) -> list[str]:
+    """List notes on magnitudes outside the trained range and on magnitudes that the model truncates."""
     low, high = TRAINED_MOTION_PX
-    outside = [f"{value:g}" for value in motion_px if not low <= value <= high]
-    if not outside:
-        return []
-    return [
-        f"the motion {', '.join(outside)} lies outside {low:g} to {high:g} pixels, the paper's range: a model follows "
-        "what the pairs had that it was trained on"
-    ]
-
-
-def note_fractions(motion_px: Sequence[float]) -> list[str]:
-    """Say which magnitudes the model cuts to whole numbers."""
-    cut = [f"{value:g}" for value in motion_px if value != int(value)]
-    return [f"the motion {', '.join(cut)} is cut to whole pixels, as the model knows them"] if cut else []
+    notes = []
+    if untrained := [f"{value:g}" for value in motion_px if not low <= value <= high]:
+        notes.append(
+            f"the motion {', '.join(untrained)} is outside {low:g} to {high:g} pixels, the range of the paper's "
+            "training pairs; the model may not follow it"
+        )
+    if fractional := [f"{value:g}" for value in motion_px if value != int(value)]:
+        notes.append(f"the motion {', '.join(fractional)} is truncated to whole pixels, which the model is trained on")
+    return notes
 
 
 def order_frames(frames: Sequence[Frame], loop: Loop) -> list[Frame]:
-    """Put frames in the order of showing: once through, or there and back."""
+    """Return frames in display order: once forwards, or forwards and backwards."""
     return [*frames, *frames[-2:0:-1]] if loop == "boomerang" else list(frames)

@@ -1,28 +1,75 @@
-"""Where the files of a GIF go, and whether they can come to lie there."""
+"""Output paths of one request, checked before the model runs."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from training.generation.errors import GenerationError
-from training.generation.writers import check_folder, check_output
+
+SUFFIXES = (".gif", ".mp4", ".webp", "")
+"""Output formats by suffix; no suffix is a folder of PNG frames."""
+
+FRAMES_MARKER = ".pix2gif-frames"
+"""File that marks a folder of PNG frames as ours, which may be replaced."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputPaths:
-    """Where the files of one request go."""
+    """Where the files of one request are written."""
 
     out: Path
+    """A .gif, .mp4 or .webp file, or a folder for PNG frames."""
+
     sheet: Path | None = None
+    """The contact sheet, a .png file; None draws none."""
+
+    @property
+    def record(self) -> Path:
+        """The record: `cat.json` beside `cat.gif` or the folder `cat`."""
+        return self.out.with_suffix(".json") if self.out.suffix else self.out.with_name(f"{self.out.name}.json")
+
+    @property
+    def files(self) -> list[Path]:
+        """All paths whose content the record describes."""
+        return [self.out] if self.sheet is None else [self.out, self.sheet]
+
+    def check(self, image: Path) -> None:
+        """Raise GenerationError if a path has the wrong type, is not writable, or would overwrite the source image."""
+        _check_output(self.out)
+        if self.sheet is not None:
+            if self.sheet.suffix.lower() != ".png" or self.sheet.is_dir():
+                raise GenerationError(f"the sheet {self.sheet} must be a file that ends in .png")
+            _check_writable(self.sheet)
+        source = image.resolve()
+        for path in self.files:
+            if path.resolve() in (source, *source.parents):
+                raise GenerationError(f"{path} is or contains the source image and would overwrite it; name another")
 
 
-def check_output_paths(image: Path, places: OutputPaths) -> None:
-    """Raise GenerationError where something cannot be written, or the source image would be written over."""
-    check_output(places.out)
-    if places.sheet is not None:
-        if places.sheet.suffix.lower() != ".png" or places.sheet.is_dir():
-            raise GenerationError(f"the sheet {places.sheet} must be a file that ends with .png")
-        check_folder(places.sheet)
-    source = image.resolve()
-    for place in (places.out, places.sheet):
-        if place is not None and place.resolve() in (source, *source.parents):
-            raise GenerationError(f"{place} is the source image, or holds it, and would be lost: name another place")
+def _check_output(path: Path) -> None:
+    if path.suffix.lower() not in SUFFIXES:
+        raise GenerationError(
+            f"the format of {path} is not supported; end it in .gif, .mp4 or .webp, or name a folder for PNG frames"
+        )
+    if path.suffix and path.is_dir():
+        raise GenerationError(f"{path} is a folder; name a file")
+    if not path.suffix and path.exists() and not (path / FRAMES_MARKER).is_file():
+        raise GenerationError(f"{path} exists and holds no frames of pix2gif; name another folder for PNG frames")
+    if path.suffix.lower() == ".mp4":
+        _check_av()
+    _check_writable(path)
+
+
+def _check_writable(path: Path) -> None:
+    parent = next(parent for parent in path.absolute().parents if parent.exists())
+    if not parent.is_dir():
+        raise GenerationError(f"cannot write {path}: {parent} is a file; name another path")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise GenerationError(f"cannot write {path}: no permission to write to {parent}; name another path")
+
+
+def _check_av() -> None:
+    try:
+        import av  # noqa: F401
+    except ImportError as error:
+        raise GenerationError("MP4 needs the package av; pip install av, or use .gif or .webp") from error

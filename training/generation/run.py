@@ -1,78 +1,77 @@
-"""Requests -> files: what already lies there and is the same stays; the rest is made, one after the other."""
+"""Run requests: skip outputs that exist already, generate and write the others one by one."""
 
 import dataclasses
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from shards.atomic import write_atomically
 from training.errors import TrainingError
 from training.generation.config import GenerationConfig
 from training.generation.errors import GenerationError
-from training.generation.generate import Generated, Generator, draw_why, generate
+from training.generation.generate import Generated, Generator, draw_generated_sheet, generate
 from training.generation.images import read_source
 from training.generation.motions import order_frames
-from training.generation.output_paths import OutputPaths, check_output_paths
-from training.generation.record import is_made, make_recipe, write_record
+from training.generation.output_paths import OutputPaths
+from training.generation.record import is_generated, make_recipe, write_record
 from training.generation.requests import Request
 from training.generation.writers import write_frames
 
+Print = Callable[[str], None]
 
-def make_one(
-    generator: Generator, request: Request, places: OutputPaths, config: GenerationConfig, tell: Callable[[str], None]
+
+def run_request(
+    generator: Generator, request: Request, paths: OutputPaths, config: GenerationConfig, print_note: Print
 ) -> bool:
-    """Make one GIF, its sheet and its record; tell notes. Returns False where all lay there already."""
+    """Generate one GIF with its contact sheet and record. Return False if all of them exist already."""
     if request.motion_px is not None:
         config = dataclasses.replace(config, motion_px=request.motion_px)
-    check_output_paths(request.image, places)
+    paths.check(request.image)
     source = read_source(request.image)
-    recipe = make_recipe(generator, source.image, request.prompt, config, places.out.suffix.lower())
-    files = [places.out] if places.sheet is None else [places.out, places.sheet]
-    if is_made(places.out, recipe, files):
+    recipe = make_recipe(generator, source.image, request.prompt, config, paths.out.suffix.lower())
+    if is_generated(paths, recipe):
         return False
-    made = generate(generator, source, request.prompt, config)
-    for note in made.notes:
-        tell(note)
-    write_made(generator, made, request.prompt, places, config)
-    told = {"image": str(request.image), "model": generator.place, "notes": list(made.notes)}
-    write_record(places.out, recipe, told, files)
+    generated = generate(generator, source, request.prompt, config)
+    for note in generated.notes:
+        print_note(note)
+    write_generated(generator, generated, request.prompt, paths, config)
+    details = {"image": str(request.image), "model": generator.name_or_folder, "notes": list(generated.notes)}
+    write_record(paths, recipe, details)
     return True
 
 
-def write_made(
-    generator: Generator, made: Generated, prompt: str, places: OutputPaths, config: GenerationConfig
+def write_generated(
+    generator: Generator, generated: Generated, prompt: str, paths: OutputPaths, config: GenerationConfig
 ) -> None:
-    """Write frames in the order of showing and, where it is wanted, the sheet."""
-    write_frames(order_frames(made.frames, config.loop), places.out, config.fps, config.dither)
-    if places.sheet is not None:
-        with write_atomically(places.sheet) as temporary:
-            draw_why(generator, made, prompt, config).save(temporary, format="PNG")
+    """Write the frames in display order and, if `paths` has one, the contact sheet."""
+    write_frames(order_frames(generated.frames, config.loop), paths.out, config.fps, config.dither)
+    if paths.sheet is not None:
+        with write_atomically(paths.sheet) as temporary:
+            draw_generated_sheet(generator, generated, prompt, config).save(temporary, format="PNG")
 
 
-def make_many(
+def run_requests(
     generator: Generator,
-    requests: list[tuple[Request, OutputPaths]],
+    requests: Sequence[tuple[Request, OutputPaths]],
     config: GenerationConfig,
-    tell: Callable[[str], None],
-    tell_made: Callable[[str], None],
+    print_note: Print,
+    print_progress: Print,
 ) -> int:
-    """Make all that is not there yet, and tell each; returns how many were made.
+    """Run several requests; return how many were generated.
 
-    A request that cannot be met is told and passed over. Raises GenerationError at the end
-    if there were any.
+    A failed request is reported and skipped. Raises GenerationError at the end if any failed.
     """
-    num_made, failed = 0, []
-    for number, (request, places) in enumerate(requests, start=1):
+    num_generated, failed = 0, []
+    for number, (request, paths) in enumerate(requests, start=1):
+
+        def print_named(note: str, name: str = request.name) -> None:
+            print_note(f"{name}: {note}")
+
         try:
-            if make_one(generator, request, places, config, functools.partial(_tell_of, tell, request.name)):
-                num_made += 1
-                tell_made(f"{number} of {len(requests)}: {places.out}")
+            if run_request(generator, request, paths, config, print_named):
+                num_generated += 1
+                print_progress(f"{number} of {len(requests)}: {paths.out}")
         except TrainingError as error:
             failed.append(request.name)
-            tell(f"{request.name} is passed over: {error}")
+            print_note(f"{request.name} failed: {error}")
     if failed:
-        raise GenerationError(f"{len(failed)} of {len(requests)} rows could not be made: {', '.join(failed)}")
-    return num_made
-
-
-def _tell_of(tell: Callable[[str], None], name: str, note: str) -> None:
-    tell(f"{name}: {note}")
+        raise GenerationError(f"{len(failed)} of {len(requests)} rows failed: {', '.join(failed)}")
+    return num_generated

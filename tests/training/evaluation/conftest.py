@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.evaluation import helpers
-from tests.training.model.conftest import set_at_random
+from tests.training.model.helpers import randomize_parameters
 from training.model.config import ModelConfig
 from training.model.factory import build_random, make_pipeline
 
@@ -25,8 +25,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny pipeline as in the midst of training: nothing is zero, so that the source counts."""
     folder = tmp_path_factory.mktemp("pipeline") / "model"
     parts = build_random(ModelConfig(), "tiny")
-    set_at_random(parts.model.unet.conv_in)
-    set_at_random(parts.model.warping)
+    randomize_parameters(parts.model.unet.conv_in)
+    randomize_parameters(parts.model.warping)
     make_pipeline(parts).save_pretrained(folder)
     return folder
 

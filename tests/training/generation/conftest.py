@@ -1,4 +1,4 @@
-"""Fixtures: a small pipeline of random weights in the midst of training, saved; and a picture."""
+"""Fixtures: small saved pipelines with random weights, and a source image."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.training.model.conftest import set_at_random
+from tests.training.model.helpers import randomize_parameters
 from training.generation.generate import Generator, load_generator
 from training.model.config import ModelConfig
 from training.model.factory import build_random, make_pipeline
@@ -14,9 +14,9 @@ from training.model.factory import build_random, make_pipeline
 
 def save_model(folder: Path, variant: str) -> Path:
     parts = build_random(ModelConfig(variant=variant, motion_init="normal"), "tiny")
-    set_at_random(parts.model.unet.conv_in)
+    randomize_parameters(parts.model.unet.conv_in)
     if parts.model.warping is not None:
-        set_at_random(parts.model.warping)
+        randomize_parameters(parts.model.warping)
     make_pipeline(parts).save_pretrained(folder)
     return folder
 
@@ -33,9 +33,9 @@ def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def generator(model: Path) -> Generator:
-    loaded = load_generator(str(model), "cpu")
-    loaded.pipeline.set_progress_bar_config(disable=True)
-    return loaded
+    generator = load_generator(str(model), "cpu")
+    generator.pipeline.set_progress_bar_config(disable=True)
+    return generator
 
 
 @pytest.fixture

@@ -60,11 +60,3 @@ def build() -> Callable[..., Components]:
 @pytest.fixture(scope="session")
 def perceptual() -> PerceptualLoss:
     return PerceptualLoss.random(seed=1)
-
-
-def set_at_random(module: torch.nn.Module, seed: int = 5, scale: float = 0.2) -> None:
-    """Fill a module's parameters at random, the zeros of step 0 too: a model in the midst of training."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)

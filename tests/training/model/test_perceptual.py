@@ -6,11 +6,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.training.model.helpers import randomize_parameters
 from training.model.errors import ModelError
 from training.model.perceptual import LAYERS, PerceptualLoss, widen_first_layer
 from training.model.warp import WarpingModule
-
-from .conftest import set_at_random
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -61,7 +60,7 @@ def test_samples_have_losses_of_their_own(perceptual):
 
 def test_the_gradient_reaches_flow_net_and_not_vgg_or_source(perceptual):
     warping = WarpingModule(condition_width=32)
-    set_at_random(warping, scale=0.1)
+    randomize_parameters(warping, scale=0.1)
     source = draw_latents().requires_grad_()
     perceptual(warping(source.detach(), torch.randn(2, 77, 32)).latent, source).sum().backward()
     missed = [
@@ -75,7 +74,7 @@ def test_the_gradient_reaches_flow_net_and_not_vgg_or_source(perceptual):
 def test_a_masked_source_has_no_loss_and_an_unmasked_one_would(perceptual):
     """Where the image was dropped, z_W is made of zeros: held to the full source, FlowNet would be blamed for that."""
     warping = WarpingModule(condition_width=32)
-    set_at_random(warping, scale=0.1)
+    randomize_parameters(warping, scale=0.1)
     masked = torch.zeros(2, 4, 16, 16)
     warped = warping(masked, torch.randn(2, 77, 32)).latent
     assert perceptual(warped, masked).tolist() == [0, 0]

@@ -7,13 +7,12 @@ import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
+from tests.training.model.helpers import randomize_parameters
 from training.model.config import ModelConfig
 from training.model.errors import ModelError
 from training.model.factory import build_random, make_pipeline
 from training.model.pipeline import Pix2GifPipeline, guide, load_pipeline
 from training.model.pix2gif import Pix2Gif
-
-from .conftest import set_at_random
 
 
 @pytest.fixture
@@ -26,9 +25,9 @@ def image():
 def pipeline(request):
     """A tiny pipeline in the midst of training: nothing new is zero."""
     parts = build_random(ModelConfig(variant=request.param, motion_init="normal"), "tiny")
-    set_at_random(parts.model.unet.conv_in)
+    randomize_parameters(parts.model.unet.conv_in)
     if parts.model.warping is not None:
-        set_at_random(parts.model.warping)
+        randomize_parameters(parts.model.warping)
     pipeline = make_pipeline(parts)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
@@ -70,7 +69,7 @@ def test_a_batch_is_its_frames_one_at_a_time(pipeline, image):
 
 def test_batch_norm_in_training_ties_no_frames_together(image):
     parts = build_random(ModelConfig(flow_norm="batch"), "tiny")
-    set_at_random(parts.model)
+    randomize_parameters(parts.model)
     pipeline = make_pipeline(parts)
     pipeline.set_progress_bar_config(disable=True)
     together = generate(pipeline, image, [2, 19], num_inference_steps=2)

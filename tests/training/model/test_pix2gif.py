@@ -4,12 +4,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.training.model.helpers import randomize_parameters
 from training.model.config import ModelConfig, Variant
 from training.model.errors import ModelError
 from training.model.losses import diffusion_loss, total_loss
 from training.model.pix2gif import Pix2Gif
-
-from .conftest import set_at_random
 
 VARIANTS = typing.get_args(Variant)
 
@@ -32,7 +31,7 @@ def test_each_variant_predicts_and_has_its_parts(build, inputs, variant):
 def test_each_variant_concatenates_what_the_table_says(build, inputs, variant):
     model = build(variant).model
     if model.warping is not None:
-        set_at_random(model.warping)
+        randomize_parameters(model.warping)
     got = model.prepare(inputs.source_latent, inputs.text_embeds, inputs.motion)
     source, z_w = inputs.source_latent, got.warped
     expected = {
@@ -50,7 +49,7 @@ def test_each_variant_concatenates_what_the_table_says(build, inputs, variant):
 
 def test_c_l_goes_to_cross_attention_and_to_the_warping_module(build, inputs):
     model = build(motion_init="normal").model
-    set_at_random(model.warping)
+    randomize_parameters(model.warping)
     got = model.prepare(inputs.source_latent, inputs.text_embeds, inputs.motion)
     c_l = inputs.text_embeds + model.motion_embedding.embedding.weight[[3, 17]][:, None]
     assert torch.equal(got.context, c_l)
@@ -93,9 +92,9 @@ def test_a_normal_motion_embedding_moves_the_text_from_where_it_was_trained(buil
 def test_the_gradient_reaches_every_trained_part_and_no_frozen_one(build, inputs, perceptual, variant, flow_norm):
     parts = build(variant, flow_norm=flow_norm)
     model = parts.model
-    set_at_random(model.unet.conv_in)
+    randomize_parameters(model.unet.conv_in)
     if model.warping is not None:
-        set_at_random(model.warping.flow_net.flow0)
+        randomize_parameters(model.warping.flow_net.flow0)
     prediction = inputs.predict(model)
     seen = perceptual(prediction.warped, inputs.source_latent) if model.config.has_perceptual_loss else None
     total_loss(diffusion_loss(prediction.noise, inputs.noisy), seen).mean().backward()
@@ -124,7 +123,7 @@ def test_from_step_0_every_trained_parameter_moves_within_a_few_steps(build, inp
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_bfloat16_by_autocast_or_throughout_is_close_to_float32(build, inputs, variant):
     model = build(variant).model.eval()
-    set_at_random(model.unet.conv_in, scale=0.05)
+    randomize_parameters(model.unet.conv_in, scale=0.05)
     with torch.no_grad():
         expected = inputs.predict(model).noise
         with torch.autocast("cpu", torch.bfloat16):
@@ -151,7 +150,7 @@ def test_gradient_checkpointing_changes_nothing_but_memory(build, inputs):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_saved_and_loaded_it_is_equal_to_the_bit(build, inputs, tmp_path, variant):
     model = build(variant, flow_mode="absolute", flow_norm="batch", num_motions=40).model.eval()
-    set_at_random(model, scale=0.05)
+    randomize_parameters(model, scale=0.05)
     model.save_pretrained(tmp_path)
     loaded = Pix2Gif.from_pretrained(tmp_path).eval()
     assert loaded.config == model.config

@@ -1,10 +1,9 @@
 import pytest
 import torch
 
+from tests.training.model.helpers import randomize_parameters
 from training.model.errors import ModelError
 from training.model.warp import FlowNet, InjectionModule, WarpingModule, to_grid_units, to_latent_pixels, warp
-
-from .conftest import set_at_random
 
 
 def draw_latent(height=32, width=32, num=2):
@@ -94,7 +93,7 @@ def test_at_step_0_an_absolute_flow_gathers_the_centre():
 @pytest.mark.parametrize(("size", "width"), [((32, 32), 768), ((64, 64), 768), ((16, 24), 32), ((12, 20), 1024)])
 def test_other_sizes_and_widths(norm, size, width):
     module = WarpingModule(condition_width=width, flow_norm=norm)
-    set_at_random(module)
+    randomize_parameters(module)
     warped, flow = module(draw_latent(*size), torch.randn(2, 77, width))
     assert warped.shape == (2, 4, *size)
     assert flow.shape == (2, 2, *size)
@@ -108,7 +107,7 @@ def test_a_latent_that_cannot_be_halved_twice_is_refused():
 
 def test_the_condition_moves_the_flow():
     module = WarpingModule(condition_width=32)
-    set_at_random(module)
+    randomize_parameters(module)
     latent = draw_latent(16, 16, num=1)
     flows = [module(latent, torch.randn(1, 77, 32)).flow for _ in range(2)]
     assert (flows[0] - flows[1]).abs().max() > 1e-3
@@ -116,7 +115,7 @@ def test_the_condition_moves_the_flow():
 
 def test_group_norm_ties_no_samples_together():
     module = WarpingModule(condition_width=32, flow_norm="group").train()
-    set_at_random(module)
+    randomize_parameters(module)
     latent, c_l = draw_latent(16, 16), torch.randn(2, 77, 32)
     torch.testing.assert_close(module(latent[:1], c_l[:1]).flow, module(latent, c_l).flow[:1], rtol=0, atol=1e-5)
 
