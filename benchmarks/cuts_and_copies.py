@@ -20,7 +20,7 @@ from curation.decode.fingerprint import Fingerprint
 from curation.decode.scene_cuts import SceneDetector
 from curation.decode.thumbnail import make_thumbnail
 from curation.flow import reference as flow
-from curation.selection.near_copies import find_near_copies
+from curation.selection.near_duplicates import find_near_duplicates
 from curation.selection.signatures import Signatures
 from examples.draw_scenes import EDITS, LEAKS, draw_edit, film, to_arrays
 
@@ -74,7 +74,7 @@ def measure_copies(num_clips: int, distance: int) -> None:
             origins.append(seed)
             names.append(name)
             signatures.append(take_signature(to_arrays(leak(frames))))
-    near = find_near_copies(Signatures.join(signatures), distance)
+    near = find_near_duplicates(Signatures.join(signatures), distance)
     alike = {(i, j) for i, j in itertools.combinations(range(len(origins)), 2) if origins[i] == origins[j]}
     print(f"\n| a copy that was | found of {num_clips} |\n|---|---|")
     for name in LEAKS:
@@ -95,7 +95,7 @@ def look_at_real(folder: Path, distance: int) -> None:
         if found := boundaries(find_scenes(frames)):
             print(f"{path.name}: cuts at frames {sorted(found)}")
         signatures.append(take_signature(frames))
-    near = find_near_copies(Signatures.join(signatures), distance)
+    near = find_near_duplicates(Signatures.join(signatures), distance)
     print(f"\n{len(paths)} real GIFs: {len(near)} near copies")
     for (i, j), bits in near.items():
         print(f"{paths[i].name} and {paths[j].name}: {bits:g} bits")

@@ -100,7 +100,8 @@ def draw_clips(keys: list[str], num_pairs: int, rng: np.random.Generator) -> pa.
             verdict = failures[number % len(failures)]
             detail = f"HTTP {rng.choice([403, 404, 410, 500])} after {number} ms"
             row |= {"clip_key": f"c{number}", "verdict": verdict, "detail": detail}
-            row |= {"duplicate_of": keys[number % 997]} if verdict is Verdict.DUPLICATE else {}
+            if verdict is Verdict.DUPLICATE:
+                row |= {"duplicate_of": keys[number % 997], "duplicate_kind": "exact"}
         rows.append(row)
     return pa.Table.from_pylist(rows, schema=CLIPS_SCHEMA)
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.config import CurationConfig
-from curation.export.clip_verdicts import Accounts, list_rows
+from curation.export.clip_verdicts import ClipVerdicts, make_clip_rows
 from curation.export.dataset_card import write_card
 from curation.inspection.report.gather import Sources, gather_report
 from curation.inspection.report.page import render_report
@@ -43,7 +43,7 @@ class Curated:
     config: CurationConfig
     parameters: dict[str, Any]
     """The config and whatever else can change a byte."""
-    accounts: Accounts
+    verdicts: ClipVerdicts
     selections: dict[str, Selection]
     shards: dict[str, tuple[ShardEntry, ...]]
     parts: tuple[Location, ...]
@@ -51,17 +51,17 @@ class Curated:
     @property
     def num_pairs(self) -> int:
         """Pairs in the flow table."""
-        return int(self.accounts.num_pairs.sum())
+        return int(self.verdicts.num_pairs.sum())
 
     @property
     def num_in_range(self) -> int:
         """Pairs in the motion range, of usable clips."""
-        return int(self.accounts.num_in_range.sum())
+        return int(self.verdicts.num_in_range.sum())
 
     @property
     def num_kept(self) -> int:
         """Pairs written to shards."""
-        return int(self.accounts.num_kept.sum())
+        return int(self.verdicts.num_kept.sum())
 
     @property
     def num_across_cut(self) -> int:
@@ -137,13 +137,13 @@ def _write_clips(curated: Curated) -> tuple[dict[str, int], pa.Table]:
     Returns the rows by verdict, all verdicts, in the contract's order; and of the rows what the report names.
     """
     counts: collections.Counter[str] = collections.Counter()
-    originals = pa.array({copy.original for copy in curated.accounts.copies.values()}, pa.string())
+    originals = pa.array({duplicate.original for duplicate in curated.verdicts.duplicates.values()}, pa.string())
     shown = []
     with (
         write_atomically(curated.out / CLIPS) as temporary,
         pq.ParquetWriter(temporary, CLIPS_SCHEMA, compression="zstd") as file,
     ):
-        for batch in list_rows(curated.accounts):
+        for batch in make_clip_rows(curated.verdicts):
             counts.update(batch["verdict"].to_pylist())
             # A row group each: one of a million rows would stay in memory until it is whole, here and when it is read.
             file.write_table(pa.Table.from_batches([batch]))

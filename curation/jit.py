@@ -27,7 +27,7 @@ def compile_part(function: Callable[..., Any]) -> Any:
     return njit(**OPTIONS)(function)
 
 
-def compile_entry(function: Callable[..., None]) -> Any:
+def compile_entry(function: Callable[..., Any]) -> Any:
     """Compile an entry point of the kernel on first call, and keep it on disk.
 
     Where no place can be written it is compiled anew by every process, with a warning. With bounds checking

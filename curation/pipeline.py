@@ -14,7 +14,7 @@ from curation.config import CurationConfig
 from curation.decode.probe_results import ProbeResults
 from curation.decode.probe_stage import ProbeStage
 from curation.errors import OutputError
-from curation.export.clip_verdicts import judge
+from curation.export.clip_verdicts import assign_verdicts
 from curation.export.reuse import ReadyPictures, ReadyShards
 from curation.export.stage import ClipsLostError, write_shards
 from curation.fetch.stage import Arrivals, fetch_all, is_elsewhere
@@ -35,8 +35,7 @@ from curation.run.saved_options import note_run, settle_run
 from curation.run.versions import software_versions
 from curation.run.workers import RayWorkers, Workers, start_workers
 from curation.run.workspace import Workspace
-from curation.selection.duplicates import find_duplicates
-from curation.selection.near_copies import Copy
+from curation.selection.duplicates import Duplicate, find_duplicates
 from curation.selection.pairs import Selection, select_pairs
 from shards.manifest import ListingEntry, Manifest, digest
 
@@ -48,8 +47,8 @@ class Selected:
     """What a data set is to hold."""
 
     by_split: dict[str, Selection]
-    copies: Mapping[str, Copy]
-    """By key: the clips that stand back as copies of others."""
+    duplicates: Mapping[str, Duplicate]
+    """Clips that are left out as duplicates of others, by key."""
 
 
 def curate(options: RunOptions, config: CurationConfig, progress: Progress, *, again: bool = False) -> Summary | None:
@@ -184,7 +183,7 @@ def select_and_export(
         catalog=catalog,
         config=config,
         parameters=parameters,
-        accounts=judge(catalog, probed, table.measured, selected.by_split, selected.copies, config),
+        verdicts=assign_verdicts(catalog, probed, table.measured, selected.by_split, selected.duplicates, config),
         selections=selected.by_split,
         shards=shards,
         parts=table.parts,
@@ -250,8 +249,8 @@ def select(catalog: Catalog, table: FlowTable, config: CurationConfig, progress:
     """Select each split's pairs from its usable clips."""
     with progress.stage("select"):
         pa.default_memory_pool().release_unused()
-        copies = find_duplicates(catalog, table, config)
+        duplicates = find_duplicates(catalog, table, config)
         clips = catalog.clips
         keys = ((clips.keys_in_order[number], number) for number in table.measured.usable.tolist())
-        usable = {key: clips.split(number) for key, number in keys if key not in copies}
-        return Selected(by_split=select_pairs(table.parts, usable, config), copies=copies)
+        usable = {key: clips.split(number) for key, number in keys if key not in duplicates}
+        return Selected(by_split=select_pairs(table.parts, usable, config), duplicates=duplicates)

@@ -55,9 +55,17 @@ CLIPS_SCHEMA = pa.schema(
         pa.field("num_in_range", pa.int64(), nullable=False),
         pa.field("num_kept", pa.int64(), nullable=False),
         pa.field("duplicate_of", pa.string()),
+        pa.field("duplicate_kind", pa.string()),
     ]
 )
-"""One row for every row of the listing, in its order."""
+"""One row for every row of the listing, in its order.
+
+Columns are only ever appended, and are nullable if the schema version stays the same. Data sets that were written
+before lack them: read tables through `add_missing_columns`.
+"""
+
+ADDED_COLUMNS = ("duplicate_kind",)
+"""Columns that some data sets of the present schema version lack."""
 
 FLOW_SCHEMA = pa.schema(
     [
@@ -71,6 +79,15 @@ FLOW_SCHEMA = pa.schema(
     ]
 )
 """One row for every measured frame pair, source before target."""
+
+
+def add_missing_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Append those of ADDED_COLUMNS that are in the schema but not in the table, filled with nulls."""
+    for name in ADDED_COLUMNS:
+        if name in schema.names and name not in table.column_names:
+            field = schema.field(name)
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    return table
 
 
 def sample_key(clip_key: str, source_index: int, target_index: int) -> str:

@@ -25,6 +25,7 @@ from shards.schema import (
     REPORT,
     SampleRecord,
     Verdict,
+    add_missing_columns,
 )
 from shards.writer import file_sha256, shard_name
 
@@ -253,6 +254,7 @@ def _read_table(path: Location, file: Path, schema: pa.Schema) -> pa.Table:
         table = pq.read_table(file, page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"{path}: cannot be read as Parquet: {error}") from error
+    table = add_missing_columns(table, schema)
     if missing := [name for name in schema.names if name not in table.column_names]:
         raise DatasetError(f"{path}: lacks the column {missing[0]}")
     try:

@@ -1,4 +1,4 @@
-"""What each stage found -> one verdict for every row of the listing; the books must close."""
+"""Results of all stages -> one verdict for each clip, and one row of clips.parquet for each row of the listing."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -11,45 +11,41 @@ from curation.config import CurationConfig
 from curation.decode.probe_results import ProbeResults
 from curation.flow.measure_results import MeasureResults
 from curation.listing.catalog import Catalog
-from curation.selection.duplicates import describe_copy
-from curation.selection.near_copies import Copy
+from curation.selection.duplicates import Duplicate
 from curation.selection.pairs import Selection
 from shards.schema import CLIPS_SCHEMA, Verdict
 
 _VERDICTS = tuple(Verdict)
-_ROWS_AT_A_TIME = 16_384
+_ROWS_PER_BATCH = 16_384
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Accounts:
-    """What became of every clip, in columns, by the clips' numbers: each array is [clips]."""
+class ClipVerdicts:
+    """The verdict and counts of every clip, in columns indexed by clip number: each array is [clips]."""
 
     catalog: Catalog
     probed: ProbeResults
-    copies: Mapping[str, Copy]
+    duplicates: Mapping[str, Duplicate]
+    """By clip key."""
     verdicts: NDArray[np.int8]
-    """Places in the contract's list of verdicts."""
+    """Positions in the enumeration Verdict."""
     details: Mapping[int, str]
-    """The reason in words that a stage gave; most clips have none."""
+    """Reasons given by the stages, by clip number; most clips have none."""
     num_frames: NDArray[np.int32]
-    """-1 where it is not known."""
+    """-1 where unknown."""
     num_pairs: NDArray[np.int64]
     num_in_range: NDArray[np.int64]
     num_kept: NDArray[np.int64]
     config: CurationConfig
 
-    def verdict(self, number: int) -> Verdict:
-        """Tell what became of a clip."""
-        return _VERDICTS[int(self.verdicts[number])]
-
-    def detail(self, number: int) -> str | None:
-        """Tell why, in words."""
-        verdict, detail = self.verdict(number), self.details.get(number)
+    def describe(self, number: int) -> str | None:
+        """Return the reason for a clip's verdict in words, or None if there is none to give."""
+        verdict, detail = _VERDICTS[int(self.verdicts[number])], self.details.get(number)
         if verdict is Verdict.DUPLICATE:
-            copy, clips = self.copies[self.catalog.clips.keys_in_order[number]], self.catalog.clips
-            original = clips.number(copy.original)
-            row = int(clips.first_rows[original])
-            return describe_copy(copy, clips.split(number), clips.split(original), row)
+            clips = self.catalog.clips
+            duplicate = self.duplicates[clips.keys_in_order[number]]
+            original = clips.number(duplicate.original)
+            return duplicate.describe(clips.split(number), clips.split(original), int(clips.first_rows[original]))
         if verdict is not Verdict.NO_PAIR_IN_RANGE:
             return detail
         motion = f"[{self.config.min_motion:g}, {self.config.max_motion:g}]"
@@ -57,43 +53,37 @@ class Accounts:
         reason += f", fewer than {self.config.min_pairs}" if self.num_in_range[number] else ""
         return f"{reason}; {detail}" if detail else reason
 
-    def failed(self, most: int) -> list[int]:
-        """Give the numbers of the first clips that were not kept, by verdict."""
-        failed = np.flatnonzero(self.verdicts != _VERDICTS.index(Verdict.KEPT))
-        first: list[int] = failed[np.argsort(self.verdicts[failed], kind="stable")][:most].tolist()
-        return first
 
-
-def judge(
+def assign_verdicts(
     catalog: Catalog,
     probed: ProbeResults,
     measured: MeasureResults,
     selections: Mapping[str, Selection],
-    copies: Mapping[str, Copy],
+    duplicates: Mapping[str, Duplicate],
     config: CurationConfig,
-) -> Accounts:
-    """Give every clip its verdict. Raises RuntimeError where a clip was not even looked at."""
+) -> ClipVerdicts:
+    """Assign a verdict to every clip. Raises RuntimeError if a clip was not probed."""
     clips = catalog.clips
     if not probed.verdicts.is_known.all():
-        raise RuntimeError(f"{clips.keys_in_order[np.argmin(probed.verdicts.is_known)]} was not looked at")
+        raise RuntimeError(f"{clips.keys_in_order[np.argmin(probed.verdicts.is_known)]} was not probed")
     num_in_range, num_kept = (np.zeros(len(clips), dtype=np.int64) for _ in range(2))
     for selection in selections.values():
-        num_in_range[clips.find_numbers(selection.clip_keys)] = selection.num_in_range
-        num_kept[clips.find_numbers(selection.clip_keys)] = selection.num_kept
+        numbers = clips.find_numbers(selection.clip_keys)
+        num_in_range[numbers], num_kept[numbers] = selection.num_in_range, selection.num_kept
     is_measured = measured.verdicts.is_known
     verdicts = np.where(num_kept > 0, _VERDICTS.index(Verdict.KEPT), _VERDICTS.index(Verdict.NO_PAIR_IN_RANGE))
-    for place, verdict in enumerate(_VERDICTS):
-        in_probe = probed.verdicts.find(verdict)
-        verdicts[in_probe[~is_measured[in_probe]]] = place
-        verdicts[measured.verdicts.find(verdict)] = place
-    verdicts[clips.find_numbers(list(copies))] = _VERDICTS.index(Verdict.DUPLICATE)
-    return Accounts(
+    for position, verdict in enumerate(_VERDICTS):
+        by_probe = probed.verdicts.find(verdict)
+        verdicts[by_probe[~is_measured[by_probe]]] = position
+        verdicts[measured.verdicts.find(verdict)] = position
+    verdicts[clips.find_numbers(list(duplicates))] = _VERDICTS.index(Verdict.DUPLICATE)
+    return ClipVerdicts(
         catalog=catalog,
         probed=probed,
-        copies=copies,
+        duplicates=duplicates,
         verdicts=verdicts.astype(np.int8),
         details={
-            **{number: words for number, words in probed.verdicts.details.items() if not is_measured[number]},
+            **{number: detail for number, detail in probed.verdicts.details.items() if not is_measured[number]},
             **measured.verdicts.details,
         },
         num_frames=np.where(is_measured, measured.num_frames, probed.num_frames),
@@ -104,49 +94,50 @@ def judge(
     )
 
 
-def list_rows(accounts: Accounts) -> Iterator[pa.RecordBatch]:
-    """Yield one row for every row of the listing, CLIPS_SCHEMA; further rows of a clip are merged into its first."""
+def make_clip_rows(verdicts: ClipVerdicts) -> Iterator[pa.RecordBatch]:
+    """Yield one row (CLIPS_SCHEMA) for every row of the listing, in batches.
+
+    The first row of a clip has its verdict and counts; every further one is `merged`.
+    """
     first = 1
-    for batch in accounts.catalog.rows.to_batches(max_chunksize=_ROWS_AT_A_TIME):
-        yield _describe_rows(accounts, batch, np.arange(first, first + batch.num_rows))
+    for batch in verdicts.catalog.rows.to_batches(max_chunksize=_ROWS_PER_BATCH):
+        yield _make_batch(verdicts, batch, np.arange(first, first + batch.num_rows))
         first += batch.num_rows
 
 
-def _describe_rows(accounts: Accounts, listed: pa.RecordBatch, rows: NDArray[np.int64]) -> pa.RecordBatch:
-    """Describe some rows of the listing (ROWS_SCHEMA), given their numbers from 1."""
-    clips, probed = accounts.catalog.clips, accounts.probed
+def _make_batch(verdicts: ClipVerdicts, listed: pa.RecordBatch, rows: NDArray[np.int64]) -> pa.RecordBatch:
+    """Make the rows for a batch of the listing (ROWS_SCHEMA) with these row numbers, from 1."""
+    clips, probed = verdicts.catalog.clips, verdicts.probed
     numbers = listed["clip"].to_numpy()
     is_merged = clips.first_rows[numbers] != rows
-    verdicts = np.where(is_merged, _VERDICTS.index(Verdict.MERGED), accounts.verdicts[numbers])
-    each = list(zip(numbers.tolist(), is_merged.tolist(), strict=True))
-    keys = [clips.keys_in_order[number] for number, _ in each]
-    details = [
-        f"the same clip as row {clips.first_rows[number]}" if merged else accounts.detail(number)
-        for number, merged in each
+    positions = np.where(is_merged, _VERDICTS.index(Verdict.MERGED), verdicts.verdicts[numbers])
+    clip_keys = [clips.keys_in_order[number] for number in numbers.tolist()]
+    merged_numbers = list(zip(numbers.tolist(), is_merged.tolist(), strict=True))
+    duplicates = [
+        None if merged else verdicts.duplicates.get(key)
+        for key, merged in zip(clip_keys, is_merged.tolist(), strict=True)
     ]
-    originals = [
-        None if merged or key not in accounts.copies else accounts.copies[key].original
-        for key, (_, merged) in zip(keys, each, strict=True)
-    ]
-    sizes = (probed.width, probed.height, accounts.num_frames)
-    counts = (accounts.num_pairs, accounts.num_in_range, accounts.num_kept)
-    columns = [
-        rows,
-        listed["uri"],
-        listed["caption"],
-        keys,
-        [clips.split(number) for number, _ in each],
-        [_VERDICTS[place].value for place in verdicts.tolist()],
-        details,
-        [None if merged else probed.digest(number) for number, merged in each],
-        *(pa.array(size[numbers], mask=is_merged | (size[numbers] < 0)) for size in sizes),
-        *(np.where(is_merged, 0, count[numbers]) for count in counts),
-        originals,
-    ]
-    return pa.record_batch(
-        [
-            pa.array(column, field.type) if not isinstance(column, pa.Array) else column
-            for column, field in zip(columns, CLIPS_SCHEMA, strict=True)
+    sizes = {"width": probed.width, "height": probed.height, "num_frames": verdicts.num_frames}
+    counts = {name: getattr(verdicts, name) for name in ("num_pairs", "num_in_range", "num_kept")}
+    columns = {
+        "row": rows,
+        "uri": listed["uri"],
+        "caption": listed["caption"],
+        "clip_key": clip_keys,
+        "split": [clips.split(number) for number in numbers.tolist()],
+        "verdict": [_VERDICTS[position].value for position in positions.tolist()],
+        "detail": [
+            f"the same clip as row {clips.first_rows[number]}" if merged else verdicts.describe(number)
+            for number, merged in merged_numbers
         ],
-        schema=CLIPS_SCHEMA,
-    )
+        "sha256": [None if merged else probed.digest(number) for number, merged in merged_numbers],
+        **{name: pa.array(size[numbers], mask=is_merged | (size[numbers] < 0)) for name, size in sizes.items()},
+        **{name: np.where(is_merged, 0, count[numbers]) for name, count in counts.items()},
+        "duplicate_of": [duplicate.original if duplicate else None for duplicate in duplicates],
+        "duplicate_kind": [duplicate.kind if duplicate else None for duplicate in duplicates],
+    }
+    arrays = [
+        column if isinstance(column := columns[field.name], pa.Array) else pa.array(column, field.type)
+        for field in CLIPS_SCHEMA
+    ]
+    return pa.record_batch(arrays, schema=CLIPS_SCHEMA)

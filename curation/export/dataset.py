@@ -16,7 +16,7 @@ from curation.options import RunOptions
 from shards.errors import DatasetError
 from shards.location import Location, for_arrow, list_files
 from shards.manifest import Manifest, read_manifest
-from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, SPLITS, Verdict
+from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, SPLITS, Verdict, add_missing_columns
 
 _ROWS_AT_A_TIME = 65_536
 
@@ -58,8 +58,9 @@ def read_finished(out: Location) -> FinishedDataset:
     manifest = read_manifest(out)
     path = out / CLIPS
     try:
-        clips = pq.read_table(for_arrow(path), columns=CLIPS_SCHEMA.names).cast(CLIPS_SCHEMA)
-    except (OSError, pa.ArrowException, ValueError) as error:
+        clips = add_missing_columns(pq.read_table(for_arrow(path)), CLIPS_SCHEMA)
+        clips = clips.select(CLIPS_SCHEMA.names).cast(CLIPS_SCHEMA)
+    except (OSError, pa.ArrowException, ValueError, KeyError) as error:
         raise DatasetError(f"{path}: cannot be read: {error}") from error
     return FinishedDataset(out=out.absolute(), manifest=manifest, clips=clips)
 

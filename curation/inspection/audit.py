@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from curation.decode.fingerprint import unpack_signature
 from curation.errors import CurationError
 from curation.flow.table import Measurement, read_measurements
-from curation.selection.near_copies import find_near_copies
+from curation.selection.near_duplicates import find_near_duplicates
 from curation.selection.signatures import Signatures
 from shards.location import Location, for_arrow, list_files
 from shards.schema import CLIPS, FLOW, Verdict
@@ -101,7 +101,7 @@ def audit_dataset(out: Location, samples: pa.Table, near_distance: int) -> Audit
         )
     exact, unique = _find_exact(kept, measured)
     signatures = Signatures.join(unpack_signature(measured[key].signature) for key in unique if near_distance)
-    near = find_near_copies(signatures, near_distance)
+    near = find_near_duplicates(signatures, near_distance)
     return Audit(
         num_clips=len(kept),
         num_left_out=sum(row["verdict"] == Verdict.DUPLICATE for row in clips),

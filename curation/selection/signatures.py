@@ -1,4 +1,4 @@
-"""The signatures of many clips in one array: of a million clips they are 300 MB, and nothing more."""
+"""The signatures of many clips in one array, which takes 300 MB for a million clips."""
 
 from collections.abc import Iterable, Sequence
 from typing import overload
@@ -9,53 +9,38 @@ from numpy.typing import NDArray
 from curation.decode.fingerprint import CROPS
 
 Signature = NDArray[np.uint64]
-"""Perceptual hashes, uint64 [frames, 3]: each frame whole, then its insides."""
-
-
-BANDS = ((0, 11), (11, 11), (22, 11), (33, 11), (44, 10), (54, 10))
-"""Where each begins in a hash, and how many bits it has."""
-
-
-MOST_IN_A_BUCKET = 200
-"""Each hash meets this many at most of those that share two bands with it: pictures so common prove little."""
-
-
-def order_by_group(groups: NDArray[np.integer]) -> tuple[NDArray[np.int32], int]:
-    """Order clips so that those of the largest group come last; returns their numbers, and how many are of others."""
-    _, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    order = np.lexsort([codes, sizes[codes]]).astype(np.int32)
-    return order, len(order) - int(sizes.max(initial=0))
+"""Perceptual hashes of a clip's frames, uint64 [frames, 3]: the whole frame, then its crops."""
 
 
 class Signatures(Sequence[Signature]):
-    """Signatures of clips, each [frames, 3]."""
+    """A sequence of signatures, one for each clip."""
 
     def __init__(self, hashes: Signature, starts: NDArray[np.int32], num_frames: NDArray[np.int32]) -> None:
-        """Take all hashes, uint64 [all frames, 3], and where each clip's begin and how many frames it has, [clips]."""
+        """Wrap the hashes of all clips, uint64 [all frames, 3]; a clip's are at `starts`, `num_frames` of them."""
         self.hashes = hashes
         self.starts = starts
         self.num_frames = num_frames
 
     @classmethod
     def join(cls, signatures: Iterable[Signature]) -> "Signatures":
-        """Put signatures into one array."""
+        """Concatenate signatures."""
         each = list(signatures)
-        num_frames = np.array([len(one) for one in each], dtype=np.int32)
+        num_frames = np.array([len(signature) for signature in each], dtype=np.int32)
         hashes = np.concatenate([np.empty((0, len(CROPS)), np.uint64), *each])
         return cls(hashes, (np.cumsum(num_frames) - num_frames).astype(np.int32), num_frames)
 
-    def take(self, places: NDArray[np.int64]) -> "Signatures":
-        """Choose some, in this order; the array stays as it is."""
-        return Signatures(self.hashes, self.starts[places], self.num_frames[places])
+    def take(self, indices: NDArray[np.int64]) -> "Signatures":
+        """Return the signatures at these indices, in this order, without a copy of the hashes."""
+        return Signatures(self.hashes, self.starts[indices], self.num_frames[indices])
 
     def __len__(self) -> int:
         return len(self.starts)
 
     @overload
-    def __getitem__(self, place: int) -> Signature: ...
+    def __getitem__(self, index: int) -> Signature: ...
     @overload
-    def __getitem__(self, place: slice) -> "Signatures": ...
-    def __getitem__(self, place: int | slice) -> "Signature | Signatures":
-        if isinstance(place, slice):
-            return Signatures(self.hashes, self.starts[place], self.num_frames[place])
-        return self.hashes[self.starts[place] : self.starts[place] + self.num_frames[place]]
+    def __getitem__(self, index: slice) -> "Signatures": ...
+    def __getitem__(self, index: int | slice) -> "Signature | Signatures":
+        if isinstance(index, slice):
+            return Signatures(self.hashes, self.starts[index], self.num_frames[index])
+        return self.hashes[self.starts[index] : self.starts[index] + self.num_frames[index]]

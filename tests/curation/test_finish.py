@@ -39,7 +39,7 @@ def test_a_summary_tells_rows_pairs_splits_and_the_place(small: Path, tmp_path: 
     assert "  4 clips stand in no split list and went to train" in lines
     assert any(line.endswith("20 samples of 2 clips in 1 shard") for line in lines)
     assert any(line.startswith("  test") and line.endswith("10 samples of 1 clips in 1 shard") for line in lines)
-    num_pairs = summary.curated.accounts.num_pairs.sum()
+    num_pairs = summary.curated.verdicts.num_pairs.sum()
     assert summary.num_pairs_measured == num_pairs > 0
     assert any(line.startswith(f"{num_pairs:,} pairs, ") and "30 kept, histogram" in line for line in lines)
     assert " pairs/s while measuring" in text

@@ -96,6 +96,7 @@ def test_the_tables_have_the_contracts_columns_and_types() -> None:
         "num_in_range": "int64",
         "num_kept": "int64",
         "duplicate_of": "string",
+        "duplicate_kind": "string",
     }
     assert [field.name for field in CLIPS_SCHEMA if field.nullable] == [
         "detail",
@@ -104,6 +105,7 @@ def test_the_tables_have_the_contracts_columns_and_types() -> None:
         "height",
         "num_frames",
         "duplicate_of",
+        "duplicate_kind",
     ]
     assert {field.name: str(field.type) for field in FLOW_SCHEMA} == {
         "clip_key": "dictionary<values=string, indices=int32, ordered=0>",

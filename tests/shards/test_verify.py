@@ -16,7 +16,7 @@ import pytest
 from shards.errors import DatasetError
 from shards.manifest import digest
 from shards.reader import read_shard
-from shards.schema import CLIPS, FLOW, MANIFEST, REPORT, Sample
+from shards.schema import ADDED_COLUMNS, CLIPS, FLOW, MANIFEST, REPORT, Sample
 from shards.verify import verify_dataset
 from shards.writer import write_shard
 
@@ -35,6 +35,12 @@ def test_a_finished_data_set_holds_and_its_proof_tells_what_was_looked_at(datase
     assert (proof.num_rows, proof.num_samples, proof.num_shards) == (15, 120, 2)
     assert proof.num_pairs == sum(pq.read_metadata(path).num_rows for path in (dataset / FLOW).iterdir())
     assert str(proof) == f"{dataset} holds: 15 rows, {proof.num_pairs:,} measured pairs, 120 samples in 2 shards."
+
+
+def test_a_data_set_without_the_columns_added_later_is_valid(out: Path) -> None:
+    clips = pq.read_table(out / CLIPS)
+    pq.write_table(clips.drop_columns(list(ADDED_COLUMNS)), out / CLIPS)
+    verify_dataset(out)
 
 
 def flip(path: Path, at: int) -> None:

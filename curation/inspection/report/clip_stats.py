@@ -21,7 +21,6 @@ from curation.inspection.report.report_data import (
     Grid,
     Histogram,
 )  # fmt: skip
-from curation.selection.duplicates import is_near
 from shards.schema import Verdict
 
 _SHOWN_REASONS = 8
@@ -96,12 +95,12 @@ def _count_reasons(details: pa.ChunkedArray) -> list[tuple[str, int]]:
 
 def gather_duplicates(clips: pa.Table) -> Duplicates:
     """Gather who stands for whom."""
-    columns = ["row", "uri", "clip_key", "split", "detail", "duplicate_of"]
+    columns = ["row", "uri", "clip_key", "split", "detail", "duplicate_of", "duplicate_kind"]
     copies = clips.select(columns).filter(pc.equal(clips["verdict"], Verdict.DUPLICATE.value))
     keys = pc.unique(copies["duplicate_of"])
     is_original = pc.and_(_is_first(clips), pc.is_in(clips["clip_key"], value_set=keys))
     originals = {row["clip_key"]: row for row in clips.select(columns).filter(is_original).to_pylist()}
-    near = np.array([is_near(detail) for detail in copies["detail"].to_pylist()], dtype=bool)
+    near = np.array([kind == "near" for kind in copies["duplicate_kind"].to_pylist()], dtype=bool)
     splits = [originals[key]["split"] for key in copies["duplicate_of"].to_pylist()]
     across = np.array(
         [one != other for one, other in zip(copies["split"].to_pylist(), splits, strict=True)], dtype=bool

@@ -1,6 +1,7 @@
-"""Every row of the listing gets one verdict, and the books close."""
+"""Every row of the listing gets exactly one verdict."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ import pytest
 from curation.config import CurationConfig
 from curation.decode.probe import ProbedClip
 from curation.decode.probe_results import ProbeResults
-from curation.export.clip_verdicts import Accounts, judge, list_rows
+from curation.export.clip_verdicts import ClipVerdicts, assign_verdicts, make_clip_rows
 from curation.flow.measure_results import MeasureResults
 from curation.flow.table import Measurement
 from curation.listing.catalog import Catalog, read_catalog
 from curation.options import RunOptions
-from curation.selection.near_copies import Copy
+from curation.selection.duplicates import Duplicate
 from curation.selection.pairs import Selection
 from shards.schema import CLIPS_SCHEMA, Verdict
 from tests.strategies import selection_table
@@ -33,8 +34,10 @@ def catalog(tmp_path: Path) -> Catalog:
     return read_catalog(options, CurationConfig(val_fraction=0))
 
 
-def account(catalog: Catalog, num_in_range: int = 0, **config: Any) -> Accounts:
-    """Judge the clips: one is kept, one was not fetched, one too slow, one still."""
+def assign(
+    catalog: Catalog, num_in_range: int = 0, duplicates: Mapping[str, Duplicate] | None = None, **config: Any
+) -> ClipVerdicts:
+    """Assign verdicts: one clip is kept, one was not fetched, one is too slow, one is still."""
     keys = {clip.uri.partition(".")[0]: key for key, clip in catalog.clips.items()}
     probed = ProbeResults(catalog.clips)
     for key in catalog.clips:
@@ -61,16 +64,16 @@ def account(catalog: Catalog, num_in_range: int = 0, **config: Any) -> Accounts:
         in_range_histogram=(5,),
         kept_histogram=(3,),
     )
-    return judge(catalog, probed, measured, {"train": selection}, {}, CurationConfig(**config))
+    return assign_verdicts(catalog, probed, measured, {"train": selection}, duplicates or {}, CurationConfig(**config))
 
 
-def rows_of(accounts: Accounts) -> list[dict[str, Any]]:
-    """The rows of clips.parquet."""
-    return pa.Table.from_batches(list_rows(accounts), CLIPS_SCHEMA).to_pylist()
+def rows_of(verdicts: ClipVerdicts) -> list[dict[str, Any]]:
+    """Return the rows of clips.parquet."""
+    return pa.Table.from_batches(make_clip_rows(verdicts), CLIPS_SCHEMA).to_pylist()
 
 
-def test_every_row_has_one_verdict_in_the_listings_order(catalog: Catalog) -> None:
-    table = pa.Table.from_batches(list_rows(account(catalog)))
+def test_every_row_has_one_verdict_in_the_order_of_the_listing(catalog: Catalog) -> None:
+    table = pa.Table.from_batches(make_clip_rows(assign(catalog)))
     assert table.schema.equals(CLIPS_SCHEMA)
     assert table["row"].to_pylist() == [1, 2, 3, 4, 5]
     assert table["caption"].to_pylist() == ["one", "two", "three", "four", "five"]
@@ -84,8 +87,8 @@ def test_every_row_has_one_verdict_in_the_listings_order(catalog: Catalog) -> No
     ]
 
 
-def test_a_clips_own_row_holds_its_counts_and_a_merged_row_none(catalog: Catalog) -> None:
-    rows = rows_of(account(catalog))
+def test_only_the_first_row_of_a_clip_has_its_counts(catalog: Catalog) -> None:
+    rows = rows_of(assign(catalog))
     counts = ("num_frames", "num_pairs", "num_in_range", "num_kept", "sha256", "width")
     assert [tuple(row[name] for name in counts) for row in rows] == [
         (6, 15, 5, 3, SHA256, 9),
@@ -97,39 +100,38 @@ def test_a_clips_own_row_holds_its_counts_and_a_merged_row_none(catalog: Catalog
     assert rows[0]["clip_key"] == rows[2]["clip_key"]
 
 
-def test_rows_are_the_same_however_many_are_described_at_a_time(
-    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+def test_batches_continue_the_row_numbers(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = rows_of(assign(catalog))
+    # A real batch has 16,384 rows.
+    monkeypatch.setattr("curation.export.clip_verdicts._ROWS_PER_BATCH", 2)
+    assert len(list(make_clip_rows(assign(catalog)))) == 3
+    assert rows_of(assign(catalog)) == whole
+
+
+@pytest.mark.parametrize(
+    ("distance", "kind", "detail"),
+    [
+        (None, "exact", "the same pictures as row 1, train"),
+        (0.0, "near", "nearly the same pictures as row 1, train: 0 of 64 bits differ, and this clip is in train"),
+    ],
+)
+def test_a_duplicate_names_its_original_and_its_kind(
+    catalog: Catalog, distance: float | None, kind: str, detail: str
 ) -> None:
-    whole = rows_of(account(catalog))
-    monkeypatch.setattr("curation.export.clip_verdicts._ROWS_AT_A_TIME", 2)
-    assert len(list(list_rows(account(catalog)))) == 3
-    assert rows_of(account(catalog)) == whole
-
-
-def test_a_copy_names_the_clip_that_stands_for_it(catalog: Catalog) -> None:
-    accounts = account(catalog)
     kept, slow = (key for key in catalog.clips if key.startswith(("kept", "slow")))
-    copies = {slow: Copy(clip_key=slow, original=kept, distance=None)}
-    verdicts = np.where(np.arange(4) == catalog.clips.number(slow), list(Verdict).index(Verdict.DUPLICATE), 0)
-    row = rows_of(dataclasses.replace(accounts, copies=copies, verdicts=verdicts))[3]
-    assert (row["verdict"], row["duplicate_of"], row["num_pairs"]) == ("duplicate", kept, 15)
-    assert row["detail"] == "the same pictures as row 1, train"
+    duplicate = Duplicate(clip_key=slow, original=kept, distance=distance)
+    row = rows_of(assign(catalog, duplicates={slow: duplicate}))[3]
+    assert (row["verdict"], row["duplicate_of"], row["duplicate_kind"]) == ("duplicate", kept, kind)
+    assert (row["detail"], row["num_pairs"]) == (detail, 15)
 
 
-def test_failures_are_listed_by_verdict_and_row(catalog: Catalog) -> None:
-    accounts = account(catalog)
-    failed = [accounts.verdict(number) for number in accounts.failed(9)]
-    assert failed == [Verdict.FETCH_FAILED, Verdict.STILL, Verdict.NO_PAIR_IN_RANGE]
-    assert accounts.failed(2) == accounts.failed(9)[:2]
-
-
-def test_too_few_pairs_in_range_are_told_with_how_many_were_wanted(catalog: Catalog) -> None:
-    rows = rows_of(account(catalog, num_in_range=2, min_pairs=3, max_motion=9.5))
+def test_detail_says_how_many_pairs_in_range_were_needed(catalog: Catalog) -> None:
+    rows = rows_of(assign(catalog, num_in_range=2, min_pairs=3, max_motion=9.5))
     (slow,) = [row for row in rows if row["verdict"] == Verdict.NO_PAIR_IN_RANGE]
     assert slow["detail"] == "2 of 15 pairs have motion in [2, 9.5], fewer than 3"
     assert slow["num_in_range"] == 2
 
 
-def test_a_clip_that_nobody_looked_at_is_a_fault_of_ours(catalog: Catalog) -> None:
-    with pytest.raises(RuntimeError, match=r"kept-.* was not looked at"):
-        judge(catalog, ProbeResults(catalog.clips), MeasureResults(catalog.clips), {}, {}, CurationConfig())
+def test_a_clip_that_was_not_probed_raises(catalog: Catalog) -> None:
+    with pytest.raises(RuntimeError, match=r"kept-.* was not probed"):
+        assign_verdicts(catalog, ProbeResults(catalog.clips), MeasureResults(catalog.clips), {}, {}, CurationConfig())

@@ -1,10 +1,9 @@
-"""Copies and cuts through whole runs: which clips stay, what the table tells, and what verify says of it."""
+"""Which clips are left out as duplicates, and how whole runs record it."""
 
-import subprocess
-import sys
-from pathlib import Path
+import dataclasses
+import hashlib
 
-import pyarrow.compute as pc
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -12,92 +11,124 @@ from curation.config import CurationConfig
 from curation.options import RunOptions
 from curation.pipeline import curate
 from curation.run.progress import Progress
+from curation.selection.duplicates import Fingerprints, choose_duplicates
+from curation.selection.signatures import Signatures
 from examples.draw_gifs import save_gif
-from examples.draw_scenes import LEAKS, draw_edit, film
-from shards.manifest import read_manifest
+from examples.draw_scenes import LEAKS, film
+from shards.schema import SPLITS
 from shards.verify import verify_dataset
 
-PIX2GIF = Path(sys.executable).parent / "pix2gif"
+
+@dataclasses.dataclass
+class ClipFingerprint:
+    """The fingerprint of one clip; pictures that are not given are unique."""
+
+    key: str
+    row: int
+    split: str = "train"
+    digest: str = ""
+    signature: np.ndarray | None = None
+
+    def __post_init__(self):
+        self.digest = self.digest or self.key
+        if self.signature is None:
+            self.signature = np.random.default_rng(self.row).integers(0, 2**63, (16, 3), dtype=np.uint64)
+
+
+def choose(clips, near_distance=10, has_official_splits=False):
+    fingerprints = Fingerprints(
+        clip_keys=[clip.key for clip in clips],
+        splits=np.array([SPLITS.index(clip.split) for clip in clips], np.int8),
+        rows=np.array([clip.row for clip in clips], np.int32),
+        digests=np.array([hashlib.sha256(clip.digest.encode()).digest() for clip in clips], "V32"),
+        signatures=Signatures.join(clip.signature for clip in clips),
+    )
+    return choose_duplicates(fingerprints, near_distance=near_distance, has_official_splits=has_official_splits)
+
+
+def originals(clips, **options):
+    return {key: duplicate.original for key, duplicate in choose(clips, **options).items()}
+
+
+def test_of_exact_duplicates_the_first_row_stays():
+    clips = [ClipFingerprint(key, row, digest="x") for key, row in (("c", 3), ("a", 1), ("b", 2))]
+    assert originals(clips) == {"b": "a", "c": "a"}
+    assert originals(clips[::-1]) == {"b": "a", "c": "a"}
+
+
+@pytest.mark.parametrize("held_out", ["val", "test"])
+def test_with_official_splits_train_loses_its_duplicate(held_out):
+    clips = [ClipFingerprint("a", 1, "train", "x"), ClipFingerprint("b", 2, held_out, "x")]
+    assert originals(clips, has_official_splits=True) == {"a": "b"}
+    assert originals(clips) == {"b": "a"}
+
+
+def test_near_duplicates_are_left_out_only_across_splits():
+    first = ClipFingerprint("a", 1)
+    second = ClipFingerprint("b", 2, signature=first.signature ^ np.uint64(0b1011))
+    assert originals([first, second]) == {}
+    second.split = "val"
+    assert originals([first, second]) == {"b": "a"}
+    assert choose([first, second])["b"].distance == 3
+    assert originals([first, second], has_official_splits=True) == {"a": "b"}
+    assert originals([first, second], near_distance=2) == {}
+    assert originals([first, second], near_distance=0) == {}
+
+
+def test_a_clip_that_is_left_out_is_no_original():
+    first = ClipFingerprint("a", 1, "val")
+    second = ClipFingerprint("b", 2, signature=first.signature ^ np.uint64(0xFF))
+    third = ClipFingerprint("c", 3, "val", signature=first.signature ^ np.uint64(0xFFFF))
+    assert originals([first, second, third]) == {"b": "a"}
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """A listing of six films: twice the same one, a captioned copy of another, and one with a cut."""
+    """A listing of five films: one is an exact duplicate and one a captioned copy of another."""
     films = {f"film_{seed}.gif": film(seed, 8, 1.5) for seed in (1, 2, 3)}
     films["again.gif"] = films["film_1.gif"]
     films["captioned.gif"] = LEAKS["captioned"](films["film_2.gif"])
-    films["cut.gif"] = draw_edit("cut", 4).frames
     for name, frames in films.items():
         save_gif(tmp_path / name, frames)
-    # Other bytes, the same pictures: a GIF may end with a comment.
+    # A comment at the end changes the bytes of a GIF but not its pictures.
     again = tmp_path / "again.gif"
     again.write_bytes(again.read_bytes().removesuffix(b";") + b"\x21\xfe\x02hi\x00;")
     (tmp_path / "listing.tsv").write_text("".join(f"{name}\ta film of {name}\n" for name in films))
     return tmp_path
 
 
-def run(folder, name="out", **parameters):
-    splits = parameters.pop("splits", None)
+def run(folder, name="out", splits=None, **parameters):
+    """Curate the listing; returns the rows of clips.parquet by uri."""
     options = RunOptions(listing=folder / "listing.tsv", out=folder / name, workers=0, splits=splits)
     curate(options, CurationConfig(min_motion=0.5, **parameters), Progress(quiet=True))
     verify_dataset(folder / name)
     return {row["uri"]: row for row in pq.read_table(folder / name / "clips.parquet").to_pylist()}
 
 
-def official(folder, **lists):
+def write_splits(folder, **lists):
     (folder / "splits").mkdir()
     for split, names in lists.items():
         (folder / "splits" / f"{split}.txt").write_text("\n".join(names) + "\n")
     return folder / "splits"
 
 
-def test_the_same_pictures_are_one_clip_the_later_row_a_duplicate(folder):
+def test_a_run_records_exact_duplicates(folder):
     rows = run(folder, val_fraction=0)
-    assert rows["again.gif"]["verdict"] == "duplicate"
-    assert rows["again.gif"]["duplicate_of"] == rows["film_1.gif"]["clip_key"]
-    assert "the same pictures as row 1" in rows["again.gif"]["detail"]
-    assert (rows["again.gif"]["num_kept"], rows["film_1.gif"]["verdict"]) == (0, "kept")
-    # Near copies in one split may stay.
-    assert rows["captioned.gif"]["verdict"] == rows["film_2.gif"]["verdict"] == "kept"
+    again = rows["again.gif"]
+    assert (again["verdict"], again["duplicate_kind"], again["num_kept"]) == ("duplicate", "exact", 0)
+    assert again["duplicate_of"] == rows["film_1.gif"]["clip_key"]
+    assert again["detail"] == "the same pictures as row 1, train"
+    for name in ("film_1.gif", "film_2.gif", "captioned.gif"):
+        assert (rows[name]["verdict"], rows[name]["duplicate_of"], rows[name]["duplicate_kind"]) == ("kept", None, None)
 
 
-def test_train_loses_what_val_has_exactly_or_nearly(folder):
-    train = ["film_1.gif", "film_2.gif", "film_3.gif", "cut.gif"]
-    splits = official(folder, train=train, val=["again.gif", "captioned.gif"])
+def test_a_run_removes_exact_and_near_duplicates_of_val_from_train(folder):
+    train = ["film_1.gif", "film_2.gif", "film_3.gif"]
+    splits = write_splits(folder, train=train, val=["again.gif", "captioned.gif"])
     rows = run(folder, splits=splits)
-    assert {uri for uri, row in rows.items() if row["verdict"] == "duplicate"} == {"film_1.gif", "film_2.gif"}
+    kinds = {uri: row["duplicate_kind"] for uri, row in rows.items() if row["verdict"] == "duplicate"}
+    assert kinds == {"film_1.gif": "exact", "film_2.gif": "near"}
     assert rows["film_2.gif"]["duplicate_of"] == rows["captioned.gif"]["clip_key"]
-    assert "nearly" in rows["film_2.gif"]["detail"]
-    off = run(folder, "off", splits=splits, near_distance=0)
-    assert {uri for uri, row in off.items() if row["verdict"] == "duplicate"} == {"film_1.gif"}
-
-
-def test_pairs_across_a_cut_are_told_and_left_out_on_demand(folder):
-    kept = run(folder, val_fraction=0)
-    rows = pq.read_table(folder / "out" / "flow")
-    cut = rows.filter(pc.equal(rows["clip_key"].cast("string"), kept["cut.gif"]["clip_key"]))
-    at = 4 + 4 % 9
-    expected = [
-        source < at <= target
-        for source, target in zip(cut["source_index"].to_pylist(), cut["target_index"].to_pylist(), strict=True)
-    ]
-    assert cut["across_cut"].to_pylist() == expected
-    assert pc.sum(rows["across_cut"]).as_py() == sum(expected)
-    dropped = run(folder, "dropped", val_fraction=0, drop_cuts=True)
-    assert dropped["cut.gif"]["num_in_range"] <= len(expected) - sum(expected)
-    assert dropped["film_3.gif"]["num_in_range"] == kept["film_3.gif"]["num_in_range"]
-
-
-def test_pairs_across_a_cut_can_be_left_out_of_a_finished_data_set(folder):
-    everything = {"val_fraction": 0, "max_motion": 200.0, "pairs_per_gif": 500}
-    run(folder, **everything)
-    run(folder, "dropped", drop_cuts=True, **everything)
-    words = ["resplit", folder / "out", "--out", folder / "again", "--drop-cuts", "--workers", "0", "--quiet"]
-    subprocess.run([PIX2GIF, *words], check=True, timeout=300)
-    shard = Path("train", "00000.tar")
-    assert (folder / "again" / shard).read_bytes() == (folder / "dropped" / shard).read_bytes()
-    assert (folder / "again" / shard).read_bytes() != (folder / "out" / shard).read_bytes()
-    words = ["plan", folder / "out", "--drop-cuts"]
-    planned = subprocess.run([PIX2GIF, *words], check=True, timeout=300, capture_output=True, text=True).stdout
-    kept = read_manifest(folder / "dropped").splits["train"].num_samples
-    assert f"with {kept:,} pairs\n\n" in planned
+    assert "of 64 bits differ" in rows["film_2.gif"]["detail"]
+    exact_only = run(folder, "exact_only", splits=splits, near_distance=0)
+    assert [uri for uri, row in exact_only.items() if row["verdict"] == "duplicate"] == ["film_1.gif"]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from curation.config import CurationConfig
 from curation.selection.pair_counts import bin_edges, count_pairs, lowest_ranked
-from tests.curation.selection.test_pairs import write_flow
+from tests.curation.selection.helpers import write_flow
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(0, 400))

@@ -9,40 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.config import CurationConfig
-from curation.flow.table import Measurement, write_part
 from curation.selection.pair_counts import bin_edges
 from curation.selection.pairs import Selection, select_pairs
 from shards.manifest import read_manifest
-from shards.schema import FLOW_SCHEMA
+from tests.curation.selection.helpers import write_flow
 from tests.curation.solver import best_entropy, entropy
-
-
-def write_flow(folder: Path, clips: dict[str, list[float]], order: list[int] | None = None) -> Path:
-    """A part of the flow table with these motions, pairs (0, 1), (0, 2) ...; rows in the given order."""
-    tables, measurements = [], []
-    for key, motions in clips.items():
-        rows = order if order is not None else list(range(len(motions)))
-        tables.append(
-            pa.table(
-                [
-                    pa.array([key] * len(rows)).dictionary_encode(),
-                    pa.array([0] * len(rows), pa.int32()),
-                    pa.array([row + 1 for row in rows], pa.int32()),
-                    pa.array([100] * len(rows), pa.int32()),
-                    pa.array([motions[row] for row in rows], pa.float32()),
-                    pa.array([1.0] * len(rows), pa.float32()),
-                    pa.array([False] * len(rows)),
-                ],
-                schema=FLOW_SCHEMA,
-            )
-        )
-        measurements.append(
-            Measurement(
-                clip_key=key, sha256=f"{key}{order}", verdict=None, detail=None, width=8, height=8,
-                num_frames=len(motions) + 1, num_pairs=len(motions),
-            )
-        )  # fmt: skip
-    return write_part(folder, "test", measurements, tables).path
 
 
 def select_one_split(parts: list[Path], keys: Iterable[str], config: CurationConfig) -> Selection:

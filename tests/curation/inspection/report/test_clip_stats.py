@@ -3,11 +3,9 @@
 from typing import Any
 
 import pyarrow as pa
-import pytest
 
 from curation.inspection.report.clip_stats import count_steps, gather_duplicates, gather_failures, gather_shapes
-from curation.selection.duplicates import describe_copy, is_near
-from curation.selection.near_copies import Copy
+from curation.selection.duplicates import Duplicate
 from shards.schema import CLIPS_SCHEMA
 
 
@@ -33,10 +31,10 @@ def kept(row: int, **fields: Any) -> dict[str, Any]:
 
 def copy(row: int, original: int, distance: float | None, **fields: Any) -> dict[str, Any]:
     """Make the row of a clip that another one stands for."""
-    found = Copy(clip_key=f"k{row}", original=f"k{original}", distance=distance)
-    detail = describe_copy(found, "train", "val", original)
+    found = Duplicate(clip_key=f"k{row}", original=f"k{original}", distance=distance)
+    reason = {"detail": found.describe("train", "val", original), "duplicate_kind": found.kind}
     measured = {"num_frames": 4, "width": 120, "height": 60, "num_pairs": 6}
-    return clip(row, "duplicate", detail=detail, duplicate_of=f"k{original}", **{**measured, **fields})
+    return clip(row, "duplicate", duplicate_of=f"k{original}", **{**measured, **reason, **fields})
 
 
 def table(*rows: dict[str, Any]) -> pa.Table:
@@ -96,15 +94,10 @@ def test_duplicates_are_told_apart_and_gathered_by_who_stands_for_them() -> None
     first, second = found.originals
     assert (first.row, first.uri, first.split, first.num_copies) == (1, "1.gif", "val", 3)
     assert [(one.row, one.split) for one in first.copies] == [(2, "train"), (3, "val"), (4, "train")]
-    assert first.copies[2].how == "nearly the pictures of row 1, 6.5 bits of 64 apart: that is val, this train"
+    reason = "nearly the same pictures as row 1, val: 6.5 of 64 bits differ, and this clip is in train"
+    assert first.copies[2].how == reason
     assert [one.row for one in second.copies] == [6]
     assert gather_duplicates(table(kept(1))).originals == ()
-
-
-@pytest.mark.parametrize("distance", [None, 3.0])
-def test_a_copy_told_in_words_is_known_again(distance: float | None) -> None:
-    one = Copy(clip_key="a", original="b", distance=distance)
-    assert is_near(describe_copy(one, "train", "val", 7)) == (distance is not None)
 
 
 def test_frames_and_sizes_are_those_of_measured_clips() -> None:
