@@ -5,7 +5,6 @@ A command that joins two rooms stands here itself. Whatever a command raises at 
 
 import contextlib
 import errno
-import gc
 import os
 import signal
 import sys
@@ -150,7 +149,7 @@ def encode(
     import torch
 
     from curation.run.progress import Progress
-    from curation.run.workers import start_workers
+    from curation.run.workers import open_workers
     from shards.manifest import read_manifest
     from training.trainer.config import resolve_config
     from training.trainer.encode_latents import choose_workers, encode_dataset, local_folder
@@ -161,7 +160,7 @@ def encode(
     total = sum(entry.num_samples for entry in read_manifest(folder).splits.values())
     num_workers, gpus_per_task = choose_workers(workers, torch.cuda.device_count())
     with (
-        start_workers(num_workers, gpus_per_task=gpus_per_task) as pool,
+        open_workers(num_workers, gpus_per_task=gpus_per_task) as pool,
         Progress().stage("encode", total, "pairs") as bar,
     ):
         latents = encode_dataset(folder, out.absolute(), resolved, pool.map, batch=batch, done=bar.update)
@@ -177,24 +176,15 @@ def _stop_politely() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
 
 
-@contextlib.contextmanager
-def _leaving_quickly() -> Iterator[None]:
-    """Spare the interpreter's last collections all that a run has left: what the process holds ends with it."""
-    try:
-        yield
-    finally:
-        gc.freeze()
-
-
 def main() -> None:
     """Run `pix2gif`."""
     _stop_politely()
-    with _leaving_quickly(), _sentences_for_users():
+    with _sentences_for_users():
         app()
 
 
 def curate_main() -> None:
     """Run `pix2gif-curate`, which is `pix2gif curate`."""
     _stop_politely()
-    with _leaving_quickly(), _sentences_for_users():
+    with _sentences_for_users():
         curate_app()

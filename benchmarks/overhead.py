@@ -29,9 +29,9 @@ import psutil
 from curation import pipeline
 from curation.config import CurationConfig
 from curation.options import RunOptions
-from curation.run import sandbox
+from curation.run import context, sandbox
 from curation.run.progress import Progress
-from curation.run.workers import Workers, start_workers
+from curation.run.workers import Workers, open_workers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,6 +51,10 @@ class Timed:
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
         self.done: list[Done] = []
+
+    def start(self) -> bool:
+        """Do as `Workers.start`."""
+        return self._workers.start()
 
     def map(self, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
         """Do as `Workers.map`."""
@@ -115,14 +119,15 @@ def run_once(listing: Path, workers: int, out: Path) -> Run:
     usages: list[Usage] = []
 
     @contextlib.contextmanager
-    def start_timed(num_workers: int, address: str | None = None) -> Iterator[Timed]:
-        with start_workers(num_workers, address=address) as started:
-            timed.append(Timed(started))
+    def open_timed(num_workers: int, address: str | None = None) -> Iterator[Timed]:
+        with open_workers(num_workers, address=address) as workers:
+            workers.start()
+            timed.append(Timed(workers))
             usages.append(Usage.now())
             yield timed[-1]
             usages.append(Usage.now())
 
-    pipeline.start_workers = start_timed  # type: ignore[assignment]
+    context.open_workers = open_timed  # type: ignore[assignment]
     progress = Progress(quiet=True)
     pipeline.curate(RunOptions(listing=listing, out=out, workers=workers), CurationConfig(val_fraction=0), progress)
     before, after = usages

@@ -101,10 +101,10 @@ def make_flow_part(task: PartTask | SliceTask | JoinTask) -> FlowPart:
         one = _measure(task.clip, len(task.sources) - 1)
         sources = np.arange(task.sources.start, task.sources.stop - 1, dtype=np.int32)
         rows = _draw_rows([one.clip_key], sources, sources + 1)
-        return write_part(task.places.slices, slice_method(task.config, task.sources), [one], [rows])
+        return write_part(task.folders.slices, slice_method(task.config, task.sources), [one], [rows])
     measured = [_measure(clip, len(_PAIRS[0])) for clip in task.clips]
     rows = _draw_rows([one.clip_key for one in measured if one.verdict is None], *_PAIRS)
-    return write_part(task.places.flow, method_digest(task.config), measured, [rows])
+    return write_part(task.folders.flow, method_digest(task.config), measured, [rows])
 
 
 def _measure(clip: ProbedClip, num_pairs: int) -> Measurement:
@@ -163,8 +163,8 @@ def _draw_rows(keys: list[str], sources: np.ndarray, targets: np.ndarray) -> pa.
     return pa.table(columns, schema=FLOW_SCHEMA)
 
 
-def make(task: EncodeTask | PackTask) -> Encoded | Packed:
-    """Answer as `curation.export.stage.make` would; of a shard no more samples are written than the report reads."""
+def run_task(task: EncodeTask | PackTask) -> Encoded | Packed:
+    """Answer as `curation.export.stage.run_task` would, but write only the samples that the report reads."""
     if isinstance(task, EncodeTask):
         return Encoded(shard=task.shard, num_samples=task.num_samples, failures=())
     write_shard(task.path, itertools.islice(_samples(task), _SAMPLES_IN_A_HEAD))

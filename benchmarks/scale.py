@@ -30,17 +30,18 @@ from benchmarks import recorded
 from curation import pipeline
 from curation.config import CurationConfig
 from curation.decode.probe import probe_clips
-from curation.export.stage import make
+from curation.export.stage import run_task
 from curation.flow.tasks import make_part
 from curation.options import RunOptions
+from curation.run import context
 from curation.run.progress import Bar, Progress
-from curation.run.workers import Workers, start_workers
+from curation.run.workers import Workers, open_workers
 
 ROOT = Path(__file__).resolve().parents[1]
 _ANSWERS: dict[Callable[..., Any], Callable[..., Any]] = {
     probe_clips: recorded.probe_clips,
     make_part: recorded.make_flow_part,
-    make: recorded.make,
+    run_task: recorded.run_task,
 }
 _FIXED = ("start", "stop")
 
@@ -53,6 +54,10 @@ class Recorded:
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
 
+    def start(self) -> bool:
+        """Do as `Workers.start`."""
+        return self._workers.start()
+
     def map(self, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
         """Do as `Workers.map`."""
         for result in self._workers.map(_ANSWERS[function], tasks):
@@ -61,9 +66,9 @@ class Recorded:
 
 
 @contextlib.contextmanager
-def start_recorded(num_workers: int, address: str | None = None) -> Iterator[Recorded]:
-    """Do as `curation.run.workers.start_workers`."""
-    with start_workers(num_workers, address=address) as workers:
+def open_recorded(num_workers: int, address: str | None = None) -> Iterator[Recorded]:
+    """Do as `curation.run.workers.open_workers`."""
+    with open_workers(num_workers, address=address) as workers:
         for _ in workers.map(time.sleep, [0.2] * 10 * num_workers):
             pass
         yield Recorded(workers)
@@ -99,7 +104,7 @@ def drive(num_rows: int, workers: int, folder: Path) -> dict[str, Any]:
     listing = folder / "listing.tsv"
     recorded.write_listing(listing, num_rows)
     (folder / "gifs").mkdir()
-    pipeline.start_workers = start_recorded  # type: ignore[assignment]
+    context.open_workers = open_recorded  # type: ignore[assignment]
     progress = Watched()
     options = RunOptions(listing=listing, gifs=folder / "gifs", out=folder / "out", workers=workers)
     summary = pipeline.curate(options, CurationConfig(), progress)

@@ -6,6 +6,7 @@ Prints when each worker ended its last task, and the time from the first of them
 """
 
 import argparse
+import dataclasses
 import os
 import tempfile
 import time
@@ -15,12 +16,14 @@ from typing import Any
 
 from curation.config import CurationConfig
 from curation.decode.probe import ProbeTask, probe_clips
-from curation.flow.stage import make_flow, plan_flow
+from curation.decode.probe_results import ProbeResults
+from curation.fetch.remote_table import read_listing
+from curation.flow.stage import measure_all
 from curation.listing.catalog import read_catalog
 from curation.options import RunOptions
-from curation.run.places import Places
+from curation.run.context import open_run
 from curation.run.progress import Progress
-from curation.run.workers import Workers, start_workers
+from curation.run.workers import Workers
 from examples.draw_gifs import DrawnGif, draw_folder, draw_frames, save_gif
 
 CONFIG = CurationConfig()
@@ -36,6 +39,10 @@ class Timed:
         self.ends: dict[int, float] = {}
         """By process: when its last task was done, in seconds since 1970."""
         self.starts: list[float] = []
+
+    def start(self) -> bool:
+        """Do as `Workers.start`."""
+        return self._workers.start()
 
     def map(self, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
         """Do as `Workers.map`."""
@@ -61,17 +68,21 @@ def main() -> None:
         save_gif(folder / "gifs" / GIANT.name, draw_frames(GIANT))
         with listing.open("a") as file:
             file.write(f"gifs/{GIANT.name}\t{GIANT.caption}\n")
-        clips = read_catalog(RunOptions(listing=listing, out=folder / "out"), CONFIG).clips
-        places = Places(flow=folder / "flow", slices=folder / "slices", quarantine=folder / "quarantine")
-        with start_workers(args.workers) as workers, Progress(quiet=True).stage("measure") as bar:
-            # Each worker looks at some clips first, so that its child stands when the clock starts.
+        options = RunOptions(listing=listing, out=folder / "out", workers=args.workers)
+        clips = read_catalog(read_listing(options), options, CONFIG).clips
+        with open_run(options, CONFIG, Progress(quiet=True)) as run:
+            workers = run.workers
+            # Each worker probes some clips first, so that all have started when the clock starts.
             halves = [
                 ProbeTask(clips=tuple(clips.values())[k :: 4 * args.workers], config=CONFIG)
                 for k in range(4 * args.workers)
             ]
-            probed = [one for batch in workers.map(probe_clips, halves) for one in batch if one.verdict is None]
+            probed = ProbeResults(clips)
+            for batch in workers.map(probe_clips, halves):
+                for clip in batch:
+                    probed.record(clip)
             timed = Timed(workers)
-            make_flow(plan_flow(probed, [], CONFIG, places), CONFIG, places, timed, bar)
+            measure_all(dataclasses.replace(run, workers=timed), probed)
     whole = max(timed.ends.values()) - min(timed.starts)
     idle = max(timed.ends.values()) - min(timed.ends.values())
     print(f"{len(timed.starts)} tasks on {len(timed.ends)} workers in {whole:.1f} s")

@@ -57,7 +57,7 @@ def plan(
         seed=seed,
         samples_per_shard=samples_per_shard,
     )
-    from curation.export.dataset import catalog_of, places_of, read_finished
+    from curation.export.dataset import catalog_of, find_sources, read_finished
     from curation.inspection.plan import make_plan
     from curation.inspection.plan_text import format_plan
     from shards.location import parse_location
@@ -65,6 +65,6 @@ def plan(
     present = read_finished(parse_location(dataset))
     config = present.config(given)
     # What the GIFs are is known; where they are is of no matter here.
-    options = RunOptions(**{**places_of(present, None), "gifs": None}, out=present.out, splits=splits)
+    options = RunOptions(**{**find_sources(present, None), "gifs": None}, out=present.out, splits=splits)
     num_workers = len(os.sched_getaffinity(0)) if workers is None else workers
     typer.echo(format_plan(make_plan(present, catalog_of(present, options, config), config, num_workers)))

@@ -70,7 +70,7 @@ def resplit(
         seed=seed,
         samples_per_shard=samples_per_shard,
     )
-    from curation.export.dataset import places_of, read_finished
+    from curation.export.dataset import find_sources, read_finished
     from curation.resplit import resplit as run
     from curation.run.progress import Progress
     from curation.run.workspace import Workspace
@@ -79,7 +79,7 @@ def resplit(
     present = read_finished(parse_location(dataset))
     fetched = Workspace(present.out).fetched
     options = RunOptions(
-        **places_of(present, gifs),
+        **find_sources(present, gifs),
         out=parse_location(out),
         splits=splits,
         flow=present.parts[0].parent if present.parts else None,

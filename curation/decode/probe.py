@@ -12,7 +12,6 @@ from curation.config import SOURCE_SIZE, CurationConfig
 from curation.decode.header import GifHeader, is_gif, scan_gif
 from curation.fetch import FetchError, TooManyBytesError, fetch_bytes
 from curation.listing.clips import Clip
-from curation.run.sandbox import prepare
 from shards.schema import Verdict
 
 MAX_GREY_BYTES = 4 * 2**30
@@ -61,12 +60,6 @@ class ProbedClip:
 
 
 def probe_clips(task: ProbeTask) -> list[ProbedClip]:
-    """Probe each clip of the task in a worker, and start the worker's sandbox, which its next task needs."""
-    prepare()
-    return probe_without_sandbox(task)
-
-
-def probe_without_sandbox(task: ProbeTask) -> list[ProbedClip]:
     """Probe each clip of the task. A bad clip gets a verdict. Raises OSError if the disk is full or not writable."""
     with ThreadPoolExecutor(_NUM_THREADS) as threads:
         return list(threads.map(lambda clip: _probe(clip, task.config), task.clips))

@@ -1,22 +1,27 @@
-"""A finished data set, read back: what it was made with and what became of each clip, to make another one of it."""
+"""Read a finished data set back, to check it or to make another one from it."""
 
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.config import CurationConfig
+from curation.export.completed_shards import read_receipt, receipt_path, still_holds
+from curation.flow.table import count_rows
 from curation.listing.catalog import Catalog, Row, make_catalog
 from curation.options import RunOptions
+from curation.run.workspace import Workspace
 from shards.errors import DatasetError
 from shards.location import Location, for_arrow, list_files
 from shards.manifest import Manifest, read_manifest
-from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, SPLITS, Verdict, add_missing_columns
+from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, MANIFEST, REPORT, SPLITS, Verdict, add_missing_columns
 
 _ROWS_AT_A_TIME = 65_536
 
@@ -26,7 +31,7 @@ MEASURED = (Verdict.KEPT, Verdict.NO_PAIR_IN_RANGE)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FinishedDataset:
-    """OUT of a run that ended."""
+    """A finished data set."""
 
     out: Location
     manifest: Manifest
@@ -35,7 +40,7 @@ class FinishedDataset:
 
     @property
     def parts(self) -> tuple[Location, ...]:
-        """The parts of its flow table. Raises DatasetError where there is none but should be."""
+        """The parts of its flow table. Raises DatasetError if pairs were measured but no part is there."""
         paths = tuple(list_files(self.out / FLOW, "part-*.parquet"))
         if not paths and any(self.clips["num_pairs"].to_pylist()):
             raise DatasetError(f"{self.out / FLOW}: no part of a flow table, though pairs were measured; copy it there")
@@ -43,18 +48,18 @@ class FinishedDataset:
 
     @property
     def own_clips(self) -> pa.Table:
-        """The rows of `clips` that stand for a clip, not for a further row of one."""
+        """The first row of every clip: `clips` without the merged rows."""
         return self.clips.filter(pa.compute.not_equal(self.clips["verdict"], Verdict.MERGED.value))
 
     def config(self, given: Mapping[str, Any]) -> CurationConfig:
-        """Take the data set's own config with what is given instead. Raises ConfigError for what cannot be."""
+        """Return the data set's config with some fields replaced. Raises ConfigError for an invalid value."""
         known = {field.name for field in dataclasses.fields(CurationConfig)}
         kept = {name: value for name, value in self.manifest.config.items() if name in known}
         return CurationConfig(**{**kept, **given})
 
 
 def read_finished(out: Location) -> FinishedDataset:
-    """Read OUT. Raises DatasetError where it is no finished data set or a file of it is damaged."""
+    """Read a data set. Raises DatasetError if it is not finished, or if its manifest or clip table is damaged."""
     manifest = read_manifest(out)
     path = out / CLIPS
     try:
@@ -65,11 +70,40 @@ def read_finished(out: Location) -> FinishedDataset:
     return FinishedDataset(out=out.absolute(), manifest=manifest, clips=clips)
 
 
-def catalog_of(dataset: FinishedDataset, options: RunOptions, config: CurationConfig) -> Catalog:
-    """Rebuild the catalogue of a data set's listing: the same rows, and where its GIFs are by `options`.
+def read_intact_manifest(workspace: Workspace) -> Manifest | None:
+    """Return the manifest of OUT if the data set is finished and every file that it lists is intact, else None.
 
-    Splits stay as they are where official lists made them, unless the options name others; else they are drawn by the
-    config, which is the same again where seed and share are. Raises ListingError.
+    Hashes every shard and flow part, at the speed of the disk. In an object store the ETags of the shards are compared
+    with the records of completed shards instead.
+    """
+    out = workspace.out
+    if not (out / MANIFEST).exists():
+        return None
+    try:
+        manifest = read_manifest(out)
+        clips = pq.read_table(for_arrow(out / CLIPS), columns=["num_pairs"])
+        shards = [
+            (out / split / shard.name, shard.sha256, receipt_path(workspace.receipts, split, number))
+            for split, entry in manifest.splits.items()
+            for number, shard in enumerate(entry.shards)
+        ]
+        with ThreadPoolExecutor() as threads:
+            is_intact = (
+                (out / REPORT).is_file()
+                and all(threads.map(lambda shard: still_holds(shard[0], shard[1], read_receipt(shard[2])), shards))
+                and sum(threads.map(count_rows, list_files(workspace.flow, "part-*")))
+                == pc.sum(clips["num_pairs"]).as_py()
+            )
+    except (DatasetError, OSError, pa.ArrowException):
+        return None
+    return manifest if is_intact else None
+
+
+def catalog_of(dataset: FinishedDataset, options: RunOptions, config: CurationConfig) -> Catalog:
+    """Rebuild the catalog of a data set's listing: the same rows, with GIF locations from the `options`.
+
+    Splits from official lists stay, unless the options name other lists. Other splits are drawn again by the config:
+    the same seed and fraction give the same splits. Raises ListingError.
     """
     catalog = make_catalog(_listed_rows(dataset.clips), dataset.manifest.listing.sha256, options, config)
     lists = dataset.manifest.config.get("split_lists") or {}
@@ -87,12 +121,12 @@ def _listed_rows(clips: pa.Table) -> Iterator[Row]:
             yield Row(**row)
 
 
-def places_of(dataset: FinishedDataset, gifs: Path | None) -> dict[str, Any]:
-    """Tell where the listing and its GIFs were, as options of a run; `gifs` is where they are now, if that is known."""
+def find_sources(dataset: FinishedDataset, gifs: Path | None) -> dict[str, Any]:
+    """Return the options `listing` and `gifs` of the run that made a data set; `gifs` overrides the recorded folder."""
     listing = dataset.manifest.listing
     if gifs is None and listing.gifs is not None:
         gifs = Path(_from_out(dataset.out, listing.gifs))
-    # An early data set does not tell; then only urls and absolute paths lead anywhere.
+    # Early data sets have no folder; then only URLs and absolute paths in the listing work.
     folder = _from_out(dataset.out, listing.folder or ".")
     return {"listing": f"{folder}/{listing.uri}", "gifs": gifs}
 

@@ -77,7 +77,7 @@ def encode_fragment(task: EncodeTask) -> Encoded:
     columns: dict[str, list[object]] = {name: [] for name in FRAGMENT_SCHEMA.names}
     failures = []
     for source, frames in task.clips:
-        encoded = isolate(limits_of(task.config), encode_frames, frames, source, task.config)
+        encoded = isolate(limits_of(task.config), encode_frames, frames, source, task.config, warm_up=warm_up_encoding)
         if isinstance(encoded, Failure):
             failures.append(_quarantine(frames, source, encoded, task))
             continue
@@ -99,6 +99,13 @@ def _quarantine(frames: tuple[int, ...], source: SourceClip, failure: Failure, t
     )
     quarantine(task.quarantine, incident, read_clip(source.path, source.sha256, task.config.max_bytes))
     return incident
+
+
+def warm_up_encoding() -> None:
+    """Load or compile everything that `encode_frames` calls."""
+    from curation.decode import lanczos
+
+    lanczos.warm_up()
 
 
 def encode_frames(frames: Iterable[int], source: SourceClip, config: CurationConfig) -> dict[int, bytes]:

@@ -1,14 +1,12 @@
-"""Pictures of a finished data set -> those of another one: what lies ready is neither decoded nor encoded again.
+"""Copy encoded pictures from the data set whose flow table is reused, instead of decoding and encoding them again.
 
-A data set that is made of another one's flow table shows much the same frames of the same GIFs. Where both are encoded
-alike, by the same software, the pictures are the same to the byte, so they are copied out of the shards. Not out of a
-store: there, to ask for a picture takes longer than to make it.
+The new data set shows many of the same frames of the same GIFs. With the same encoding parameters and software their
+pictures have the same bytes. Only on disk: a request for a picture in an object store takes longer than encoding it.
 """
 
 import collections
 import contextlib
 import dataclasses
-import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -19,12 +17,9 @@ from curation.config import CurationConfig
 from curation.decode.probe import ProbedClip
 from curation.errors import CurationError, SourceChangedError
 from curation.export.dataset import FinishedDataset, read_finished
-from curation.run.meanwhile import MOST_CHORES, Chore
-from curation.run.progress import Progress
+from curation.run.context import Run
 from curation.run.versions import software_versions
-from curation.run.workers import Workers
 from shards.errors import DatasetError
-from shards.location import Location
 from shards.members import walk_samples
 from shards.schema import MANIFEST
 from shards.writer import file_sha256
@@ -38,7 +33,7 @@ _SHARD_SCHEMA = pa.schema(
     ]
 )
 """Where in one shard the pictures of its clips lie, each once."""
-_DECISIVE = ("resolution", "image_format", "quality")
+_ENCODING_FIELDS = ("resolution", "image_format", "quality")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,87 +57,64 @@ class IndexTask:
     sha256: str
 
 
-class ReadyPictures:
-    """What lies ready, by clip."""
+class ReusablePictures:
+    """Encoded pictures that can be copied, by clip."""
 
     def __init__(self, shards: Mapping[Path, pa.Table]) -> None:
-        """Take the table of each shard, _SHARD_SCHEMA."""
+        """Take the index of each shard, _SHARD_SCHEMA."""
         self._shards = shards
-        self._holders: dict[str, list[Path]] = collections.defaultdict(list)
+        self._paths_of: dict[str, list[Path]] = collections.defaultdict(list)
         for path, table in shards.items():
             for key in table["clip_key"].unique().to_pylist():
-                self._holders[key].append(path)
+                self._paths_of[key].append(path)
 
     def of(self, clip_keys: Iterable[str]) -> dict[Picture, Span]:
-        """Say where the pictures of some clips lie."""
-        found = {}
+        """Return where the pictures of some clips are."""
+        spans = {}
         for key in clip_keys:
-            for path in self._holders.get(key, ()):
+            for path in self._paths_of.get(key, ()):
                 table = self._shards[path]
                 rows = table.filter(pc.equal(table["clip_key"], key)).select(["frame", "offset", "size"])
                 for frame, offset, size in zip(*rows.to_pydict().values(), strict=True):
-                    found[key, frame] = Span(path, offset, size)
-        return found
+                    spans[key, frame] = Span(path, offset, size)
+        return spans
 
 
-class ReadyShards:
-    """The shards of the data set whose flow table is used again; none, where the table stands alone."""
+def find_reusable_pictures(run: Run, probed: Mapping[str, ProbedClip]) -> ReusablePictures:
+    """Index the shards of the data set that --flow belongs to.
 
-    def __init__(self, flow: Location | None, config: CurationConfig) -> None:
-        self._out = flow.parent if isinstance(flow, Path) else None
-        self._config = config
-        self._indexed: dict[Path, pa.Table] = {}
+    A picture can be reused if the clip's GIF has the same bytes as then, and the shard the hash of its manifest.
+    """
+    out = run.options.flow.parent if isinstance(run.options.flow, Path) else None
+    dataset = _read_dataset(out, run.config) if out else None
+    if out is None or dataset is None:
+        return ReusablePictures({})
+    rows = dataset.own_clips.select(["clip_key", "sha256"])
+    hashes = zip(rows["clip_key"].to_pylist(), rows["sha256"].to_pylist(), strict=True)
+    unchanged = pa.array([key for key, sha256 in hashes if key in probed and probed[key].sha256 == sha256], pa.string())
+    tasks = [
+        IndexTask(path=out / split / shard.name, sha256=shard.sha256)
+        for split, entry in dataset.manifest.splits.items()
+        for shard in entry.shards
+    ]
+    shards = {}
+    with run.progress.stage("reuse", len(tasks), "shards") as bar:
+        for path, table in run.workers.map(index_shard, tasks):
+            shards[path] = table.filter(pc.is_in(table["clip_key"].cast(pa.string()), value_set=unchanged))
+            bar.update(1)
+    return ReusablePictures(shards)
 
-    def chores(self) -> list[Chore]:
-        """Offer shards to be indexed before there are workers."""
-        tasks = self._tasks()[:MOST_CHORES]
-        return [Chore(function=index_shard, task=task, enter=self._enter) for task in tasks]
 
-    def _enter(self, indexed: tuple[Path, pa.Table]) -> None:
-        path, table = indexed
-        self._indexed[path] = table
-
-    def find(self, probed: Mapping[str, ProbedClip], workers: Workers, progress: Progress) -> ReadyPictures:
-        """Find what lies ready.
-
-        Only clips whose GIFs have the same bytes now as they had then count, and shards that have the bytes which
-        their manifest tells.
-        """
-        if self._dataset is None:
-            return ReadyPictures({})
-        rows = self._dataset.own_clips.select(["clip_key", "sha256"])
-        then = zip(rows["clip_key"].to_pylist(), rows["sha256"].to_pylist(), strict=True)
-        same = pa.array([key for key, sha256 in then if key in probed and probed[key].sha256 == sha256], pa.string())
-        tasks = self._tasks()
-        with progress.stage("reuse", len(tasks), "shards", num_before=len(self._indexed)) as bar:
-            for indexed in workers.map(index_shard, [task for task in tasks if task.path not in self._indexed]):
-                self._enter(indexed)
-                bar.update(1)
-            return ReadyPictures(
-                {
-                    path: table.filter(pc.is_in(table["clip_key"].cast(pa.string()), value_set=same))
-                    for path, table in self._indexed.items()
-                }
-            )
-
-    def _tasks(self) -> list[IndexTask]:
-        if self._out is None or self._dataset is None:
-            return []
-        splits = self._dataset.manifest.splits.items()
-        shards = ((self._out / split / shard.name, shard.sha256) for split, entry in splits for shard in entry.shards)
-        return [IndexTask(path=path, sha256=sha256) for path, sha256 in shards]
-
-    @functools.cached_property
-    def _dataset(self) -> FinishedDataset | None:
-        """The data set around the flow table, if there is one and its pictures are what this run would make."""
-        if self._out is None or not (self._out / MANIFEST).is_file():
-            return None
-        try:
-            dataset = read_finished(self._out)
-            alike = all(getattr(dataset.config({}), name) == getattr(self._config, name) for name in _DECISIVE)
-        except (DatasetError, CurationError):
-            return None  # Its flow table may be sound all the same.
-        return dataset if alike and dataset.manifest.software == software_versions() else None
+def _read_dataset(out: Path, config: CurationConfig) -> FinishedDataset | None:
+    """Return the data set in a folder, if there is one and its pictures have the bytes that this run would make."""
+    if not (out / MANIFEST).is_file():
+        return None
+    try:
+        dataset = read_finished(out)
+        is_alike = all(getattr(dataset.config({}), name) == getattr(config, name) for name in _ENCODING_FIELDS)
+    except (DatasetError, CurationError):
+        return None  # Its flow table may be intact all the same.
+    return dataset if is_alike and dataset.manifest.software == software_versions() else None
 
 
 def index_shard(task: IndexTask) -> tuple[Path, pa.Table]:

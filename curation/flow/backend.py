@@ -32,7 +32,7 @@ def measure_from_source(source: NDArray[np.uint8], frames: Iterable[NDArray[np.u
     return motion_px
 
 
-def warm_up_measuring() -> None:
+def warm_up_kernel() -> None:
     """Compile or load all that measuring calls, on frames too small to take time."""
     frames = np.zeros((2, 64, 64), np.uint8)
     frames[:, 20:40, 20:40] = 255

@@ -17,7 +17,7 @@ from curation.decode.probe import MIN_FRAMES, ProbedClip
 from curation.decode.scene_cuts import SceneDetector
 from curation.decode.thumbnail import make_thumbnail
 from curation.fetch.read import read_clip
-from curation.flow.backend import KERNEL, measure_all_pairs
+from curation.flow.backend import KERNEL, measure_all_pairs, warm_up_kernel
 from curation.flow.reference import to_grey
 from curation.flow.table import Measurement
 from shards.schema import FLOW_SCHEMA, Verdict
@@ -85,6 +85,14 @@ def measure_clip(
         frames_sha256=fingerprint.digest,
         signature=pack_signature(fingerprint.signature),
     ), rows
+
+
+def warm_up_measuring() -> None:
+    """Load or compile everything that `measure_clip` calls."""
+    from curation.decode import lanczos
+
+    lanczos.warm_up()
+    warm_up_kernel()
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -1,4 +1,4 @@
-"""What a worker does for the flow table: a part, a slice of a giant, or a giant's slices joined.
+"""Tasks of the measuring stage: measure a part, measure a slice of a long clip, join the slices of a long clip.
 
 Decoding and measuring run in the sandbox (`curation.run.sandbox`). A clip that breaks the limits, or its decoder, gets
 a verdict and goes to quarantine; the others are unaffected.
@@ -11,7 +11,7 @@ import pyarrow as pa
 from curation.config import CurationConfig
 from curation.decode.probe import ProbedClip
 from curation.fetch.read import read_clip
-from curation.flow.measure import measure_clip, method_digest
+from curation.flow.measure import measure_clip, method_digest, warm_up_measuring
 from curation.flow.table import (
     FlowPart,
     Measurement,
@@ -22,53 +22,53 @@ from curation.flow.table import (
     read_rows,
     write_part,
 )
-from curation.run.places import Places
 from curation.run.quarantine import Incident, find_incident, quarantine
 from curation.run.sandbox import Failure, isolate, limits_of
+from curation.run.workspace import TaskFolders
 from shards.location import Location
 from shards.schema import Verdict
 
 LOST = (Verdict.CRASHED, Verdict.TIMED_OUT)
-"""Verdicts that the sandbox gives."""
+"""Verdicts of clips that the sandbox gave up."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PartTask:
-    """Some clips that become one part."""
+    """Make one flow part of some clips."""
 
     clips: tuple[ProbedClip, ...]
-    found: dict[str, Location]
-    """By clip key: the part that holds what was measured of it before; it is copied."""
+    reused: dict[str, Location]
+    """By clip key: the flow part that holds its results already; they are copied."""
     config: CurationConfig
-    places: Places
+    folders: TaskFolders
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SliceTask:
-    """Some source frames of a giant."""
+    """Measure the pairs of some source frames of a long clip."""
 
     clip: ProbedClip
     sources: range
     config: CurationConfig
-    places: Places
+    folders: TaskFolders
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JoinTask:
-    """A giant whose slices lie ready, in order."""
+    """Join the measured slices of a long clip, in order, to one flow part."""
 
     slices: tuple[FlowPart, ...]
     config: CurationConfig
-    places: Places
+    folders: TaskFolders
 
 
 def slice_method(config: CurationConfig, sources: range) -> str:
-    """Name how a slice was measured: as a whole would be, but only these source frames."""
+    """Return the method of a slice: the method digest and the range of source frames."""
     return f"{method_digest(config)} {sources.start}-{sources.stop}"
 
 
 def make_part(task: PartTask | SliceTask | JoinTask) -> FlowPart:
-    """Do the task; whatever it is, its result is a part of the flow table, or of a giant."""
+    """Run a task; return the flow part, or the slice, that it wrote."""
     if isinstance(task, PartTask):
         return _measure_part(task)
     if isinstance(task, SliceTask):
@@ -80,17 +80,19 @@ def _measure_part(task: PartTask) -> FlowPart:
     if copied := _copy_whole(task):
         return copied
     measured: dict[str, tuple[Measurement, pa.Table | None]] = {}
-    for path in set(task.found.values()):
-        held = {one.clip_key: one for one in read_measurements(path) if task.found.get(one.clip_key) == path}
-        rows = read_clips(path, held)
-        for key, one in held.items():
-            measured[key] = (one, rows.filter(pa.compute.equal(rows["clip_key"].cast(pa.string()), key)))
+    for path in set(task.reused.values()):
+        results = {
+            result.clip_key: result for result in read_measurements(path) if task.reused.get(result.clip_key) == path
+        }
+        rows = read_clips(path, results)
+        for key, result in results.items():
+            measured[key] = (result, rows.filter(pa.compute.equal(rows["clip_key"].cast(pa.string()), key)))
     for clip in task.clips:
         if clip.clip_key not in measured:
-            measured[clip.clip_key] = _measure_isolated(clip, task.config, task.places, None)
+            measured[clip.clip_key] = _measure_isolated(clip, task.config, task.folders, None)
     in_order = [measured[clip.clip_key] for clip in task.clips]
     return write_part(
-        task.places.flow,
+        task.folders.flow,
         method_digest(task.config),
         [one for one, _ in in_order],
         [_with_one_key(one.clip_key, rows) for one, rows in in_order if rows is not None],
@@ -98,25 +100,25 @@ def _measure_part(task: PartTask) -> FlowPart:
 
 
 def _copy_whole(task: PartTask) -> FlowPart | None:
-    """Copy the part that another table has of just these clips, if there is one: its bytes would be the same."""
-    paths = set(task.found.values())
-    if len(paths) != 1 or len(task.found) != len(task.clips):
+    """Copy an existing part if it holds exactly these clips in this order: the bytes are the same."""
+    paths = set(task.reused.values())
+    if len(paths) != 1 or len(task.reused) != len(task.clips):
         return None
     part = read_part(paths.pop(), method_digest(task.config))
     if part is None or [one.clip_key for one in part.measurements] != [clip.clip_key for clip in task.clips]:
         return None
-    return copy_part(part, task.places.flow)
+    return copy_part(part, task.folders.flow)
 
 
 def _measure_slice(task: SliceTask) -> FlowPart:
-    # Where another slice has failed, the clip is lost, and this one need not fail as slowly.
-    incident = find_incident(task.places.quarantine, task.clip.clip_key)
+    # Another slice of this clip may have crashed or timed out already; this one would do the same.
+    incident = find_incident(task.folders.quarantine, task.clip.clip_key)
     if incident and incident.sha256 == task.clip.sha256:
         one, rows = lost_clip(task.clip, incident.failure, task.config), None
     else:
-        one, rows = _measure_isolated(task.clip, task.config, task.places, task.sources)
+        one, rows = _measure_isolated(task.clip, task.config, task.folders, task.sources)
     method = slice_method(task.config, task.sources)
-    return write_part(task.places.slices, method, [one], [] if rows is None else [rows])
+    return write_part(task.folders.slices, method, [one], [] if rows is None else [rows])
 
 
 def _join_slices(task: JoinTask) -> FlowPart:
@@ -124,25 +126,25 @@ def _join_slices(task: JoinTask) -> FlowPart:
     method = method_digest(task.config)
     failed = next((one for one in measured if one.verdict in LOST), measured[0])
     if failed.verdict is not None:
-        return write_part(task.places.flow, method, [dataclasses.replace(failed, num_pairs=0)], [])
+        return write_part(task.folders.flow, method, [dataclasses.replace(failed, num_pairs=0)], [])
     whole = dataclasses.replace(measured[0], num_pairs=sum(one.num_pairs for one in measured))
     rows = pa.concat_tables([read_rows(part.path) for part in task.slices])
-    return write_part(task.places.flow, method, [whole], [_with_one_key(whole.clip_key, rows)])
+    return write_part(task.folders.flow, method, [whole], [_with_one_key(whole.clip_key, rows)])
 
 
 def _measure_isolated(
-    clip: ProbedClip, config: CurationConfig, places: Places, sources: range | None
+    clip: ProbedClip, config: CurationConfig, folders: TaskFolders, sources: range | None
 ) -> tuple[Measurement, pa.Table | None]:
-    outcome = isolate(limits_of(config), measure_clip, clip, config, sources)
+    outcome = isolate(limits_of(config), measure_clip, clip, config, sources, warm_up=warm_up_measuring)
     if not isinstance(outcome, Failure):
         return outcome
     incident = Incident(clip_key=clip.clip_key, sha256=clip.sha256 or "", failure=outcome, config=config)
-    quarantine(places.quarantine, incident, read_clip(clip.path, clip.sha256, config.max_bytes))
+    quarantine(folders.quarantine, incident, read_clip(clip.path, clip.sha256, config.max_bytes))
     return lost_clip(clip, outcome, config), None
 
 
 def lost_clip(clip: ProbedClip, failure: Failure, config: CurationConfig) -> Measurement:
-    """Record a clip that the sandbox gave up."""
+    """Return the result of a clip that crashed or timed out."""
     return Measurement(
         clip_key=clip.clip_key,
         sha256=clip.sha256 or "",
@@ -157,6 +159,6 @@ def lost_clip(clip: ProbedClip, failure: Failure, config: CurationConfig) -> Mea
 
 
 def _with_one_key(clip_key: str, rows: pa.Table) -> pa.Table:
-    """Encode the keys of one clip's rows anew, so that copied and measured rows are the same to the byte."""
+    """Encode the clip key of one clip's rows again, so that copied rows and measured rows have the same bytes."""
     keys = pa.DictionaryArray.from_arrays(pa.array([0] * rows.num_rows, pa.int32()), [clip_key])
     return rows.set_column(0, rows.schema.field("clip_key"), keys)

@@ -7,7 +7,7 @@ from curation.config import CurationConfig
 from curation.decode.probe import ProbeTask, probe_clips
 from curation.errors import CurationError
 from curation.export.encode import SourceClip, encode_frames
-from curation.flow.measure import measure_clip
+from curation.flow.measure import measure_clip, warm_up_measuring
 from curation.listing.clips import Clip
 from curation.run.quarantine import QUARANTINE, Incident, find_incident, list_incidents
 from curation.run.sandbox import Failure, isolate, limits_of
@@ -44,7 +44,9 @@ def replay_clip(
         clip_memory=memory_gib or incident.config.clip_memory,
     )
     function, arguments = _call(incident, folder / f"{clip_key}.gif", config)
-    outcome = function(*arguments) if bare else isolate(limits_of(config), function, *arguments)
+    outcome = (
+        function(*arguments) if bare else isolate(limits_of(config), function, *arguments, warm_up=warm_up_measuring)
+    )
     if isinstance(outcome, Failure):
         return Replayed(words=f"{outcome.verdict}, {outcome.detail}", failed=True, error=outcome.error)
     if incident.frames is not None:

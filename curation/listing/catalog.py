@@ -53,9 +53,8 @@ class Catalog:
     """Clips that stand in none of the official lists, and went to train."""
 
 
-def read_catalog(options: RunOptions, config: CurationConfig) -> Catalog:
-    """Read the listing and, where given, the official split lists. Raises ListingError."""
-    data = _read_listing(options)
+def read_catalog(data: bytes, options: RunOptions, config: CurationConfig) -> Catalog:
+    """Parse the bytes of the listing, and read the official split lists if there are any. Raises ListingError."""
     return make_catalog(_parse_rows(options.listing, data), hashlib.sha256(data).hexdigest(), options, config)
 
 
@@ -111,16 +110,8 @@ def clip_key(uri: str) -> str:
     return f"{slug or 'clip'}-{hashlib.sha256(uri.encode()).hexdigest()[:16]}"
 
 
-def _read_listing(options: RunOptions) -> bytes:
-    if isinstance(options.listing, Path):
-        return _read_bytes(options.listing, "listing")
-    # Imported here: it fetches clips, so it knows this module.
-    from curation.fetch.remote_table import fetch_listing
-
-    return fetch_listing(options.listing, options.fetch)
-
-
-def _read_bytes(path: Path, what: str) -> bytes:
+def read_table(path: Path, what: str) -> bytes:
+    """Read a listing or a split list. Raises ListingError, which calls it `what`."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -165,7 +156,7 @@ def _read_split_lists(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
         path = folder / f"{split}.txt"
         if not path.exists():
             continue
-        data = _read_bytes(path, "split list")
+        data = read_table(path, "split list")
         hashes[path.name] = hashlib.sha256(data).hexdigest()
         for line in _decode_lines(path, data):
             if uri := line.strip():

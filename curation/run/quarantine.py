@@ -71,7 +71,7 @@ def list_incidents(folder: Location) -> list[str]:
     return [path.stem for path in list_files(folder, "*.json")]
 
 
-def keep_incidents(folder: Location, clip_keys: set[str]) -> None:
+def remove_other_incidents(folder: Location, clip_keys: set[str]) -> None:
     """Let go of all clips but these, and of the folder where none is left."""
     for path in list_files(folder, "*"):
         if path.stem not in clip_keys:

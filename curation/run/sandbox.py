@@ -101,9 +101,15 @@ class _Child:
         self._is_standing = False
         self._warm: set[Callable[..., Any]] = set()
 
-    def call(self, function: Callable[..., Any], arguments: tuple[Any, ...], limits: Limits) -> Any:
-        """Make one call; returns its result, or a Failure. Raises the CurationError that it raises."""
-        self._get_ready(function)
+    def call(
+        self,
+        function: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        limits: Limits,
+        warm_up: Callable[[], object] | None,
+    ) -> Any:
+        """Make one call; return its result, or a Failure. Raises the CurationError that it raises."""
+        self._get_ready(warm_up)
         self.num_calls += 1
         self._said.truncate(0)
         try:
@@ -136,16 +142,16 @@ class _Child:
         self._process.wait()
         self._connection.close()
 
-    def _get_ready(self, function: Callable[..., Any]) -> None:
-        """Have the child stand, and what it needs for a function loaded: no clip's deadline is to pay for that."""
+    def _get_ready(self, warm_up: Callable[[], object] | None) -> None:
+        """Wait until the child has started and made the warm-up call."""
         if not self._is_standing:
             self._wait()
             self._is_standing = True
-        if function not in self._warm:
-            with contextlib.suppress(ConnectionError):  # It is dead, as it will be found to be.
-                self._connection.send((function, None, 0))
+        if warm_up and warm_up not in self._warm:
+            with contextlib.suppress(ConnectionError):  # The child is dead, as _wait will notice.
+                self._connection.send((warm_up, None, 0))
             self._wait()
-            self._warm.add(function)
+            self._warm.add(warm_up)
 
     def _wait(self) -> None:
         try:
@@ -190,16 +196,22 @@ _child: _Child | None = None
 _lock = threading.Lock()
 
 
-def prepare() -> _Child:
-    """Give this process's child, started where there was none, without waiting until it stands."""
+def _get_child() -> _Child:
+    """Return this process's child; start one if there is none that can be called."""
     global _child
     if _child is None or _child.owner != os.getpid() or not _child.is_alive:
         _child = _Child()
     return _child
 
 
-def isolate(limits: Limits, function: Callable[..., Result], *arguments: Any) -> Result | Failure:
+def isolate(
+    limits: Limits, function: Callable[..., Result], *arguments: Any, warm_up: Callable[[], object] | None = None
+) -> Result | Failure:
     """Call a module-level function in this process's child, under limits.
+
+    `warm_up`, also a module-level function, is called first in each new child, outside the limits: it imports and
+    compiles what the function needs, which no clip's timeout should pay for.
+
 
     Raises what the function raises of CurationError; any other exception of it is a Failure. Raises SandboxError
     where no child can be started.
@@ -207,18 +219,23 @@ def isolate(limits: Limits, function: Callable[..., Result], *arguments: Any) ->
     with _lock:
         outcome: Result | Failure
         for _ in range(_TRIES):
-            outcome, is_final = _call_once(limits, function, arguments)
+            outcome, is_final = _call_once(limits, function, arguments, warm_up)
             if is_final:
                 break
         return outcome
 
 
-def _call_once(limits: Limits, function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, bool]:
+def _call_once(
+    limits: Limits,
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    warm_up: Callable[[], object] | None,
+) -> tuple[Any, bool]:
     """Return the outcome, and whether it counts."""
     for starts_left in reversed(range(_STARTS)):
-        child = prepare()
+        child = _get_child()
         try:
-            outcome = child.call(function, arguments, limits)
+            outcome = child.call(function, arguments, limits, warm_up)
             break
         except SandboxError as error:
             # One that has served may have been left broken by an earlier clip; what a new one cannot do, none can.

@@ -10,12 +10,10 @@ import resource
 import signal
 import sys
 import traceback
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
 from curation.errors import CurationError
-from curation.flow import backend as kernel
 
 _PR_SET_PDEATHSIG = 1
 _CV_NO_MEMORY = -4
@@ -27,7 +25,7 @@ over the limit; any other exception."""
 def serve(fd: int, parent: int) -> None:
     """Answer calls `(function, arguments, num_bytes)` that come through a socket, until it is closed.
 
-    Before a function's first call comes `(function, None, 0)`, and is answered when its code is ready.
+    Before the first call of a function comes `(warm_up, None, 0)`: a function that loads or compiles what it needs.
     """
     _end_with(parent)
     for signum in (signal.SIGINT, signal.SIGTERM):
@@ -35,20 +33,18 @@ def serve(fd: int, parent: int) -> None:
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1)  # So that a parent can ask where we hang, native code or not.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _load()
+    import cv2
+
+    cv2.setNumThreads(1)  # OpenCV ignores OMP_NUM_THREADS, and each thread takes address space from the limit.
     connection = Connection(fd)
     connection.send((READY, None))
-    # Every call will resize, and no call has come yet: whoever started this process has other things to do first.
-    from curation.decode import lanczos
-
-    lanczos.warm_up()
     while True:
         try:
             function, arguments, num_bytes = connection.recv()
         except EOFError:
             return
         if arguments is None:
-            _warm_up(function)
+            function()
             connection.send((READY, None))
             continue
         connection.send(_answer(function, arguments, num_bytes))
@@ -71,24 +67,6 @@ def _answer(function: Any, arguments: tuple[Any, ...], num_bytes: int) -> tuple[
     finally:
         _limit_memory(None)
         sys.stderr.flush()
-
-
-def _load() -> None:
-    """Import what calls will need, so that no clip's deadline pays for it."""
-    import cv2
-
-    import curation.export.encode
-    import curation.flow.measure  # noqa: F401
-
-    cv2.setNumThreads(1)  # OpenCV ignores OMP_NUM_THREADS, and each thread takes address space from the limit.
-
-
-def _warm_up(function: Callable[..., Any]) -> None:
-    """Load what compiled code a function calls beside the resizing: seconds to compile, most of a second to load."""
-    from curation.flow.measure import measure_clip
-
-    if function is measure_clip:
-        kernel.warm_up_measuring()
 
 
 def _limit_memory(num_bytes: int | None) -> None:

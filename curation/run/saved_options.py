@@ -16,14 +16,14 @@ RETRIED = (Verdict.FETCH_FAILED, Verdict.TIMED_OUT, Verdict.CRASHED)
 _NAME = "run.json"
 
 
-def note_run(work: Location, options: RunOptions, config: CurationConfig) -> None:
+def save_options(work: Location, options: RunOptions, config: CurationConfig) -> None:
     """Keep what was asked for in the work folder of a run."""
     record = {"options": dataclasses.asdict(options), "config": dataclasses.asdict(config)}
     with write_atomically(work / _NAME) as temporary:
         temporary.write_text(json.dumps(record, default=str, indent=1), encoding="utf-8")
 
 
-def recall_run(work: Location) -> tuple[RunOptions, CurationConfig] | None:
+def load_options(work: Location) -> tuple[RunOptions, CurationConfig] | None:
     """Read what was asked for; None where nothing, or nothing that this version understands, is kept."""
     try:
         record: dict[str, Any] = json.loads((work / _NAME).read_text(encoding="utf-8"))
@@ -34,7 +34,7 @@ def recall_run(work: Location) -> tuple[RunOptions, CurationConfig] | None:
         return None
 
 
-def settle_run(work: Location, verdicts: dict[str, int]) -> None:
+def forget_options(work: Location, verdicts: dict[str, int]) -> None:
     """Forget what was asked for, where every row of the finished run has a verdict that stays."""
     if not any(verdicts.get(verdict) for verdict in RETRIED):
         (work / _NAME).unlink(missing_ok=True)

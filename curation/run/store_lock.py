@@ -32,7 +32,7 @@ _held: set[str] = set()
 """Names of the claims of this process."""
 
 
-class Claim:
+class StoreLock:
     """The claim of one run."""
 
     def __init__(self, out: Location, folder: ObjectPath) -> None:
@@ -56,7 +56,7 @@ class Claim:
                 thread.join(BEAT_S)  # It may be waiting for a store that does not answer.
             self._withdraw()
 
-    def confirm(self) -> None:
+    def check(self) -> None:
         """Raise OutputError where the place is ours no longer."""
         if time.time() - self._last_beat_s > _LOST_S or not self._path.is_file():
             raise OutputError(

@@ -1,28 +1,32 @@
-"""OUT while a run is under way: who may write there, what is left of earlier runs, what is cleared at the end.
+"""The folders of OUT during a run: lock them, remove leftovers of earlier runs, clean up at the end.
 
-OUT/.work/ holds what a run needs and a data set does not: a lock, fetched GIFs, encoded fragments, receipts of
-finished shards. Its presence without a manifest means: begun by us, not finished.
+OUT/.work/ holds what a run needs and a data set does not: the lock, fetched GIFs, encoded fragments, records of
+completed shards. A .work/ without a manifest means: begun by a run, not finished.
 """
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import filelock
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from curation.errors import OutputError
-from curation.export.completed_shards import read_receipt, receipt_path, still_holds
-from curation.flow.table import count_rows
-from curation.run.places import Places
-from curation.run.store_lock import Claim
-from shards.errors import DatasetError
-from shards.location import Location, ObjectPath, for_arrow, list_files, remove_tree
-from shards.manifest import Manifest, read_manifest
-from shards.schema import CLIPS, FLOW, MANIFEST, REPORT, SPLITS
+from curation.run.store_lock import StoreLock
+from shards.location import Location, ObjectPath, list_files, remove_tree
+from shards.schema import FLOW, MANIFEST, SPLITS
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskFolders:
+    """Folders of OUT that workers write to while they measure."""
+
+    flow: Location
+    """Parts of the flow table."""
+    slices: Location
+    """Measured slices of long clips, until they are joined."""
+    quarantine: Location
+    """Clips that crashed or timed out."""
 
 
 class Workspace:
@@ -30,7 +34,7 @@ class Workspace:
 
     def __init__(self, out: Location) -> None:
         self.out = out
-        self._claim: Claim | None = None
+        self._store_lock: StoreLock | None = None
         self.flow = out / FLOW
         self.work = out / ".work"
         self.fetched = self.work / "fetched"
@@ -40,82 +44,57 @@ class Workspace:
         self.quarantine = out / "quarantine"
 
     @property
-    def places(self) -> Places:
-        """Where workers put what they measure."""
-        return Places(flow=self.flow, slices=self.slices, quarantine=self.quarantine)
+    def task_folders(self) -> TaskFolders:
+        """The folders that workers write to, as a value that can be sent to them."""
+        return TaskFolders(flow=self.flow, slices=self.slices, quarantine=self.quarantine)
 
     @contextlib.contextmanager
-    def claim(self, *, overwrite: bool) -> Iterator[None]:
-        """Make OUT ours for as long as the block lasts. Raises OutputError where that must not or cannot be."""
+    def lock(self, *, overwrite: bool) -> Iterator[None]:
+        """Hold the lock on OUT while the block runs.
+
+        Raises OutputError if OUT holds something else and `overwrite` is off, if another run has the lock, or if OUT
+        cannot be written.
+        """
         self._refuse_foreign(overwrite)
         with self._lock_folder(self.work) if isinstance(self.work, Path) else self._lock_objects(self.work):
             yield
-        if {path.name for path in self.work.iterdir()} <= {"lock", "claims"}:
+        if {path.name for path in self.work.iterdir()} <= {"lock", "locks"}:
             remove_tree(self.work)
 
-    def confirm(self) -> None:
-        """Raise OutputError where OUT is no longer ours, as it may happen to a run that could not reach its store."""
-        if self._claim:
-            self._claim.confirm()
+    def check_lock(self) -> None:
+        """Raise OutputError if the lock may be lost: a run that cannot reach its store loses it after a while."""
+        if self._store_lock:
+            self._store_lock.check()
 
-    def finished(self) -> Manifest | None:
-        """Read the manifest of a data set that is finished and whose files are whole, to the bit; None otherwise.
-
-        Reads every shard and part, at the speed of the disk; in a store it asks whether the shards are those of the
-        receipts, and reads the parts.
-        """
-        if not (self.out / MANIFEST).exists():
-            return None
-        try:
-            manifest = read_manifest(self.out)
-            clips = pq.read_table(for_arrow(self.out / CLIPS), columns=["num_pairs"])
-            shards = [
-                (self.out / split / shard.name, shard.sha256, receipt_path(self.receipts, split, number))
-                for split, entry in manifest.splits.items()
-                for number, shard in enumerate(entry.shards)
-            ]
-            with ThreadPoolExecutor() as threads:
-                whole = (
-                    (self.out / REPORT).is_file()
-                    and all(threads.map(lambda shard: still_holds(shard[0], shard[1], read_receipt(shard[2])), shards))
-                    and sum(threads.map(count_rows, list_files(self.flow, "part-*")))
-                    == pc.sum(clips["num_pairs"]).as_py()
-                )
-        except (DatasetError, OSError, pa.ArrowException):
-            return None
-        return manifest if whole else None
-
-    def reopen(self) -> None:
-        """Take the manifest away: from here on OUT is unfinished, until a new one is written.
-
-        What a killed run was writing goes too.
-        """
+    def mark_unfinished(self) -> None:
+        """Remove the manifest and the temporary files of a killed run: OUT is unfinished until a new manifest."""
         (self.out / MANIFEST).unlink(missing_ok=True)
-        self._drop_unfinished_files()
+        self._remove_temporary_files()
 
-    def _drop_unfinished_files(self) -> None:
+    def _remove_temporary_files(self) -> None:
         folders = [self.out, *(self.out / split for split in SPLITS)]
         folders += [self.flow, self.quarantine, self.slices, self.fragments, self.receipts]
         for folder in folders:
             for path in list_files(folder, ".*.tmp"):
                 path.unlink(missing_ok=True)
 
-    def drop_stray_shards(self, planned: set[Location]) -> None:
-        """Remove shards, of a run with other parameters, that the present plan does not hold."""
+    def remove_unplanned_shards(self, planned: set[Location]) -> None:
+        """Remove shards that are not in the plan: a run with other parameters wrote them."""
         for split in SPLITS:
             for path in list_files(self.out / split, "*.tar"):
                 if path not in planned:
                     path.unlink()
             with contextlib.suppress(OSError):
-                (self.out / split).rmdir()  # Only where it is empty.
+                (self.out / split).rmdir()  # Fails unless it is empty.
 
-    def clear(self) -> None:
-        """Remove what only the run needed; fetched GIFs stay, and in a store the receipts, to know its shards by.
+    def clean_up(self) -> None:
+        """Remove what only the run needed.
 
-        What a killed worker was writing goes as well: its task was done again, under another name.
+        Fetched GIFs stay; in an object store the records of completed shards stay too: they hold the ETags.
+        Temporary files of killed workers go: Ray ran their tasks again, under other names.
         """
         if isinstance(self.out, Path):
-            self._drop_unfinished_files()
+            self._remove_temporary_files()
         remove_tree(self.fragments)
         remove_tree(self.slices)
         if isinstance(self.receipts, Path):
@@ -136,8 +115,8 @@ class Workspace:
 
     @contextlib.contextmanager
     def _lock_objects(self, work: ObjectPath) -> Iterator[None]:
-        self._claim = Claim(self.out, work / "claims")
-        with self._claim.hold():
+        self._store_lock = StoreLock(self.out, work / "locks")
+        with self._store_lock.hold():
             yield
 
     def _refuse_foreign(self, overwrite: bool) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from examples.draw_gifs import draw_folder
 from shards.verify import verify_dataset
-from tests.curation.test_pipeline import run
+from tests.curation.helpers import run
 
 
 @pytest.fixture(scope="session")

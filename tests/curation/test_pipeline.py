@@ -1,4 +1,3 @@
-import hashlib
 import shutil
 from pathlib import Path
 
@@ -8,26 +7,10 @@ import pytest
 
 from curation.config import CurationConfig
 from curation.errors import ListingError, OutputError
-from curation.finish import Summary
-from curation.options import RunOptions
-from curation.pipeline import curate
-from curation.run.progress import Progress
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from shards.manifest import read_manifest
 from shards.verify import verify_dataset
-
-
-def run(listing: Path, out: Path, config: CurationConfig | None = None, **options) -> Summary | None:
-    return curate(
-        RunOptions(listing=listing, out=out, workers=0, **options), config or CurationConfig(), Progress(quiet=True)
-    )
-
-
-def hashes(out: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(out.glob("*/*.tar"))
-    }
+from tests.curation.helpers import run, shard_hashes
 
 
 @pytest.fixture
@@ -62,7 +45,7 @@ def test_an_interrupted_run_measures_only_what_is_missing(listing, copied, datas
     summary = run(listing, copied)
     assert 0 < summary.num_pairs_measured < summary.curated.num_pairs
     assert summary.num_reused > 0
-    assert hashes(copied) == hashes(dataset)
+    assert shard_hashes(copied) == shard_hashes(dataset)
     verify_dataset(copied)
 
 
@@ -72,7 +55,7 @@ def test_a_torn_part_is_measured_again(listing, copied, dataset):
     torn = sorted((copied / "flow").iterdir())[0]
     torn.write_bytes(torn.read_bytes()[:-40])
     run(listing, copied)
-    assert hashes(copied) == hashes(dataset)
+    assert shard_hashes(copied) == shard_hashes(dataset)
     verify_dataset(copied)
 
 
@@ -80,13 +63,13 @@ def test_a_lost_shard_is_made_again(listing, copied, dataset):
     (copied / "train" / "00000.tar").unlink()
     summary = run(listing, copied)
     assert summary.num_pairs_measured == 0
-    assert hashes(copied) == hashes(dataset)
+    assert shard_hashes(copied) == shard_hashes(dataset)
 
 
 def test_a_finished_data_set_of_other_parameters_is_refused_and_kept(listing, copied, dataset):
     with pytest.raises(OutputError, match=r"max_motion 20\.0 there, 10 now.*--overwrite"):
         run(listing, copied, CurationConfig(max_motion=10))
-    assert hashes(copied) == hashes(dataset)
+    assert shard_hashes(copied) == shard_hashes(dataset)
 
 
 def test_overwriting_measures_nothing_that_was_measured(listing, copied):
@@ -101,7 +84,7 @@ def test_overwriting_measures_nothing_that_was_measured(listing, copied):
 def test_a_flow_table_of_another_run_gives_the_same_shards_and_measures_nothing(listing, dataset, tmp_path):
     summary = run(listing, tmp_path / "out", flow=dataset / "flow")
     assert summary.num_pairs_measured == 0
-    assert hashes(tmp_path / "out") == hashes(dataset)
+    assert shard_hashes(tmp_path / "out") == shard_hashes(dataset)
     verify_dataset(tmp_path / "out")
 
 

@@ -1,6 +1,5 @@
 """Another data set of a finished one: as a run with these options makes it, without a pair measured."""
 
-import hashlib
 import shutil
 from pathlib import Path
 
@@ -9,27 +8,23 @@ import pytest
 
 from curation.config import CurationConfig
 from curation.errors import OutputError, SourceChangedError
-from curation.export.dataset import catalog_of, places_of, read_finished
+from curation.export.dataset import find_sources, read_finished
 from curation.options import RunOptions
 from curation.pipeline import curate
-from curation.resplit import guess_kept, resplit
+from curation.resplit import resplit
 from curation.run.progress import Progress
 from shards.errors import DatasetError
 from shards.manifest import read_manifest
 from shards.verify import verify_dataset
+from tests.curation.helpers import shard_hashes
 
 
 def remake(
     dataset: Path, out: Path, gifs: Path | None = None, splits: Path | None = None, workers: int = 0, **given: object
 ):
     present = read_finished(dataset)
-    options = RunOptions(**places_of(present, gifs), out=out, splits=splits, flow=dataset / "flow", workers=workers)
+    options = RunOptions(**find_sources(present, gifs), out=out, splits=splits, flow=dataset / "flow", workers=workers)
     return resplit(present, options, present.config(given), Progress(quiet=True))
-
-
-def shard_hashes(out: Path) -> dict[str, str]:
-    return {f"{path.parent.name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(out.glob("*/*.tar"))}  # fmt: skip
 
 
 @pytest.mark.parametrize("given", [{"min_motion": 3.0, "max_motion": 15.0}, {"seed": 5, "balance": "none"}])
@@ -72,15 +67,6 @@ def test_gifs_that_are_gone_or_changed_cost_themselves(listing, dataset, tmp_pat
     assert "there is no file" in clips["gifs/texture_000.gif"]["detail"]
     assert "other bytes" in clips["gifs/texture_001.gif"]["detail"]
     verify_dataset(tmp_path / "out")
-
-
-@pytest.mark.parametrize("folder", ["/here", "https://example.org"])
-def test_gifs_that_were_kept_are_looked_at_while_ray_starts_but_not_fetched(dataset, folder):
-    present = read_finished(dataset)
-    options = RunOptions(listing=f"{folder}/listing.tsv", out=dataset.parent / "other")
-    guessed = guess_kept(present, catalog_of(present, options, CurationConfig())).asked
-    kept = {clip["clip_key"] for clip in present.clips.to_pylist() if clip["verdict"] == "kept"}
-    assert guessed.keys() == (kept if folder == "/here" else set())
 
 
 def test_official_lists_split_anew_and_stay_where_nothing_else_is_named(listing, dataset, tmp_path):

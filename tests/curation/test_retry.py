@@ -15,7 +15,7 @@ from curation.options import FetchOptions, RunOptions
 from curation.pipeline import curate
 from curation.retry import retry
 from curation.run.progress import Progress
-from curation.run.saved_options import note_run, recall_run
+from curation.run.saved_options import load_options, save_options
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from shards.manifest import read_manifest
 from shards.verify import verify_dataset
@@ -122,7 +122,7 @@ def test_a_listing_that_has_changed_is_refused(host: Host, pages: dict[str, byte
 
 
 def test_a_folder_without_a_run_is_told(tmp_path: Path, dataset: Path) -> None:
-    with pytest.raises(OutputError, match="holds no run to try again"):
+    with pytest.raises(OutputError, match="holds no run to retry"):
         again(tmp_path / "nowhere")
     command = [str(Path(sys.executable).parent / "pix2gif"), "retry"]
     ended = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=False)
@@ -135,7 +135,7 @@ def test_a_run_is_recalled_as_it_was_asked_for(tmp_path: Path) -> None:
     fetch = FetchOptions(cache="s3://bucket/cache", allow_host=("a", "b:80"), rate_per_host=1.5)
     for listing in ("s3://bucket/listing.tsv", tmp_path / "listing.tsv"):
         options = RunOptions(listing=listing, out=tmp_path, gifs=tmp_path, workers=3, fetch=fetch)
-        note_run(tmp_path, options, CONFIG)
-        assert recall_run(tmp_path) == (options, CONFIG)
+        save_options(tmp_path, options, CONFIG)
+        assert load_options(tmp_path) == (options, CONFIG)
     (tmp_path / "run.json").write_text("{}")
-    assert recall_run(tmp_path) is None
+    assert load_options(tmp_path) is None

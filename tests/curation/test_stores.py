@@ -30,16 +30,15 @@ from shards.location import ObjectPath
 from shards.schema import Verdict
 from shards.verify import verify_dataset
 from tests.bucket import list_keys, read, upload_tree
-from tests.curation.runs import contents
-from tests.curation.test_pipeline import run
+from tests.curation.helpers import contents, run
 
 OUT = ObjectPath("s3://bucket/out")
 DECIDED = ("train/", "val/", "flow/", "clips.parquet")
 HOLD = """
 import sys
-from curation.workspace import Workspace
+from curation.run.workspace import Workspace
 from shards.location import parse_location
-with Workspace(parse_location(sys.argv[1])).claim(overwrite=False):
+with Workspace(parse_location(sys.argv[1])).lock(overwrite=False):
     print("claimed", flush=True)
     sys.stdin.read()
 """
@@ -193,11 +192,11 @@ def test_a_killed_run_goes_on_at_once_and_ends_with_the_same_bytes(s3, tmp_path:
         process.kill()
     assert process.returncode == -signal.SIGKILL
     assert "out/dataset.json" not in list_keys(s3)
-    assert list_keys(s3, "out/.work/claims/"), "it had no time to take its claim away"
+    assert list_keys(s3, "out/.work/locks/"), "it had no time to take its claim away"
     command(*words)
     assert contents_there(s3) == contents(tmp_path / "out")
     verify_dataset(OUT)
-    assert [key for key in list_keys(s3, "out/.work/claims/") if not key.endswith("/")] == []
+    assert [key for key in list_keys(s3, "out/.work/locks/") if not key.endswith("/")] == []
 
 
 def test_a_second_run_is_refused_while_the_first_one_lives(s3, few: Path) -> None:
@@ -208,40 +207,40 @@ def test_a_second_run_is_refused_while_the_first_one_lives(s3, few: Path) -> Non
         assert (told.returncode, told.stderr.count("\n")) == (1, 1)
         assert f"another run is writing to s3://bucket/out: process {first.pid} on " in told.stderr
         assert "if it was killed, its claim ends 120 s after that" in told.stderr
-        claims = [key for key in list_keys(s3, "out/.work/claims/") if key.endswith(".json")]
+        claims = [key for key in list_keys(s3, "out/.work/locks/") if key.endswith(".json")]
         assert len(claims) == 1, "what was refused leaves no claim"
         first.kill()
-    with Workspace(OUT).claim(overwrite=False):
+    with Workspace(OUT).lock(overwrite=False):
         pass
 
 
 def test_of_two_runs_in_one_process_one_is_refused(s3) -> None:
     with (
-        Workspace(OUT).claim(overwrite=False),
+        Workspace(OUT).lock(overwrite=False),
         pytest.raises(OutputError, match=f"process {os.getpid()} on"),
-        Workspace(OUT).claim(overwrite=False),
+        Workspace(OUT).lock(overwrite=False),
     ):
         pytest.fail("it was claimed twice")
 
 
 def test_a_claim_of_another_machine_ends_when_it_is_silent_for_long(s3, monkeypatch: pytest.MonkeyPatch) -> None:
     record = {"host": "node7", "pid": 1, "place": "another", "since": "2026-01-01T00:00:00+00:00"}
-    s3.put_object(Bucket="bucket", Key="out/.work/claims/other.json", Body=json.dumps(record).encode())
+    s3.put_object(Bucket="bucket", Key="out/.work/locks/other.json", Body=json.dumps(record).encode())
     with (
         pytest.raises(OutputError, match="process 1 on node7, since 2026-01-01"),
-        Workspace(OUT).claim(overwrite=True),
+        Workspace(OUT).lock(overwrite=True),
     ):
         pytest.fail("it was claimed")
     monkeypatch.setattr(claim, "STALE_S", 0.5)
     time.sleep(2)  # The service tells times in whole seconds.
-    with Workspace(OUT).claim(overwrite=False):
-        assert "out/.work/claims/other.json" not in list_keys(s3)
+    with Workspace(OUT).lock(overwrite=False):
+        assert "out/.work/locks/other.json" not in list_keys(s3)
 
 
 def test_a_run_that_lives_is_heard_of(s3, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claim, "BEAT_S", 0.2)
-    with Workspace(OUT).claim(overwrite=False):
-        (key,) = [key for key in list_keys(s3, "out/.work/claims/") if key.endswith(".json")]
+    with Workspace(OUT).lock(overwrite=False):
+        (key,) = [key for key in list_keys(s3, "out/.work/locks/") if key.endswith(".json")]
         before = s3.head_object(Bucket="bucket", Key=key)["LastModified"]
         deadline_s = time.monotonic() + 30
         while s3.head_object(Bucket="bucket", Key=key)["LastModified"] == before and time.monotonic() < deadline_s:
@@ -251,7 +250,7 @@ def test_a_run_that_lives_is_heard_of(s3, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_run_whose_place_was_taken_finishes_nothing(s3, few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def measure_and_lose(*arguments: Any) -> Any:
-        for key in list_keys(s3, "out/.work/claims/"):
+        for key in list_keys(s3, "out/.work/locks/"):
             s3.delete_object(Bucket="bucket", Key=key)
         return measure(*arguments)
 
@@ -276,14 +275,14 @@ def test_a_place_that_holds_something_else_is_refused_and_not_touched(s3) -> Non
     s3.put_object(Bucket="bucket", Key="file", Body=b"kept")
     with (
         pytest.raises(OutputError, match="s3://bucket/out holds something else"),
-        Workspace(OUT).claim(overwrite=False),
+        Workspace(OUT).lock(overwrite=False),
     ):
         pytest.fail("it was claimed")
     file = Workspace(ObjectPath("s3://bucket/file"))
-    with pytest.raises(OutputError, match="s3://bucket/file is a file"), file.claim(overwrite=True):
+    with pytest.raises(OutputError, match="s3://bucket/file is a file"), file.lock(overwrite=True):
         pytest.fail("it was claimed")
     assert sorted(list_keys(s3)) == ["file", "out/thesis.tex"]
-    with Workspace(OUT).claim(overwrite=True):
+    with Workspace(OUT).lock(overwrite=True):
         pass
     assert read(s3, "out/thesis.tex") == b"ten years"
 

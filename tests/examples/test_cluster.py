@@ -15,7 +15,7 @@ import yaml
 from typer.testing import CliRunner
 
 from cli import curate_app
-from tests.curation.test_pipeline import hashes
+from tests.curation.helpers import shard_hashes
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "cluster"
 _SRUN = """#!/bin/bash
@@ -90,6 +90,6 @@ def test_the_slurm_script_makes_the_same_bytes(
             os.killpg(job.pid, signal.SIGTERM)  # As Slurm does with what is left of a job.
         assert job.stderr is not None
         assert job.returncode == 0, job.stderr.read()
-    assert hashes(tmp_path / "out") == hashes(dataset)
+    assert shard_hashes(tmp_path / "out") == shard_hashes(dataset)
     usage = subprocess.run(["/bin/bash", str(script)], env=slurm, capture_output=True, text=True, check=False)
     assert (usage.returncode, usage.stderr.startswith("usage: sbatch")) == (2, True)

@@ -10,7 +10,7 @@ import pytest
 import webdataset
 from PIL import Image
 
-from curation.run.workers import start_workers
+from curation.run.workers import open_workers
 from shards.errors import DatasetError
 from shards.reader import read_shard
 from shards.webdataset import open_pairs
@@ -85,7 +85,7 @@ def test_hugging_face_datasets_reads_every_sample(
 
 
 def test_ray_data_reads_every_sample(shards: dict[str, list[str]], records: dict[str, dict[str, Any]]) -> None:
-    with start_workers(1):
+    with open_workers(1):
         import ray
 
         ray.data.DataContext.get_current().enable_progress_bars = False

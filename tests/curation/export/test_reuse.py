@@ -10,16 +10,14 @@ from curation.decode.probe import ProbedClip
 from curation.errors import SourceChangedError
 from curation.export import encode as export
 from curation.export.dataset import read_finished
-from curation.export.reuse import ReadyShards, Span, read_spans
+from curation.export.reuse import Span, find_reusable_pictures, read_spans
 from curation.options import RunOptions
 from curation.pipeline import curate
 from curation.run.progress import Progress
 from curation.run.sandbox import isolate
-from curation.run.workers import InProcess
 from shards.reader import read_shard
 from shards.verify import verify_dataset
-from tests.curation.runs import CountingWorkers
-from tests.curation.test_resplit import shard_hashes
+from tests.curation.helpers import make_run, shard_hashes
 
 NARROW = {"min_motion": 3.0, "max_motion": 15.0}
 
@@ -28,15 +26,15 @@ def make(listing: Path, out: Path, flow: Path | None, **given) -> None:
     curate(RunOptions(listing=listing, out=out, flow=flow, workers=0), CurationConfig(**given), Progress(quiet=True))
 
 
-def ready_in(dataset: Path, **given):
+def reusable_in(dataset: Path, sha256: str | None = None, **given):
     rows = read_finished(dataset).own_clips.to_pylist()
-    probed = {row["clip_key"]: ProbedClip(clip_key=row["clip_key"], sha256=row["sha256"]) for row in rows}
-    ready = ReadyShards(dataset / "flow", CurationConfig(**given))
-    return ready.find(probed, InProcess(), Progress(quiet=True)).of(probed)
+    probed = {row["clip_key"]: ProbedClip(clip_key=row["clip_key"], sha256=sha256 or row["sha256"]) for row in rows}
+    options = RunOptions(listing="none", out=dataset.parent / "new", flow=dataset / "flow")
+    return find_reusable_pictures(make_run(options, CurationConfig(**given)), probed).of(probed)
 
 
 def test_every_picture_of_a_data_set_lies_ready(dataset):
-    ready = ready_in(dataset)
+    ready = reusable_in(dataset)
     samples = [sample for path in sorted(dataset.glob("*/*.tar")) for sample in read_shard(path)]
     seen = set()
     for sample in samples:
@@ -54,9 +52,9 @@ def test_the_bytes_are_those_of_a_run_that_has_nothing_ready(listing, dataset, t
     alone = shutil.copytree(dataset / "flow", tmp_path / "alone" / "flow")
     num_encoded = []
 
-    def spy(limits, function, frames, *rest):
+    def spy(limits, function, frames, *rest, **options):
         num_encoded.append(len(frames))
-        return isolate(limits, function, frames, *rest)
+        return isolate(limits, function, frames, *rest, **options)
 
     monkeypatch.setattr(export, "isolate", spy)
     make(listing, tmp_path / "anew", alone, **NARROW)
@@ -69,7 +67,7 @@ def test_the_bytes_are_those_of_a_run_that_has_nothing_ready(listing, dataset, t
 
 @pytest.mark.parametrize("given", [{"quality": 80}, {"image_format": "png"}, {"resolution": 64}])
 def test_pictures_that_are_encoded_otherwise_do_not_count(dataset, given):
-    assert ready_in(dataset, **given) == {}
+    assert reusable_in(dataset, **given) == {}
 
 
 def test_a_shard_that_is_gone_or_damaged_has_nothing_ready(listing, dataset, tmp_path):
@@ -78,7 +76,7 @@ def test_a_shard_that_is_gone_or_damaged_has_nothing_ready(listing, dataset, tmp
     data = bytearray(shard.read_bytes())
     data[len(data) // 2] ^= 1
     shard.write_bytes(data)
-    damaged = ready_in(present)
+    damaged = reusable_in(present)
     assert all(span.path != shard for span in damaged.values())
     shutil.copytree(present / "flow", tmp_path / "alone" / "flow")
     make(listing, tmp_path / "remade", present / "flow", **NARROW)
@@ -86,26 +84,8 @@ def test_a_shard_that_is_gone_or_damaged_has_nothing_ready(listing, dataset, tmp
     assert shard_hashes(tmp_path / "remade") == shard_hashes(tmp_path / "anew")
 
 
-def test_a_gif_with_other_bytes_has_nothing_ready(dataset):
-    rows = read_finished(dataset).own_clips.to_pylist()
-    probed = {row["clip_key"]: ProbedClip(clip_key=row["clip_key"], sha256="0" * 64) for row in rows}
-    ready = ReadyShards(dataset / "flow", CurationConfig())
-    assert ready.find(probed, InProcess(), Progress(quiet=True)).of(probed) == {}
-
-
-def test_what_is_indexed_while_ray_starts_is_not_indexed_by_workers(dataset):
-    rows = read_finished(dataset).own_clips.to_pylist()
-    probed = {row["clip_key"]: ProbedClip(clip_key=row["clip_key"], sha256=row["sha256"]) for row in rows}
-    num_shards = len(list(dataset.glob("*/*.tar")))
-    alone, helped = ReadyShards(dataset / "flow", CurationConfig()), ReadyShards(dataset / "flow", CurationConfig())
-    for chore in helped.chores():
-        chore.enter(chore.function(chore.task))
-    found = []
-    for ready, num_tasks in ((alone, num_shards), (helped, 0)):
-        workers = CountingWorkers()
-        found.append(ready.find(probed, workers, Progress(quiet=True)).of(probed))
-        assert workers.num_tasks == num_tasks
-    assert found[0] == found[1] != {}
+def test_pictures_of_a_changed_gif_are_not_reused(dataset):
+    assert reusable_in(dataset, sha256="0" * 64) == {}
 
 
 @pytest.mark.parametrize("there", [b"01234567", None], ids=["cut short", "gone"])

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from curation.config import CurationConfig
-from curation.export.dataset import catalog_of, places_of, read_finished
+from curation.export.dataset import catalog_of, find_sources, read_finished
 from curation.inspection.plan import Plan, make_plan
 from curation.inspection.plan_text import format_plan
 from curation.options import RunOptions
@@ -18,7 +18,7 @@ from shards.manifest import read_manifest
 def plan_of(dataset, workers=2, **given) -> Plan:
     present = read_finished(dataset)
     config = present.config(given)
-    options = RunOptions(**places_of(present, None), out=dataset)
+    options = RunOptions(**find_sources(present, None), out=dataset)
     return make_plan(present, catalog_of(present, options, config), config, workers)
 
 
@@ -26,7 +26,7 @@ def plan_of(dataset, workers=2, **given) -> Plan:
 def test_what_is_announced_is_what_is_made(dataset, tmp_path, given):
     plan = plan_of(dataset, samples_per_shard=25, **given)
     present = read_finished(dataset)
-    options = RunOptions(**places_of(present, None), out=tmp_path / "out", flow=dataset / "flow", workers=0)
+    options = RunOptions(**find_sources(present, None), out=tmp_path / "out", flow=dataset / "flow", workers=0)
     resplit(present, options, present.config({**given, "samples_per_shard": 25}), Progress(quiet=True))
     made = read_manifest(tmp_path / "out").splits
     for split, quotas in plan.splits.items():

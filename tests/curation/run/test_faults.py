@@ -15,15 +15,16 @@ import pytest
 from curation.flow import schedule
 from curation.flow import stage as flow_stage
 from shards.verify import verify_dataset
-from tests.curation.runs import (
+from tests.curation.helpers import (
     STARTING_WORKER,
     check_independently,
     find_processes,
     hold_against,
+    run,
+    shard_hashes,
     wait_until,
     words,
 )
-from tests.curation.test_pipeline import hashes, run
 
 
 def truncate(path: Path) -> None:
@@ -88,7 +89,7 @@ def test_giants_in_slices_have_the_same_rows_and_shards(listing, dataset, tmp_pa
     run(listing, tmp_path / "out")
     assert len(list((tmp_path / "out" / "flow").iterdir())) == 13, "a part each"
     assert read_flow(tmp_path / "out") == read_flow(dataset)
-    assert hashes(tmp_path / "out") == hashes(dataset)
+    assert shard_hashes(tmp_path / "out") == shard_hashes(dataset)
     verify_dataset(tmp_path / "out")
 
 
@@ -112,5 +113,5 @@ def test_a_run_that_stops_among_slices_measures_only_the_missing_ones(
     monkeypatch.setattr(flow_stage, "make_part", make_part)
     summary = run(listing, tmp_path / "out")
     assert 0 < summary.num_pairs_measured < summary.curated.num_pairs
-    assert hashes(tmp_path / "out") == hashes(dataset)
+    assert shard_hashes(tmp_path / "out") == shard_hashes(dataset)
     assert not (tmp_path / "out" / ".work").exists()

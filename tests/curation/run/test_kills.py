@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.curation.runs import ANY, RAYLET, SANDBOX, WORKER, every, find_processes, finish, wait_until, words
+from tests.curation.helpers import ANY, RAYLET, SANDBOX, WORKER, every, find_processes, finish, wait_until, words
 
 NUM_KILLS = 20
 RAY_NOTICES_WITHIN_S = 180

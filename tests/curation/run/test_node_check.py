@@ -14,11 +14,11 @@ import pytest
 
 from curation.errors import ClusterError
 from curation.run.node_check import Look, _compare, look_around, watch_nodes
-from curation.run.workers import start_workers
+from curation.run.workers import open_workers
 from shards.location import ObjectPath
 from shards.verify import verify_dataset
 from tests.bucket import upload_tree
-from tests.curation.runs import contents, finish, wait_until, words
+from tests.curation.helpers import contents, finish, wait_until, words
 from tests.curation.test_stores import contents_there
 
 
@@ -64,7 +64,7 @@ def test_a_worker_that_comes_later_looks_around_before_its_first_task(tmp_path):
             os.kill(os.getpid(), signal.SIGKILL)
 
     folders = {"--out /data/out": tmp_path}
-    with start_workers(1) as workers, watch_nodes(workers, folders, [__file__]):
+    with open_workers(1) as workers, watch_nodes(workers, folders, [__file__]):
         assert list(workers.map(abs, [-3])) == [3]
         (token,) = tmp_path.iterdir()
         token.unlink()

@@ -15,9 +15,8 @@ from curation.config import CurationConfig
 from curation.run.quarantine import list_incidents
 from shards.schema import Verdict
 from shards.verify import verify_dataset
+from tests.curation.helpers import check_independently, run, shard_hashes
 from tests.curation.run.poison import ABORT_IN_EXPORT, draw_aborting, draw_endless, draw_huge, patch_decoder
-from tests.curation.runs import check_independently
-from tests.curation.test_pipeline import hashes, run
 
 PIX2GIF = str(Path(sys.executable).with_name("pix2gif"))
 LIMITS = ["--max-pixels", str(2**33), "--clip-memory", "1", "--clip-timeout", "8", "--val-fraction", "0"]
@@ -87,7 +86,7 @@ def test_poison_gets_its_verdict_and_all_else_is_as_without_it(poisoned, survive
     verify_dataset(survived)
     config = CurationConfig(max_pixels=2**33, clip_memory=1, clip_timeout=8, val_fraction=0)
     run(poisoned / "sound.tsv", tmp_path / "sound", config)
-    assert hashes(survived) == hashes(tmp_path / "sound")
+    assert shard_hashes(survived) == shard_hashes(tmp_path / "sound")
 
 
 @pytest.mark.slow
@@ -97,7 +96,7 @@ def test_any_number_of_workers_loses_the_same_clips_and_makes_the_same_files(
 ):
     curate(poisoned, tmp_path / "out", environment, workers)
     assert verdicts(tmp_path / "out") == POISON
-    assert hashes(tmp_path / "out") == hashes(survived)
+    assert shard_hashes(tmp_path / "out") == shard_hashes(survived)
     for name in ("clips.parquet", *(f"flow/{path.name}" for path in (survived / "flow").iterdir())):
         assert (tmp_path / "out" / name).read_bytes() == (survived / name).read_bytes()
 

@@ -149,7 +149,7 @@ def make_bad_config() -> CurationConfig:
 def test_a_child_ends_with_its_parent_however_that_ends(busy):
     script = f"""
 import os, threading, time
-from curation.sandbox import Limits, isolate
+from curation.run.sandbox import Limits, isolate
 limits = Limits(timeout_s=2000, memory_gib=1)
 print(isolate(limits, os.getpid), flush=True)
 isolate(limits, {busy})

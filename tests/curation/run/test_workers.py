@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from curation.errors import CurationError
-from curation.run.workers import InProcess, start_workers
-from tests.curation.runs import wait_until
-from tests.curation.test_pipeline import hashes, run
+from curation.run.workers import InProcess, open_workers
+from tests.curation.helpers import run, shard_hashes
 
 COMMAND = str(Path(sys.executable).with_name("pix2gif-curate"))
 
@@ -37,7 +36,7 @@ def test_in_process_keeps_the_order():
 
 def test_ray_runs_every_task_and_raises_what_a_task_raises(monkeypatch, tmp_path):
     # Each try starts a worker anew, which takes seconds.
-    monkeypatch.setattr("curation.run.workers._RETRIES_OF_A_LOST_WORKER", 2)
+    monkeypatch.setattr("curation.run.workers._LOST_WORKER_RETRIES", 2)
 
     # Inside the test, so that Ray ships it by value: workers cannot import the tests.
     def square_or_fail(n: int) -> int:
@@ -47,14 +46,12 @@ def test_ray_runs_every_task_and_raises_what_a_task_raises(monkeypatch, tmp_path
             os.kill(os.getpid(), signal.SIGKILL)
         return n * n
 
-    with start_workers(2) as workers:
-        workers.warm_up((tmp_path / "warm").touch)
-        assert wait_until((tmp_path / "warm").exists, 60)
+    with open_workers(2) as workers:
         assert sorted(workers.map(square_or_fail, range(50))) == [n * n for n in range(50)]
         with pytest.raises(OSError, match="No space left") as raised:
             list(workers.map(square_or_fail, [1, -1]))
         assert raised.value.errno == 28
-        with pytest.raises(CurationError, match="a worker died again and again in square_or_fail"):
+        with pytest.raises(CurationError, match="workers keep dying in square_or_fail"):
             list(workers.map(square_or_fail, [99]))
 
 
@@ -71,7 +68,7 @@ def test_shards_are_the_same_for_any_number_of_workers_where_a_user_has_folders_
         cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
-    assert hashes(tmp_path / "made") == hashes(dataset)
+    assert shard_hashes(tmp_path / "made") == shard_hashes(dataset)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -107,23 +104,9 @@ def test_an_interruption_stops_soon_leaves_no_process_and_the_same_command_goes_
     measured = len(list((tmp_path / "out").glob("flow/part-*.parquet")))
     summary = run(ours, tmp_path / "out")
     assert summary.num_reused >= measured
-    assert hashes(tmp_path / "out") == hashes_of_undisturbed(ours, tmp_path)
+    assert shard_hashes(tmp_path / "out") == hashes_of_undisturbed(ours, tmp_path)
 
 
 def hashes_of_undisturbed(listing: Path, tmp_path: Path) -> dict[str, str]:
     run(listing, tmp_path / "undisturbed", flow=tmp_path / "out" / "flow")
-    return hashes(tmp_path / "undisturbed")
-
-
-def test_the_autoscaler_of_a_ray_of_our_own_is_not_waited_for(monkeypatch):
-    killed, kill = [], os.kill
-
-    def note_and_kill(pid: int, signum: int) -> None:
-        killed.append((signum, Path("/proc", str(pid), "cmdline").read_bytes()))
-        kill(pid, signum)
-
-    monkeypatch.setattr(os, "kill", note_and_kill)
-    with start_workers(1):
-        pass
-    assert [line for signum, line in killed if signum == signal.SIGKILL and b"/monitor.py" in line]
-    assert not [line for signum, line in killed if signum == signal.SIGTERM and b"/monitor.py" in line]
+    return shard_hashes(tmp_path / "undisturbed")

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 from curation.errors import OutputError
+from curation.export.dataset import read_intact_manifest
 from curation.run.workspace import Workspace
 from shards.schema import CLIPS, MANIFEST, REPORT
 
 HOLD_THE_LOCK = """
 import sys
 from pathlib import Path
-from curation.workspace import Workspace
-with Workspace(Path(sys.argv[1])).claim(overwrite=False):
+from curation.run.workspace import Workspace
+with Workspace(Path(sys.argv[1])).lock(overwrite=False):
     print("claimed", flush=True)
     sys.stdin.read()
 """
@@ -33,21 +34,21 @@ def test_an_empty_folder_is_claimed_and_left_as_it_was(tmp_path: Path, make: boo
     out = tmp_path / "a" / "out"
     if make:
         out.mkdir(parents=True)
-    with Workspace(out).claim(overwrite=False):
+    with Workspace(out).lock(overwrite=False):
         assert (out / ".work").is_dir()
     assert list(out.iterdir()) == []
 
 
 def test_a_folder_that_holds_something_else_is_refused_and_not_touched(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("ten years")
-    with pytest.raises(OutputError, match="holds something else"), Workspace(tmp_path).claim(overwrite=False):
+    with pytest.raises(OutputError, match="holds something else"), Workspace(tmp_path).lock(overwrite=False):
         pytest.fail("it was claimed")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 def test_with_overwrite_it_is_claimed_and_what_is_there_stays(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("ten years")
-    with Workspace(tmp_path).claim(overwrite=True):
+    with Workspace(tmp_path).lock(overwrite=True):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
@@ -56,7 +57,7 @@ def test_with_overwrite_it_is_claimed_and_what_is_there_stays(tmp_path: Path) ->
 def test_a_file_is_refused_as_out_and_as_a_folder_above_it(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "file").write_text("kept")
     for out in (tmp_path / "file", tmp_path / "file" / "out"):
-        with pytest.raises(OutputError, match=f"--out {out}"), Workspace(out).claim(overwrite=overwrite):
+        with pytest.raises(OutputError, match=f"--out {out}"), Workspace(out).lock(overwrite=overwrite):
             pytest.fail("it was claimed")
     assert (tmp_path / "file").read_text() == "kept"
 
@@ -65,7 +66,7 @@ def test_what_an_earlier_run_began_or_finished_is_claimed(out: Path, tmp_path: P
     (tmp_path / "begun" / ".work" / "receipts").mkdir(parents=True)
     (tmp_path / "begun" / "train").mkdir()
     for folder in (out, tmp_path / "begun"):
-        with Workspace(folder).claim(overwrite=False):
+        with Workspace(folder).lock(overwrite=False):
             pass
 
 
@@ -73,15 +74,15 @@ def test_what_a_failed_run_leaves_is_kept_for_the_next_one(tmp_path: Path) -> No
     workspace = Workspace(tmp_path / "out")
 
     def run() -> None:
-        with workspace.claim(overwrite=False):
+        with workspace.lock(overwrite=False):
             workspace.receipts.mkdir()
             raise RuntimeError("a fault")
 
     with pytest.raises(RuntimeError, match="a fault"):
         run()
     assert workspace.receipts.is_dir()
-    with workspace.claim(overwrite=False):
-        workspace.clear()
+    with workspace.lock(overwrite=False):
+        workspace.clean_up()
     assert list(workspace.out.iterdir()) == []
 
 
@@ -92,11 +93,11 @@ def test_a_second_run_on_the_same_out_is_refused_while_the_first_one_lives(tmp_p
         assert first.stdout.readline() == "claimed\n"
         with (
             pytest.raises(OutputError, match="another run is writing"),
-            Workspace(tmp_path / "out").claim(overwrite=True),
+            Workspace(tmp_path / "out").lock(overwrite=True),
         ):
             pytest.fail("it was claimed twice")
         first.kill()
-    with Workspace(tmp_path / "out").claim(overwrite=False):
+    with Workspace(tmp_path / "out").lock(overwrite=False):
         pass
 
 
@@ -104,12 +105,12 @@ def test_a_second_run_on_the_same_out_is_refused_while_the_first_one_lives(tmp_p
 @pytest.mark.parametrize("mode", [0o500, 0o000])
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, mode: int) -> None:
     (tmp_path / "out").mkdir(mode=mode)
-    with pytest.raises(OutputError, match="--out"), Workspace(tmp_path / "out").claim(overwrite=False):
+    with pytest.raises(OutputError, match="--out"), Workspace(tmp_path / "out").lock(overwrite=False):
         pytest.fail("it was claimed")
 
 
 def test_a_finished_data_set_is_known_by_its_manifest_and_its_files_sizes(out: Path) -> None:
-    manifest = Workspace(out).finished()
+    manifest = read_intact_manifest(Workspace(out))
     assert manifest is not None
     assert manifest.listing.num_rows == 15
 
@@ -117,33 +118,33 @@ def test_a_finished_data_set_is_known_by_its_manifest_and_its_files_sizes(out: P
 @pytest.mark.parametrize("name", [MANIFEST, CLIPS, REPORT, "train/00000.tar"])
 def test_a_data_set_that_lacks_a_file_is_not_finished(out: Path, name: str) -> None:
     (out / name).unlink()
-    assert Workspace(out).finished() is None
+    assert read_intact_manifest(Workspace(out)) is None
 
 
 def test_a_data_set_with_a_shard_cut_short_or_a_torn_manifest_is_not_finished(out: Path) -> None:
     shard = out / "val" / "00000.tar"
     whole = shard.read_bytes()
     shard.write_bytes(whole[:-512])
-    assert Workspace(out).finished() is None
+    assert read_intact_manifest(Workspace(out)) is None
     shard.write_bytes(whole)
-    assert Workspace(out).finished()
+    assert read_intact_manifest(Workspace(out))
     (out / MANIFEST).write_text("{")
-    assert Workspace(out).finished() is None
+    assert read_intact_manifest(Workspace(out)) is None
 
 
 def test_reopening_takes_the_manifest_away_and_nothing_else(out: Path) -> None:
     before = set(out.rglob("*"))
-    Workspace(out).reopen()
+    Workspace(out).mark_unfinished()
     assert before - set(out.rglob("*")) == {out / MANIFEST}
-    Workspace(out).reopen()
+    Workspace(out).mark_unfinished()
 
 
 def test_shards_that_are_not_planned_are_dropped_with_their_empty_folder(out: Path) -> None:
     (out / "train" / "notes.txt").write_text("mine")
-    Workspace(out).drop_stray_shards({out / "val" / "00000.tar"})
+    Workspace(out).remove_unplanned_shards({out / "val" / "00000.tar"})
     assert (out / "val" / "00000.tar").exists()
     assert [path.name for path in (out / "train").iterdir()] == ["notes.txt"]
-    Workspace(out).drop_stray_shards(set())
+    Workspace(out).remove_unplanned_shards(set())
     assert not (out / "val").exists()
 
 
@@ -152,7 +153,7 @@ def test_clearing_keeps_what_was_fetched(tmp_path: Path) -> None:
     for folder in (workspace.fetched, workspace.fragments, workspace.receipts):
         folder.mkdir(parents=True)
         (folder / "file").write_text("")
-    workspace.clear()
+    workspace.clean_up()
     assert [path.name for path in workspace.work.iterdir()] == ["fetched"]
 
 
@@ -161,5 +162,5 @@ def test_clearing_takes_away_what_a_killed_worker_was_writing_and_nothing_of_a_u
     for name in ("train/.00000.tar.host-12.tmp", "flow/.part-0.parquet.host-12.tmp", ".clips.parquet.host-12.tmp"):
         (out / name).write_text("half")
     (out / "train" / "mine.tmp").write_text("")
-    Workspace(out).clear()
+    Workspace(out).clean_up()
     assert set(out.rglob("*")) == before | {out / "train" / "mine.tmp"}

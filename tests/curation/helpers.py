@@ -1,17 +1,25 @@
-"""Runs of the command that something happens to, and what they are held against: an undisturbed run's files."""
+"""Helpers for curation tests: run the pipeline, disturb a run, and compare data sets."""
 
 import contextlib
+import hashlib
 import os
 import re
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from curation.config import CurationConfig
+from curation.finish import Summary
+from curation.options import RunOptions
+from curation.pipeline import curate
+from curation.run.context import Run
+from curation.run.progress import Progress
 from curation.run.workers import InProcess
+from curation.run.workspace import Workspace
 from shards.verify import verify_dataset
 
 PIX2GIF = str(Path(sys.executable).with_name("pix2gif"))
@@ -30,16 +38,28 @@ RAYLET = re.compile(rb"^[^\0]*/raylet/raylet\0")
 ANY = re.compile(rb"")
 
 
-class CountingWorkers(InProcess):
-    """Workers that count their tasks."""
+def run(listing: Path, out: Path, config: CurationConfig | None = None, **options: Any) -> Summary | None:
+    """Curate in this process."""
+    return curate(
+        RunOptions(listing=listing, out=out, workers=0, **options), config or CurationConfig(), Progress(quiet=True)
+    )
 
-    num_tasks = 0
 
-    def map(self, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
-        """Call the function for each task, in the order given."""
-        for task in tasks:
-            self.num_tasks += 1
-            yield function(task)
+def make_run(options: RunOptions, config: CurationConfig | None = None) -> Run:
+    """Make a run for a single stage: in this process, without a lock."""
+    return Run(
+        options=options,
+        config=config or CurationConfig(),
+        workspace=Workspace(options.out),
+        progress=Progress(quiet=True),
+        workers=InProcess(),
+    )
+
+
+def shard_hashes(out: Path) -> dict[str, str]:
+    """Return the SHA-256 of every shard, by its path in the data set."""
+    paths = sorted(out.glob("*/*.tar"))
+    return {path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def contents(out: Path) -> dict[str, bytes]:
