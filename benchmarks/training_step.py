@@ -30,8 +30,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.plain_train import plain_steps
-from training.runtime.guards import Stop
-from training.runtime.libraries import quieten_libraries
+from training.runtime.guards import StopRequest
+from training.runtime.libraries import silence_libraries
 from training.runtime.peak_flops import find_peak_flops
 from training.runtime.throughput import Throughput
 from training.trainer.config import TrainingConfig, tiny
@@ -77,7 +77,7 @@ def draw_data(folder: Path, size: str) -> Path:
 
 def measure(args: argparse.Namespace, way: str, batch: int) -> dict[str, float | str]:
     """Measure one line of the table, in this process."""
-    quieten_libraries()
+    silence_libraries()
     config = make_config(args, way, batch)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     figures = (
@@ -109,7 +109,7 @@ def measure_trainer(args: argparse.Namespace, config: TrainingConfig, data: Path
         trainer = Trainer(config, str(data), Path(out))
     device = trainer.accelerator.device
     throughput = Throughput(device, config.precision)
-    stop = Stop()
+    stop = StopRequest()
     with trainer.stream:
         batches = iter(trainer.stream)
         flops = count_sample_flops(trainer.model, trainer.loss_step, next(batches))

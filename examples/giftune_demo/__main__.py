@@ -35,9 +35,9 @@ class Demo:
         """Take every step that is not done yet and write the result page; returns its path."""
         import torch
 
-        from training.runtime.libraries import quieten_libraries
+        from training.runtime.libraries import silence_libraries
 
-        quieten_libraries()
+        silence_libraries()
         # Models this small gain less from a second core than they lose by waiting for it at every layer.
         torch.set_num_threads(1)
         chosen = {"preset": repr(self.preset), "seed": self.seed}

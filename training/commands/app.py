@@ -29,9 +29,9 @@ def app(
     except ImportError as error:
         raise GenerationError("the page needs gradio; install it with pip install 'pix2gif[app]'") from error
     from training.generation.generate import load_generator
-    from training.runtime.libraries import quieten_libraries
+    from training.runtime.libraries import silence_libraries
 
-    quieten_libraries()
+    silence_libraries()
     generator = load_generator(model, device, config.precision)
     generator.pipeline.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
     page = build_page(generator)

@@ -167,9 +167,9 @@ evaluate_app.command()(figure7)
 
 def _prepare(device: str | None) -> "torch.device":
     from training.runtime.devices import choose_device
-    from training.runtime.libraries import quieten_libraries
+    from training.runtime.libraries import silence_libraries
 
-    quieten_libraries()  # What is printed is the result.
+    silence_libraries()  # What is printed is the result.
     return choose_device(device)
 
 

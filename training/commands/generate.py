@@ -128,12 +128,12 @@ def _generate(
 ) -> None:
     from training.generation.generate import load_generator
     from training.generation.run import run_request, run_requests
-    from training.runtime.libraries import quieten_libraries
+    from training.runtime.libraries import silence_libraries
 
     def print_note(note: str) -> None:
         typer.echo(f"Note: {note}", err=True)
 
-    quieten_libraries()
+    silence_libraries()
     generator = load_generator(model, device, config.precision)
     # None: draw a progress bar only on a terminal.
     generator.pipeline.set_progress_bar_config(disable=None)  # type: ignore[no-untyped-call]

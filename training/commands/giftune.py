@@ -92,9 +92,9 @@ def invert(run: RunFolder, checkpoint: Checkpoint = "latest", steps: Steps = Non
     Example: pix2gif giftune invert surfing/
     """
     from training.giftune.saved_run import read_run
-    from training.runtime.libraries import quieten_libraries
+    from training.runtime.libraries import silence_libraries
 
-    quieten_libraries()
+    silence_libraries()
     _check_steps(steps)
     tuned = read_run(run, checkpoint)
     path, was_there = tuned.invert(steps or tuned.tuned.config.inversion_steps)
@@ -117,9 +117,9 @@ def sample(
     """
     from training.giftune.clip import write_clip_gif
     from training.giftune.saved_run import read_run
-    from training.runtime.libraries import quieten_libraries
+    from training.runtime.libraries import silence_libraries
 
-    quieten_libraries()
+    silence_libraries()
     if out is not None and out.suffix.lower() != ".gif":
         raise TrainingError(f"--out {out} must end in .gif")
     _check_steps(steps)
@@ -157,12 +157,12 @@ def _train(
     from training.giftune.clip import take_clip
     from training.giftune.config import resolve_config
     from training.giftune.tuner import Tuner
-    from training.runtime.libraries import quieten_libraries
+    from training.runtime.libraries import silence_libraries
 
     resolved = resolve_config(preset, config, given)
     most = resolved.first_frame + resolved.num_frames * resolved.frame_step
     frames, durations_ms = read_frames(gif, resolved.resolution, most)
     clip = take_clip(frames, durations_ms, prompt, resolved)
-    quieten_libraries()
+    silence_libraries()
     state = Tuner(resolved, clip, out, resume=resume).tune()
     typer.echo(f"Step {state.step} of {resolved.max_steps} on {len(clip.frames)} frames; the run is in {out}.")

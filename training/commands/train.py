@@ -56,10 +56,10 @@ def train(
     for name in ("shards", "out", "preset", "config", "resume"):
         given.pop(name, None)
     resolved = resolve_config(preset, config, given)
-    from training.runtime.libraries import quieten_libraries
+    from training.runtime.libraries import silence_libraries
     from training.trainer.trainer import Trainer
 
-    quieten_libraries()
+    silence_libraries()
     trainer = Trainer(resolved, shards, out, resume=resume)
     state = trainer.train()
     if trainer.is_main:

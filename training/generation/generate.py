@@ -25,7 +25,7 @@ from training.model.pipeline import Pix2GifPipeline, load_pipeline
 from training.model.text import NUM_TOKENS, count_cut_tokens, make_prompt
 from training.runtime.config_fields import Precision
 from training.runtime.devices import DTYPES, check_precision, choose_device
-from training.runtime.guards import advice_for_out_of_memory
+from training.runtime.guards import explain_out_of_memory
 from training.runtime.weights import hash_weights
 
 _SCHEDULERS: dict[str, Any] = {"euler-a": EulerAncestralDiscreteScheduler, "dpm++": DPMSolverMultistepScheduler}
@@ -90,7 +90,7 @@ def generate(generator: Generator, source: SourceImage, prompt: str, config: Gen
     frames: list[Image.Image] = []
     flows = []
     hints = {f"--batch {max(1, batch // 2)}": batch > 1, "--precision fp16": config.precision == "no"}
-    with advice_for_out_of_memory(f"{batch} frames of {size[0]} x {size[1]}", hints):
+    with explain_out_of_memory(f"{batch} frames of {size[0]} x {size[1]}", hints):
         for start in range(0, len(motions), batch):
             output = pipeline(
                 image,

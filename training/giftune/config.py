@@ -1,11 +1,19 @@
 """What may be chosen in a tuning run, with defaults and units; presets are functions that return a config."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from training.errors import TrainingError
-from training.runtime.config_fields import Precision, RandomSize, check_field, read_config_file
+from training.runtime.config_fields import (
+    Precision,
+    RandomSize,
+    check_field,
+    make_preset,
+    read_config_file,
+    replace_fields,
+)
 
 Consistency = Literal["change", "stillness"]
 """What the temporal loss compares: the frames' differences with the source's, or with none at all."""
@@ -126,23 +134,9 @@ PRESETS = {"paper": paper, "tiny": tiny}
 """Presets by the name that `--preset` takes."""
 
 
-def resolve_config(preset: str, path: Path | None, given: dict[str, Any]) -> GifTuneConfig:
-    """Lay options over a TOML file over a preset. Raises TrainingError."""
-    if preset not in PRESETS:
-        raise TrainingError(f"there is no preset {preset!r}; there are {', '.join(PRESETS)}")
-    values = dataclasses.asdict(PRESETS[preset]())
-    for more, where in ((read_config_file(path) if path else {}, str(path)), (given, "the options")):
-        if unknown := sorted(more.keys() - values.keys()):
-            raise TrainingError(
-                f"{where}: no parameter is called {unknown[0]!r}; there are {', '.join(sorted(values))}"
-            )
-        values |= more
-    return read_config(values, str(path) if path else "the options")
-
-
-def read_config(values: dict[str, Any], where: str) -> GifTuneConfig:
-    """Make a config of its fields, as a file or a checkpoint holds them. Raises TrainingError naming `where`."""
-    try:
-        return GifTuneConfig(**values)
-    except TypeError as error:  # A word where a number belongs, or a field of another version.
-        raise TrainingError(f"{where}: {error}") from error
+def resolve_config(preset: str, path: Path | None, options: Mapping[str, Any]) -> GifTuneConfig:
+    """Return a preset's config, overridden by a TOML file, overridden by options. Raises TrainingError."""
+    config = make_preset(PRESETS, preset)
+    if path is not None:
+        config = replace_fields(config, read_config_file(path), str(path))
+    return replace_fields(config, options, "the options")

@@ -19,9 +19,10 @@ from shards.atomic import write_atomically
 from training.checkpoint.checkpoint import load_checkpoint, resolve_resume
 from training.errors import TrainingError
 from training.giftune.clip import read_clip
-from training.giftune.config import GifTuneConfig, read_config
+from training.giftune.config import GifTuneConfig
 from training.giftune.model import TunedModel, make_tuned_model, refuse_long_prompt
 from training.giftune.tuner import CONFIG_FILE, restore_weights
+from training.runtime.config_fields import replace_fields
 from training.runtime.devices import choose_device
 from training.runtime.weights import hash_weights
 
@@ -91,7 +92,7 @@ def _read_config(path: Path) -> GifTuneConfig:
         raise TrainingError(
             f"{path.parent} is no run of `pix2gif giftune train`: it has no whole {path.name}"
         ) from error
-    return read_config(values, str(path))
+    return replace_fields(GifTuneConfig(), values, str(path))
 
 
 def _read_noise(path: Path, weights: str) -> Tensor | None:

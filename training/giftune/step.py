@@ -11,7 +11,7 @@ from training.giftune.background import BackgroundRegularization, spread_frames
 from training.giftune.depth import Disparity
 from training.giftune.losses import consistency_loss, estimate_clean, noise_target, signal_share
 from training.giftune.model import TunedModel
-from training.runtime.sample_noise import draw
+from training.runtime.sample_noise import draw_noise
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class TuneStep:
         config, scheduler, latents = self._config, self._scheduler, self._latents
         num_frames, channels, height, width = latents.shape
         num_timesteps = int(scheduler.config["num_train_timesteps"])
-        drawn = draw([step], config.seed, (num_frames * channels, height, width), num_timesteps).to(self._device)
+        drawn = draw_noise([step], config.seed, (num_frames * channels, height, width), num_timesteps).to(self._device)
         noise, timestep = drawn.noise.reshape(latents.shape), drawn.timesteps
         noisy = scheduler.add_noise(latents, noise, timestep)  # type: ignore[arg-type]
         predicted = model(noisy[None], timestep, self._text)[0].float()

@@ -21,7 +21,7 @@ from training.giftune.depth import Disparity, load_depth_model
 from training.giftune.model import make_tuned_model
 from training.giftune.step import TuneStep
 from training.runtime.devices import choose_device
-from training.runtime.guards import advice_for_out_of_memory, find_no_number, refuse_other_run, stop_signals
+from training.runtime.guards import catch_stop_signals, check_finite_loss, check_same_run, explain_out_of_memory
 from training.runtime.metrics import MetricsLog
 from training.runtime.throughput import Throughput
 
@@ -92,13 +92,13 @@ class Tuner:
             wandb_project=config.wandb_project,
             config=dataclasses.asdict(config),
         )
-        with stop_signals() as stop, self._memory_advice(), metrics:
-            while self.state.step < last and not stop.asked:
+        with catch_stop_signals() as stop, self._memory_advice(), metrics:
+            while self.state.step < last and not stop.received:
                 figures = self._optimizer_step()
                 throughput.count(len(self.clip.frames))
                 step = self.state.step + 1
                 self.state = TrainingState(step=step, position=step)
-                metrics.progress(step, figures["loss"])
+                metrics.show_progress(step, figures["loss"])
                 if step % config.log_every == 0 or step == last:
                     metrics.log(step, **figures, images_per_s=throughput.read()["images_per_s"])
                 with throughput.paused():
@@ -115,13 +115,8 @@ class Tuner:
         norm = float(self.accelerator.clip_grad_norm_(self.trained.values(), self.config.max_grad_norm))
         # A gradient that overflows in fp16 is the scaler's to skip.
         figures = losses.figures()
-        asked = figures if self.accelerator.scaler is not None else {**figures, "grad_norm": norm}
-        what, wrong = find_no_number(asked)
-        if wrong:
-            raise TrainingError(
-                f"the {what} is not a number at step {self.state.step + 1}; the last checkpoint is kept: resume with a "
-                "lower --learning-rate, or --precision bf16"
-            )
+        checked = figures if self.accelerator.scaler is not None else {**figures, "grad_norm": norm}
+        check_finite_loss(checked, self.state.step + 1)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return {**figures, "grad_norm": norm, "learning_rate": self.config.learning_rate}
@@ -148,7 +143,7 @@ class Tuner:
         if path is None:
             return None
         checkpoint = load_checkpoint(path)
-        refuse_other_run(checkpoint.config, self.config, path, _FIXED)
+        check_same_run(checkpoint.config, self.config, _FIXED, path)
         print(f"resumed from {path}, step {checkpoint.state.step}")
         return checkpoint
 
@@ -176,7 +171,7 @@ class Tuner:
             "--frames-at-once 1": config.frames_at_once > 1,
             f"--num-frames {len(self.clip.frames) // 2}": len(self.clip.frames) > 8,
         }
-        return advice_for_out_of_memory(f"{len(self.clip.frames)} frames of {config.resolution} pixels", hints)
+        return explain_out_of_memory(f"{len(self.clip.frames)} frames of {config.resolution} pixels", hints)
 
 
 def restore_weights(image_model_sha256: str, trained: dict[str, torch.nn.Parameter], checkpoint: Checkpoint) -> None:

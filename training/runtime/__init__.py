@@ -1,1 +1,1 @@
-"""What training, generation and evaluation share: devices, random state, metrics, throughput, guards."""
+"""Shared by training, generation and evaluation: devices, random state, metrics, throughput, guards."""

@@ -1,4 +1,4 @@
-"""Guards of a training run: the run that OUT holds, finite losses, signals, out of memory."""
+"""Guards of a training run: mismatched checkpoints, non-finite losses, stop signals, out of memory."""
 
 import contextlib
 import dataclasses
@@ -19,74 +19,76 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
-_FIXED = ("model", "random_size", "global_batch", "seed", "flip")
-"""What decides the model, or the order of the data."""
-
-
-def refuse_other_run(
-    found: dict[str, Any], config: "DataclassInstance", checkpoint: Path, fixed: Sequence[str] = _FIXED
+def check_same_run(
+    saved: Mapping[str, Any], config: "DataclassInstance", fixed: Sequence[str], checkpoint: Path
 ) -> None:
-    """Raise TrainingError where a checkpoint's config differs from this run's in a field of `fixed`."""
-    wanted = dataclasses.asdict(config)
+    """Raise TrainingError if a checkpoint's config differs from this run's in one of the `fixed` fields."""
+    values = dataclasses.asdict(config)
     for name in fixed:
-        if found.get(name) != wanted[name]:
+        if saved.get(name) != values[name]:
             raise TrainingError(
-                f"{checkpoint} was written with {name} {found.get(name)}, and this run has {wanted[name]}; "
-                "use the same, another --out, or --resume none"
+                f"{checkpoint} was written with {name} {saved.get(name)}, and this run has {values[name]}; "
+                "use the same value, another --out, or --resume none"
             )
 
 
-def refuse_what_is_no_number(figures: Mapping[str, float], step: int, positions: Sequence[int], note: Path) -> None:
-    """Raise TrainingError where a figure of the step after `step` is NaN or infinite, and note its samples in `note`.
+def check_finite_loss(
+    values: Mapping[str, float], step: int, positions: Sequence[int] = (), record: Path | None = None
+) -> None:
+    """Raise TrainingError if a loss or gradient norm of `step` is NaN or infinite.
 
-    To be asked before the optimizer steps, so that such a step reaches no weight and no checkpoint.
+    Call it before the optimizer steps, so that no weight and no checkpoint is affected. `positions` of the step's
+    samples are written to `record`, as JSON, for finding the cause.
     """
-    what, wrong = find_no_number(figures)
-    if not wrong:
+    names = [name for name, value in values.items() if not math.isfinite(value)]
+    if not names:
         return
-    with write_atomically(note) as temporary:
-        temporary.write_text(json.dumps({"step": step, "positions": list(positions), "not_a_number": wrong}))
+    samples = ""
+    if record is not None:
+        with write_atomically(record) as temporary:
+            temporary.write_text(json.dumps({"step": step, "positions": list(positions), "not_a_number": names}))
+        samples = f" ({record} lists its samples)"
     raise TrainingError(
-        f"the {what} is not a number at step {step + 1}; the last checkpoint is kept, {note} names the samples: resume "
-        "with a lower learning rate, --max-grad-norm 1 or --precision bf16"
+        f"the {'loss' if 'loss' in names else 'gradient'} is not a number at step {step}{samples}; resume from the "
+        "last checkpoint with a lower --learning-rate, --max-grad-norm 1 or --precision bf16"
     )
 
 
-def find_no_number(figures: Mapping[str, float]) -> tuple[str, list[str]]:
-    """Find the figures that are NaN or infinite: what to call them, loss or gradient, and their names."""
-    wrong = [name for name, value in figures.items() if not math.isfinite(value)]
-    return "loss" if "loss" in wrong else "gradient", wrong
-
-
 @dataclasses.dataclass
-class Stop:
-    """Whether the run was asked to end."""
+class StopRequest:
+    """Whether a signal has asked the run to stop."""
 
-    asked: bool = False
+    received: bool = False
 
 
 @contextlib.contextmanager
-def stop_signals() -> Iterator[Stop]:
-    """Take SIGTERM, and SIGUSR1, which Slurm sends before it kills, as a wish to end after the step under way."""
-    stop = Stop()
+def catch_stop_signals() -> Iterator[StopRequest]:
+    """Record SIGTERM and SIGUSR1 instead of dying, so that the run can end after the current step.
 
-    def ask(signum: int, frame: FrameType | None) -> None:
-        stop.asked = True
+    Slurm sends SIGUSR1 before it kills a job.
+    """
+    request = StopRequest()
 
-    before = {signum: signal.signal(signum, ask) for signum in (signal.SIGTERM, signal.SIGUSR1)}
+    def receive(signum: int, frame: FrameType | None) -> None:
+        request.received = True
+
+    previous = {signum: signal.signal(signum, receive) for signum in (signal.SIGTERM, signal.SIGUSR1)}
     try:
-        yield stop
+        yield request
     finally:
-        for signum, handler in before.items():
+        for signum, handler in previous.items():
             signal.signal(signum, handler)
 
 
 @contextlib.contextmanager
-def advice_for_out_of_memory(tried: str, hints: Mapping[str, bool]) -> Iterator[None]:
-    """Turn out-of-memory of the device into a sentence; `hints` are options, and whether each would help."""
+def explain_out_of_memory(work: str, options: Mapping[str, bool]) -> Iterator[None]:
+    """Turn the device's out-of-memory error into TrainingError with advice.
+
+    `work` is what did not fit. `options` maps command-line options to whether they would still save memory.
+    """
     try:
         yield
     except torch.OutOfMemoryError as error:
-        helping = [hint for hint, helps in hints.items() if helps]
-        advice = f"turn on {' or '.join(helping)}" if helping else "use a larger card"
-        raise TrainingError(f"the device is out of memory at {tried}; {advice}") from error
+        helpful = [option for option, saves_memory in options.items() if saves_memory]
+        advice = f"turn on {' or '.join(helpful)}" if helpful else "use a GPU with more memory"
+        raise TrainingError(f"the device is out of memory at {work}; {advice}") from error

@@ -1,14 +1,9 @@
-"""What a run tells of itself: metrics by step to files and, where asked for, to W&B, and how far it is.
-
-In: numbers by name from the trainer's main process. Out: RUN/metrics.jsonl, RUN/tensorboard, W&B where asked for, and
-a bar on a terminal or lines in a log.
-"""
+"""Metrics of a run by step: RUN/metrics.jsonl, RUN/tensorboard, optionally W&B, and a progress bar."""
 
 import importlib
 import json
 import math
 import secrets
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +11,6 @@ from types import TracebackType
 from typing import Any, Self, SupportsFloat, TextIO
 
 from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
 from shards.atomic import write_atomically
 from shards.progress import ProgressBar
@@ -28,10 +22,7 @@ _WANDB_ID_FILE = "wandb-run-id.txt"
 
 
 class MetricsLog:
-    """Metrics by step in RUN/metrics.jsonl (one JSON object a line), RUN/tensorboard and, where asked for, W&B.
-
-    Made on the main process; elsewhere with `enabled=False`, where it does nothing.
-    """
+    """Writes metrics by step. Only the main process of a run writes; others pass `enabled=False`."""
 
     def __init__(
         self,
@@ -43,10 +34,10 @@ class MetricsLog:
         wandb_project: str | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
-        """Open the files; what an earlier process told of steps after `resumed_step` is dropped, to be told again.
+        """Open the files of the folder `run`, and drop what an earlier process wrote after `resumed_step`.
 
-        With `max_steps` progress is shown as well. W&B, where a project is named, is given `config`. Raises
-        TrainingError where W&B is asked for and not installed.
+        A progress bar is shown if `max_steps` is given. W&B, if `wandb_project` is given, records `config`. Raises
+        TrainingError if W&B is requested but not installed.
         """
         self._file: TextIO | None = None
         self._tensorboard: SummaryWriter | None = None
@@ -63,7 +54,7 @@ class MetricsLog:
             self._wandb = wandb.init(
                 project=wandb_project, dir=str(run), config=dict(config or {}), id=_wandb_id(run), resume="allow"
             )
-            # W&B's own step may not go back; a resumed run's does.
+            # W&B's own step cannot go back, but that of a resumed run does.
             self._wandb.define_metric("*", step_metric="step")
         if max_steps is not None:
             self._bar = ProgressBar("train", max_steps, "steps", num_before=resumed_step)
@@ -77,9 +68,9 @@ class MetricsLog:
         self.close(failed=kind is not None)
 
     def log(self, step: int, **values: SupportsFloat) -> None:
-        """Tell the values of a step: numbers or tensors of one element. In the JSON, null stands for NaN and infinity.
+        """Write the values of a step: numbers or one-element tensors. NaN and infinity are null in the JSON.
 
-        The line has reached the file, though perhaps not the disk, when this returns.
+        The line is flushed to the file, but not synced to disk.
         """
         if self._file is None or self._tensorboard is None:
             return
@@ -93,19 +84,13 @@ class MetricsLog:
         if self._wandb is not None:
             self._wandb.log({"step": step, **numbers})
 
-    def progress(self, step: int, loss: SupportsFloat | None = None) -> None:
-        """Show how far the run is."""
+    def show_progress(self, step: int, loss: SupportsFloat) -> None:
+        """Move the progress bar to `step`."""
         if self._bar is not None:
-            self._bar.update(step - self._bar.num_done, **({} if loss is None else {"loss": loss}))
-
-    def say(self, text: str) -> None:
-        """Print a line that stays, above the bar where there is one; on the main process only."""
-        if self._file is not None:
-            tqdm.write(text, file=sys.stderr)
-            sys.stderr.flush()
+            self._bar.update(step - self._bar.num_done, loss=loss)
 
     def close(self, *, failed: bool = False) -> None:
-        """Bring all that was told to where it goes. Nothing is told afterwards."""
+        """Flush and close everything."""
         if self._bar is not None:
             self._bar.close()
         if self._file is not None:
@@ -118,7 +103,7 @@ class MetricsLog:
 
 
 def _drop_later_lines(path: Path, step: int) -> None:
-    """Keep the lines up to this step, each step once; a line that a killed run left half written goes as well."""
+    """Keep one line for each step up to `step`; drop later ones, and a line that a killed run left incomplete."""
     if not path.exists():
         return
     kept: dict[int, str] = {}
@@ -137,11 +122,11 @@ def _import_wandb() -> Any:
     try:
         return importlib.import_module("wandb")
     except ImportError as error:
-        raise TrainingError("W&B was asked for and is not installed: pip install wandb, or leave it out") from error
+        raise TrainingError("W&B is not installed; run pip install wandb or leave out --wandb-project") from error
 
 
 def _wandb_id(run: Path) -> str:
-    """Return the id under which W&B knows this run, so that a resumed one goes on in the same plots."""
+    """Return the run's id at W&B, created once, so that a resumed run continues the same plots."""
     path = run / _WANDB_ID_FILE
     if not path.exists():
         with write_atomically(path) as temporary:

@@ -1,4 +1,4 @@
-"""What is known of devices by their names: how many operations a second they could do."""
+"""Peak matrix throughput of GPUs, by device name."""
 
 import re
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 MatmulPrecision = Literal["bf16", "fp16", "tf32", "fp32"]
 
 _PEAK_TFLOPS: tuple[tuple[str, dict[MatmulPrecision, float]], ...] = (
-    # Dense, as in the vendor's data sheets; half precision accumulates in float32. The first that matches counts.
+    # Dense peaks from NVIDIA's data sheets; half precision accumulates in float32. The first match counts.
     (r"H200 NVL|H100 NVL", {"bf16": 835.5, "fp16": 835.5, "tf32": 417.5, "fp32": 60.0}),
     (r"H100 PCIe", {"bf16": 756.0, "fp16": 756.0, "tf32": 378.0, "fp32": 51.0}),
     (r"H200|H100", {"bf16": 989.4, "fp16": 989.4, "tf32": 494.7, "fp32": 66.9}),
@@ -20,13 +20,13 @@ _PEAK_TFLOPS: tuple[tuple[str, dict[MatmulPrecision, float]], ...] = (
     (r"V100", {"fp16": 125.0, "fp32": 15.7}),
     (r"T4", {"fp16": 65.0, "fp32": 8.1}),
 )
-_OTHER_CHIPS = re.compile(r"\b(Laptop|Max-Q|MIG|4090 D)\b")
-"""Names that contain one of the table's and are slower: notebooks' chips, slices of one."""
+_SLOWER_VARIANTS = re.compile(r"\b(Laptop|Max-Q|MIG|4090 D)\b")
+"""Names that contain one of the table's but belong to slower chips, or to slices of a chip."""
 
 
 def find_peak_flops(device_name: str, precision: MatmulPrecision) -> float | None:
-    """Return the dense peak in FLOP/s of a device as torch.cuda.get_device_name names it; None where it is unknown."""
-    if _OTHER_CHIPS.search(device_name):
+    """Return the dense peak in FLOP/s of a device named by torch.cuda.get_device_name, or None if it is unknown."""
+    if _SLOWER_VARIANTS.search(device_name):
         return None
     for pattern, peaks in _PEAK_TFLOPS:
         if re.search(rf"\b(?:{pattern})\b", device_name):

@@ -1,4 +1,4 @@
-"""How fast a run goes: images a second, the share of time that was waited for data, model FLOPs utilisation."""
+"""Speed of a run: images per second, time spent waiting for data, model FLOPs utilization (MFU)."""
 
 import contextlib
 import time
@@ -11,9 +11,9 @@ from training.runtime.peak_flops import MatmulPrecision, find_peak_flops
 
 
 class Throughput:
-    """How fast a run goes, between one reading and the next.
+    """Measures speed from one reading to the next.
 
-    The GPU works behind the program's back: read after something has waited for it, as taking a loss's value does.
+    CUDA is asynchronous: call `read` after something has synchronized with the device, such as reading a loss.
     """
 
     def __init__(
@@ -24,32 +24,32 @@ class Throughput:
         num_devices: int = 1,
         flops_per_sample: int | None = None,
     ) -> None:
-        """Take what is trained on: `num_devices` such devices. MFU is told where their peak is known."""
+        """Measure `num_devices` devices like `device`. MFU is computed if their peak is known."""
         self._device = device
         self.flops_per_sample = flops_per_sample
-        """Of one sample, forward and backward, as `measure_flops` returns them; None tells no MFU."""
-        peak_flops = _peak_flops_of(device, precision)
+        """FLOPs of one sample, forward and backward; None for no MFU."""
+        peak_flops = _find_device_peak(device, precision)
         self.peak_flops = None if peak_flops is None else peak_flops * num_devices
-        """Of all devices, FLOP/s; None where it is not known."""
+        """Peak of all devices in FLOP/s; None if unknown."""
         self._reset()
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        """Time the wait for the next batch; on a GPU only where it ran out of work before the batch was there."""
-        told = None
+        """Time the wait for a batch. On a GPU it counts only if the GPU ran out of work before the batch arrived."""
+        last_work = None
         if self._device.type == "cuda":
-            told = torch.cuda.Event()
-            told.record()
+            last_work = torch.cuda.Event()
+            last_work.record()
         start = time.perf_counter()
         try:
             yield
         finally:
-            if told is None or told.query():
+            if last_work is None or last_work.query():
                 self._waited_s += time.perf_counter() - start
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave out of the account what is no training: a checkpoint, validation."""
+        """Exclude a block that is not training, such as writing a checkpoint."""
         start = time.perf_counter()
         try:
             yield
@@ -61,10 +61,10 @@ class Throughput:
         self._num_samples += num_samples
 
     def read(self) -> dict[str, float]:
-        """Return images_per_s, data_wait (a share, 0 to 1) and, where it can be known, mfu (likewise); begin anew.
+        """Return images_per_s, data_wait and, if known, mfu (shares from 0 to 1) since the last reading.
 
-        Empty where nothing was counted. MFU is as of Chowdhery et al., 2022 (PaLM), appendix B: the model's own
-        operations, those that gradient checkpointing repeats not among them, to what the devices could do.
+        Returns nothing if no sample was counted. MFU is defined as in Chowdhery et al., 2022 (PaLM), appendix B: the
+        model's own FLOPs, without what gradient checkpointing repeats, divided by the peak of the devices.
         """
         elapsed_s = time.perf_counter() - self._start_s - self._paused_s
         readings: dict[str, float] = {}
@@ -82,12 +82,9 @@ class Throughput:
         self._num_samples = 0
 
 
-def _peak_flops_of(device: torch.device, precision: Precision) -> float | None:
+def _find_device_peak(device: torch.device, precision: Precision) -> float | None:
     if device.type != "cuda":
         return None
-    matmul: MatmulPrecision = precision if precision != "no" else "tf32" if _uses_tf32() else "fp32"
+    uses_tf32 = torch.get_float32_matmul_precision() != "highest"
+    matmul: MatmulPrecision = precision if precision != "no" else "tf32" if uses_tf32 else "fp32"
     return find_peak_flops(torch.cuda.get_device_name(device), matmul)
-
-
-def _uses_tf32() -> bool:
-    return torch.get_float32_matmul_precision() != "highest"

@@ -1,13 +1,19 @@
 """What may be chosen in a training run, with defaults and units; presets are functions that return a config."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from training.errors import TrainingError
 from training.model.config import ModelConfig
-from training.model.errors import ModelError
-from training.runtime.config_fields import Precision, RandomSize, check_field, read_config_file
+from training.runtime.config_fields import (
+    Precision,
+    RandomSize,
+    check_field,
+    make_preset,
+    read_config_file,
+    replace_fields,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -134,28 +140,20 @@ PRESETS = {"paper": paper, "card24": card24, "tiny": tiny}
 """Presets by the name that `--preset` takes."""
 
 
-def resolve_config(preset: str, path: Path | None, given: dict[str, Any]) -> TrainingConfig:
-    """Lay options over a TOML file over a preset. `variant` stands for the model's. Raises TrainingError."""
-    if preset not in PRESETS:
-        raise TrainingError(f"there is no preset {preset!r}; there are {', '.join(PRESETS)}")
-    config = PRESETS[preset]()
-    for values in (read_config_file(path) if path else {}, given):
-        config = _overlay(config, values, str(path) if path else "the options")
-    return config
+def resolve_config(preset: str, path: Path | None, options: Mapping[str, Any]) -> TrainingConfig:
+    """Return a preset's config, overridden by a TOML file, overridden by options. Raises TrainingError.
+
+    `variant` in the file or the options is a short form of `model.variant`.
+    """
+    config = make_preset(PRESETS, preset)
+    if path is not None:
+        config = _override(config, read_config_file(path), str(path))
+    return _override(config, options, "the options")
 
 
-def _overlay(config: TrainingConfig, values: dict[str, Any], where: str) -> TrainingConfig:
+def _override(config: TrainingConfig, values: Mapping[str, Any], source: str) -> TrainingConfig:
     values = dict(values)
     model = dict(values.pop("model", {}))
     if "variant" in values:
         model["variant"] = values.pop("variant")
-    for kind, names in ((ModelConfig, model), (TrainingConfig, values)):
-        allowed = {field.name for field in dataclasses.fields(kind)}
-        if unknown := sorted(names.keys() - allowed):
-            raise TrainingError(
-                f"{where}: no parameter is called {unknown[0]!r}; there are {', '.join(sorted(allowed))}"
-            )
-    try:
-        return dataclasses.replace(config, model=dataclasses.replace(config.model, **model), **values)
-    except (TypeError, ModelError) as error:
-        raise TrainingError(f"{where}: {error}") from error
+    return replace_fields(config, {**values, "model": replace_fields(config.model, model, source)}, source)

@@ -14,7 +14,7 @@ from training.model.latents import Moments, encode_moments, encode_source, sampl
 from training.model.losses import diffusion_loss, drop_conditions, snr_weights, total_loss
 from training.model.perceptual import PerceptualLoss
 from training.model.text import encode_null_text, encode_text, make_prompt, tokenize
-from training.runtime.sample_noise import Draws, draw
+from training.runtime.sample_noise import SampleNoise, draw_noise
 from training.trainer.config import TrainingConfig
 
 
@@ -42,7 +42,7 @@ class StepInputs:
     """B places in the order, on the host."""
     token_ids: Tensor
     """int64 [B, 77]."""
-    drawn: Draws
+    drawn: SampleNoise
 
     def __len__(self) -> int:
         return len(self.batch)
@@ -81,7 +81,7 @@ class LossStep:
             embedding.check(batch.motion_px)  # Before it goes to the device, where asking would make every step wait.
         positions = tuple(batch.positions.tolist())
         num_timesteps = int(self._scheduler.config["num_train_timesteps"])
-        drawn = draw(positions, self._config.seed, self._latent_shape(batch), num_timesteps)
+        drawn = draw_noise(positions, self._config.seed, self._latent_shape(batch), num_timesteps)
         token_ids = batch.token_ids if isinstance(batch, LatentBatch) else self._tokenize(batch)
         if self._device.type == "cuda":  # Only from page-locked memory does a copy not wait for all work before it.
             drawn, token_ids = drawn.pin_memory(), token_ids.pin_memory()

@@ -10,7 +10,7 @@ import torch
 from training.data import DataConfig
 from training.model.factory import Components, build_from_stable_diffusion, build_random
 from training.model.perceptual import PerceptualLoss
-from training.runtime.guards import advice_for_out_of_memory
+from training.runtime.guards import explain_out_of_memory
 from training.trainer.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -69,5 +69,5 @@ def sentence_for_out_of_memory(config: TrainingConfig) -> Iterator[None]:
         "--precision bf16": config.precision == "no",
         f"--micro-batch {config.micro_batch // 2}": config.micro_batch > 1,
     }
-    with advice_for_out_of_memory(f"a micro-batch of {config.micro_batch}", hints):
+    with explain_out_of_memory(f"a micro-batch of {config.micro_batch}", hints):
         yield

@@ -24,7 +24,7 @@ from training.checkpoint.checkpoint import Checkpoint, TrainingState, load_check
 from training.data import Batch, BatchStream, LatentBatch
 from training.model.factory import make_pipeline
 from training.runtime.devices import DTYPES, choose_device
-from training.runtime.guards import Stop, refuse_other_run, refuse_what_is_no_number, stop_signals
+from training.runtime.guards import StopRequest, catch_stop_signals, check_finite_loss, check_same_run
 from training.runtime.metrics import MetricsLog
 from training.runtime.rng_state import get_rng_state, set_rng_state
 from training.runtime.throughput import Throughput
@@ -40,6 +40,9 @@ from training.trainer.setup import (
     make_data_config,
     sentence_for_out_of_memory,
 )
+
+FIXED_FIELDS = ("model", "random_size", "global_batch", "seed", "flip")
+"""Fields of the config that a resumed run cannot change: they decide the model or the order of the data."""
 
 
 class Trainer:
@@ -110,7 +113,7 @@ class Trainer:
         throughput = Throughput(self.accelerator.device, config.precision, num_devices=self.accelerator.num_processes)
         with (
             self.stream,
-            stop_signals() as stop,
+            catch_stop_signals() as stop,
             sentence_for_out_of_memory(config),
             MetricsLog(
                 self.out,
@@ -129,7 +132,7 @@ class Trainer:
                 figures, stopping = self.take_step(feed, stop, is_last=step == last)
                 self.state = TrainingState(step=step, position=self.state.position + config.global_batch)
                 throughput.count(config.global_batch)
-                metrics.progress(step, figures["loss"])
+                metrics.show_progress(step, figures["loss"])
                 if step % config.log_every == 0 or step == last:
                     metrics.log(step, **figures, **throughput.read())
                 with throughput.paused():
@@ -152,7 +155,7 @@ class Trainer:
         throughput.flops_per_sample = count_sample_flops(self.model, self.loss_step, first)
         return itertools.chain([first], batches)
 
-    def take_step(self, feed: Feed, stop: Stop, *, is_last: bool) -> tuple[dict[str, float], bool]:
+    def take_step(self, feed: Feed, stop: StopRequest, *, is_last: bool) -> tuple[dict[str, float], bool]:
         """Take one optimizer step over this rank's share of the global batch.
 
         Returns what it cost, over all ranks, and whether any of them was asked to stop. Waits for the device once.
@@ -176,10 +179,10 @@ class Trainer:
         norm = self.accelerator.clip_grad_norm_(self.model.trained_parameters(), self.config.max_grad_norm or math.inf)
         figures = self._mean_over_ranks({name: value / share for name, value in sums.items()}, norm, stop)
         stopping = figures.pop("stop") > 0
-        note = self.out / f"not-a-number-{self.accelerator.process_index}.json"
+        record = self.out / f"not-a-number-{self.accelerator.process_index}.json"
         # A gradient that overflows in fp16 is the scaler's to skip.
         names = ("loss",) if self.accelerator.scaler is not None else ("loss", "grad_norm")
-        refuse_what_is_no_number({name: figures[name] for name in names}, self.state.step, positions, note)
+        check_finite_loss({name: figures[name] for name in names}, self.state.step + 1, positions, record)
         figures["learning_rate"] = float(self.schedule.get_last_lr()[0])
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -223,7 +226,7 @@ class Trainer:
         if path is None:
             return None
         checkpoint = load_checkpoint(path)
-        refuse_other_run(checkpoint.config, self.config, path)
+        check_same_run(checkpoint.config, self.config, FIXED_FIELDS, path)
         self.accelerator.print(f"resumed from {path}, step {checkpoint.state.step}")
         return checkpoint
 
@@ -239,12 +242,12 @@ class Trainer:
             self.accelerator.scaler.load_state_dict(parts["scaler"])
         set_rng_state(parts["random"])
 
-    def _mean_over_ranks(self, losses: dict[str, Tensor], norm: Tensor, stop: Stop) -> dict[str, float]:
+    def _mean_over_ranks(self, losses: dict[str, Tensor], norm: Tensor, stop: StopRequest) -> dict[str, float]:
         """Bring all that the host must know of a step over in one piece: means over the ranks, by name.
 
         `stop` is more than 0 where any rank was asked: a signal may reach one alone, and all must stop at one step.
         """
-        values = {**losses, "grad_norm": norm, "stop": torch.full_like(norm, float(stop.asked))}
+        values = {**losses, "grad_norm": norm, "stop": torch.full_like(norm, float(stop.received))}
         means = self.accelerator.reduce(torch.stack([value.float() for value in values.values()]), reduction="mean")
         return dict(zip(values, means.tolist(), strict=True))
 

@@ -1,5 +1,3 @@
-"""A run's numbers are where they are looked for, each step once."""
-
 import importlib.util
 import json
 import math
@@ -26,7 +24,7 @@ def read_scalars(run: Path, name: str) -> list[tuple[int, float]]:
     return [(event.step, event.value) for event in events.Scalars(name)]
 
 
-def test_values_reach_the_file_at_once_and_tensorboard_in_the_end(tmp_path: Path) -> None:
+def test_values_are_written_to_the_file_at_once_and_to_tensorboard_on_close(tmp_path: Path) -> None:
     before = time.time()
     with MetricsLog(tmp_path / "run") as metrics:
         metrics.log(1, loss=0.5, images=256)
@@ -39,7 +37,7 @@ def test_values_reach_the_file_at_once_and_tensorboard_in_the_end(tmp_path: Path
     assert read_scalars(tmp_path / "run", "loss") == [(1, 0.5), (2, 0.25)]
 
 
-def test_what_is_no_number_is_null(tmp_path: Path) -> None:
+def test_nan_and_infinity_are_null(tmp_path: Path) -> None:
     with MetricsLog(tmp_path) as metrics:
         metrics.log(1, loss=math.nan, grad_norm=math.inf)
     (line,) = read_lines(tmp_path)
@@ -47,12 +45,12 @@ def test_what_is_no_number_is_null(tmp_path: Path) -> None:
     assert line["grad_norm"] is None
 
 
-def test_a_resumed_run_tells_each_step_once(tmp_path: Path) -> None:
+def test_a_resumed_run_writes_each_step_once(tmp_path: Path) -> None:
     with MetricsLog(tmp_path) as metrics:
         for step in range(1, 6):
             metrics.log(step, loss=float(step))
     with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 2, "lo')  # Killed while it wrote.
+        file.write('{"step": 2, "lo')  # A line of a killed process.
     with MetricsLog(tmp_path, 3) as metrics:
         assert [line["step"] for line in read_lines(tmp_path)] == [1, 2, 3]
         for step in range(4, 7):
@@ -68,10 +66,10 @@ def test_a_resumed_run_tells_each_step_once(tmp_path: Path) -> None:
     assert read_scalars(tmp_path, "loss") == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 40.0), (5, 50.0), (6, 60.0)]
 
 
-def test_a_run_that_begins_anew_tells_all_steps_anew(tmp_path: Path) -> None:
+def test_a_restarted_run_replaces_all_steps(tmp_path: Path) -> None:
     with MetricsLog(tmp_path) as metrics:
         metrics.log(1, loss=1.0)
-    # TensorBoard orders the files of one second by the digits of a counter, 10 before 9.
+    # TensorBoard sorts files of the same second by the text of a counter: 10 before 9.
     time.sleep(1.0)
     with MetricsLog(tmp_path) as metrics:
         metrics.log(1, loss=2.0)
@@ -79,36 +77,30 @@ def test_a_run_that_begins_anew_tells_all_steps_anew(tmp_path: Path) -> None:
     assert read_scalars(tmp_path, "loss") == [(1, 2.0)]
 
 
-def test_other_processes_write_nothing_and_show_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_processes_write_and_show_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with MetricsLog(tmp_path / "run", 0, 1, enabled=False, wandb_project="probe") as metrics:
         metrics.log(1, loss=1.0)
-        metrics.progress(1, 1.0)
-        metrics.say("nothing")
+        metrics.show_progress(1, 1.0)
     assert not (tmp_path / "run").exists()
     assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("wandb") is not None, reason="wandb is installed here")
-def test_wandb_is_asked_for_and_not_there(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"^W&B was asked for and is not installed: pip install wandb"):
+def test_missing_wandb_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"^W&B is not installed; run pip install wandb"):
         MetricsLog(tmp_path / "run", wandb_project="probe")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_log_sees_a_line_in_the_end_and_an_estimate_of_this_runs_steps_only(
+def test_progress_shows_the_loss_and_the_rate_of_this_process(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     with MetricsLog(tmp_path, 1_000, 1_004) as metrics:
         for step in range(1_001, 1_005):
             time.sleep(0.02)
-            metrics.progress(step, 0.123456)
-        metrics.say("a checkpoint was written")
+            metrics.show_progress(step, 0.123456)
     out, err = capsys.readouterr()
-    shown = re.fullmatch(
-        r"train: 1,004 of 1,004 steps \(100 %\), ([\d.]+) ?steps/s, 00:00 left, loss 0\.1235\n"
-        r"a checkpoint was written\n",
-        err,
-    )
+    shown = re.fullmatch(r"train: 1,004 of 1,004 steps \(100 %\), ([\d.]+) ?steps/s, 00:00 left, loss 0\.1235\n", err)
     assert shown is not None, err
-    assert 1 < float(shown[1]) < 50  # Not a thousand steps in no time.
+    assert 1 < float(shown[1]) < 50
     assert out == ""

@@ -35,7 +35,7 @@ def test_a_gradient_that_is_no_number_stops_the_run_before_it_reaches_a_weight(s
     trainer.train(num_steps=1)
     before = [parameter.clone() for parameter in trainer.model.trained_parameters()]
     trainer.model.unet.conv_out.weight.register_hook(lambda gradient: gradient * math.nan)
-    with pytest.raises(TrainingError, match="the gradient is not a number at step 2; the last checkpoint is kept"):
+    with pytest.raises(TrainingError, match=r"the gradient is not a number at step 2 \(.*\); resume"):
         trainer.train()
     assert all(torch.equal(a, b) for a, b in zip(before, trainer.model.trained_parameters(), strict=True))
     note = json.loads((tmp_path / "not-a-number-0.json").read_text())

@@ -7,7 +7,7 @@ import torch
 from tests.training.conftest import run
 from tests.training.trainer.test_trainer import losses
 from training.errors import TrainingError
-from training.runtime.guards import stop_signals
+from training.runtime.guards import catch_stop_signals
 from training.runtime.throughput import Throughput
 from training.trainer.config import TrainingConfig
 from training.trainer.setup import sentence_for_out_of_memory
@@ -18,7 +18,7 @@ from training.trainer.trainer import Trainer
     ("config", "advice"),
     [
         (TrainingConfig(precision="no"), "--gradient-checkpointing or --precision bf16 or --micro-batch 8"),
-        (TrainingConfig(micro_batch=1, gradient_checkpointing=True), "use a larger card"),
+        (TrainingConfig(micro_batch=1, gradient_checkpointing=True), "use a GPU with more memory"),
     ],
 )  # fmt: skip
 def test_out_of_memory_says_what_to_turn_on(config, advice):
@@ -29,10 +29,10 @@ def test_out_of_memory_says_what_to_turn_on(config, advice):
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_is_a_wish_that_is_noted_and_handlers_come_back(signum):
     before = signal.getsignal(signum)
-    with stop_signals() as stop:
-        assert not stop.asked
+    with catch_stop_signals() as stop:
+        assert not stop.received
         os.kill(os.getpid(), signum)
-        assert stop.asked
+        assert stop.received
     assert signal.getsignal(signum) is before
 
 

@@ -21,7 +21,7 @@ from training.evaluation.tables.render import Table, write_table
 from training.evaluation.tables.results import Result, write_result
 from training.evaluation.tables.work_cache import Ranks, Work, join_ranks
 from training.runtime.devices import choose_device
-from training.runtime.libraries import quieten_libraries
+from training.runtime.libraries import silence_libraries
 
 Tell = Callable[[str], None]
 
@@ -58,7 +58,7 @@ def run_table1(
     """
     if not folders:
         raise EvaluationError("there is no data set: name the folder of --ucf101, of --msrvtt, or of both")
-    quieten_libraries()
+    silence_libraries()
     device = choose_device(place.device)
     networks = table1.Networks(
         i3d=I3D(find_i3d(weights["i3d"]), device) if "fvd" in config.metrics else None,
@@ -101,7 +101,7 @@ def run_table1(
 
 def run_table2(place: Place, shards: Path, config: GridConfig, sampling: SamplingConfig, tell: Tell) -> None:
     """Make Table 2 and the curve of measured over requested motion from the val split of a data set."""
-    quieten_libraries()
+    silence_libraries()
 
     def finish(measured: Any) -> tuple[dict[str, Any], Table, list[Plot]]:
         coherencies = table2.summarise(measured, sampling.motion_px)
@@ -118,7 +118,7 @@ def run_figure7(
     place: Place, shards: Path, config: GridConfig, sampling: SamplingConfig, weights: Mapping[str, str], tell: Tell
 ) -> None:
     """Make Figure 7 from the val split of a data set; `weights` names those of `clip` and `x_clip`."""
-    quieten_libraries()
+    silence_libraries()
     device = choose_device(place.device)
     clip, x_clip = ClipEncoder(weights["clip"], device), XClipEncoder(weights["x_clip"], device)
 
