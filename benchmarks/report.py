@@ -34,7 +34,7 @@ from curation.inspection.report.page import render_report
 from curation.inspection.report.sample_pairs import draw_pairs
 from curation.listing.catalog import clip_key
 from curation.run.progress import StageTime
-from curation.selection.pair_counts import bin_edges
+from curation.selection.pair_counts import compute_bin_edges
 from curation.selection.pairs import Selection, select_pairs
 from shards.manifest import ListingEntry, Manifest, MotionHistogram, ShardEntry, SplitEntry
 from shards.schema import CLIPS_SCHEMA, FLOW_SCHEMA, Sample, SampleRecord, Verdict
@@ -153,7 +153,9 @@ def link_shards(out: Path, drawn: list[Path], selections: dict[str, Selection]) 
             )
         splits[split] = SplitEntry(
             num_samples=_SAMPLES_PER_SHARD * len(entries), num_clips=len(selection.num_in_range), shards=tuple(entries),
-            motion_histogram=MotionHistogram(bin_edges=bin_edges(CurationConfig()), counts=selection.kept_histogram),
+            motion_histogram=MotionHistogram(
+                bin_edges=compute_bin_edges(CurationConfig()), counts=selection.kept_histogram
+            ),
         )  # fmt: skip
     return splits
 

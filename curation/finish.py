@@ -24,8 +24,8 @@ from curation.run.progress import StageTime
 from curation.run.quarantine import QUARANTINE, list_incidents
 from curation.run.saved_options import RETRIED
 from curation.run.versions import software_versions
-from curation.selection.flatten import flatness_of
-from curation.selection.pair_counts import bin_edges
+from curation.selection.flatten import compute_flatness
+from curation.selection.pair_counts import compute_bin_edges
 from curation.selection.pairs import Selection
 from shards.atomic import write_atomically
 from shards.location import Location
@@ -71,7 +71,9 @@ class Curated:
     @property
     def flatness(self) -> float | None:
         """Entropy of the kept motion histogram of all splits over its greatest possible value."""
-        return flatness_of(np.array([selection.kept_histogram for selection in self.selections.values()]).sum(axis=0))
+        return compute_flatness(
+            np.array([selection.kept_histogram for selection in self.selections.values()]).sum(axis=0)
+        )
 
 
 def describe_listing(options: RunOptions, catalog: Catalog) -> ListingEntry:
@@ -181,7 +183,7 @@ def _split_entry(curated: Curated, split: str) -> SplitEntry:
     return SplitEntry(
         num_samples=written,
         num_clips=int((selection.num_kept > 0).sum()),
-        motion_histogram=MotionHistogram(bin_edges=bin_edges(curated.config), counts=selection.kept_histogram),
+        motion_histogram=MotionHistogram(bin_edges=compute_bin_edges(curated.config), counts=selection.kept_histogram),
         shards=shards,
     )
 

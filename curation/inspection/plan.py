@@ -15,7 +15,7 @@ from curation.config import CurationConfig
 from curation.export.dataset import MEASURED, FinishedDataset
 from curation.inspection.plan_cost import KeptClip, estimate_seconds, time_this_machine
 from curation.listing.catalog import Catalog
-from curation.selection.pairs import SplitQuotas, set_quotas
+from curation.selection.pairs import SplitQuotas, compute_quotas
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ def make_plan(dataset: FinishedDataset, catalog: Catalog, config: CurationConfig
         ["clip_key", "verdict", "width", "height", "num_frames", "num_pairs", "num_kept"]
     ).to_pylist()
     measured = {clip["clip_key"]: clip for clip in clips if clip["verdict"] in MEASURED}
-    quotas = set_quotas(dataset.parts, {key: catalog.clips[key].split for key in measured}, config)
+    quotas = compute_quotas(dataset.parts, {key: catalog.clips[key].split for key in measured}, config)
     num_kept = {key: number for one in quotas.values() for key, number in one.kept_clips.items()}
     kept = {
         key: KeptClip(

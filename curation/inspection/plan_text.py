@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from curation.inspection.plan import Plan
 from curation.inspection.web.number_format import in_percent, in_time, in_units
-from curation.selection.flatten import flatness_of
-from curation.selection.pair_counts import bin_edges
+from curation.selection.flatten import compute_flatness
+from curation.selection.pair_counts import compute_bin_edges
 from curation.target_histogram import describe_balance
 
 _BAR = 28
@@ -47,7 +47,7 @@ def _histogram(plan: Plan) -> Iterable[str]:
         np.array([getattr(one, name) for one in plan.splits.values()]).sum(axis=0)
         for name in ("in_range_histogram", "kept_histogram")
     )
-    edges, flat = bin_edges(plan.config), [flatness_of(counts) for counts in (before, after)]
+    edges, flat = compute_bin_edges(plan.config), [compute_flatness(counts) for counts in (before, after)]
     # Above the fastest pair there is nothing to show.
     end = int(np.flatnonzero(before).max(initial=0)) + 1
     width = -(-end // _MAX_LINES)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from curation.config import CurationConfig
 from curation.flow.table import FlowPart, write_part
-from curation.selection.pairs import set_quotas
+from curation.selection.pairs import compute_quotas
 from docs.figures.style import ACCENT, INK, PALE
 from shards.schema import FLOW_SCHEMA
 
@@ -23,8 +23,8 @@ def draw() -> Figure:
     config = CurationConfig()
     with tempfile.TemporaryDirectory() as folder:
         path = _draw_table(Path(folder), list(splits)).path
-        plain = set_quotas([path], splits, dataclasses.replace(config, balance="none"))["train"]
-        flat = set_quotas([path], splits, config)["train"]
+        plain = compute_quotas([path], splits, dataclasses.replace(config, balance="none"))["train"]
+        flat = compute_quotas([path], splits, config)["train"]
     figure = Figure(figsize=(9.6, 2.8))
     shown = (
         ("in range", plain.in_range_histogram, PALE),

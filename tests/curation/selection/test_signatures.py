@@ -1,4 +1,4 @@
-"""Signatures in one array are those that were put in, whichever are taken and in which order."""
+"""A sequence of signatures in one array returns what was put in."""
 
 import numpy as np
 from hypothesis import given
@@ -8,10 +8,11 @@ from curation.selection.signatures import Signatures
 
 
 @given(st.lists(st.integers(0, 4), max_size=6), st.randoms())
-def test_what_is_taken_is_what_was_put_in(lengths, random):
+def test_items_and_selections_equal_the_input(lengths, random):
     rng = np.random.default_rng(len(lengths))
-    each = [rng.integers(0, 2**63, (length, 3), dtype=np.uint64) for length in lengths]
-    joined = Signatures.join(each)
-    assert [one.tolist() for one in joined] == [one.tolist() for one in each]
-    places = random.sample(range(len(each)), k=len(each) // 2)
-    assert [one.tolist() for one in joined.take(np.array(places, int))] == [each[place].tolist() for place in places]
+    signatures = [rng.integers(0, 2**63, (length, 3), dtype=np.uint64) for length in lengths]
+    joined = Signatures.join(signatures)
+    assert [signature.tolist() for signature in joined] == [signature.tolist() for signature in signatures]
+    indices = random.sample(range(len(signatures)), k=len(signatures) // 2)
+    taken = joined.take(np.array(indices, int))
+    assert [signature.tolist() for signature in taken] == [signatures[index].tolist() for index in indices]
