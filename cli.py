@@ -1,6 +1,6 @@
-"""The commands `pix2gif` and `pix2gif-curate`: mounted here, written in the rooms they belong to.
+"""Entry points `pix2gif` and `pix2gif-curate`: mount the commands, print errors as one sentence.
 
-A command that joins two rooms stands here itself. Whatever a command raises at its user becomes one sentence here.
+Each command is in the room it belongs to; `encode`, which joins two rooms, is here.
 """
 
 import contextlib
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def _sentences_for_users() -> Iterator[None]:
-    """Turn what the user must act on into one sentence and exit status 1; let bugs raise."""
+def _print_errors() -> Iterator[None]:
+    """Print an error that the user can act on as one sentence and exit with status 1; let bugs raise."""
     try:
         yield
     except (CurationError, DatasetError, StoreError, TrainingError) as error:
@@ -61,8 +61,8 @@ def _sentences_for_users() -> Iterator[None]:
         reason = os.strerror(error.errno)
         where = f", writing {error.filename}" if error.filename else ""
         typer.echo(
-            f"Error: {reason[:1].lower()}{reason[1:]}{where}; what was finished is kept: mend that and run the same "
-            "command again",
+            f"Error: {reason[:1].lower()}{reason[1:]}{where}; finished work is kept: fix this and run the same command "
+            "again",
             err=True,
         )
         sys.exit(1)
@@ -70,7 +70,7 @@ def _sentences_for_users() -> Iterator[None]:
 
 app = typer.Typer(
     name="pix2gif",
-    help="Make data sets of GIF frame pairs with measured motion, train Pix2Gif on them, make GIFs and measure them.",
+    help="Curate GIF frame pairs with measured motion, train Pix2Gif on them, generate GIFs and evaluate them.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -81,7 +81,7 @@ curate_app = typer.Typer(
 )
 
 
-def _tell_version(asked: bool) -> None:
+def _print_version(asked: bool) -> None:
     from importlib import metadata
 
     if asked:
@@ -92,7 +92,7 @@ def _tell_version(asked: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version and end.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass
@@ -171,20 +171,20 @@ def _interrupt(signum: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _stop_politely() -> None:
-    """Let SIGTERM, of a scheduler or a container, end a run as Ctrl-C does."""
+def _handle_sigterm() -> None:
+    """Make SIGTERM, which schedulers and containers send, end a run like Ctrl-C."""
     signal.signal(signal.SIGTERM, _interrupt)
 
 
 def main() -> None:
     """Run `pix2gif`."""
-    _stop_politely()
-    with _sentences_for_users():
+    _handle_sigterm()
+    with _print_errors():
         app()
 
 
 def curate_main() -> None:
     """Run `pix2gif-curate`, which is `pix2gif curate`."""
-    _stop_politely()
-    with _sentences_for_users():
+    _handle_sigterm()
+    with _print_errors():
         curate_app()

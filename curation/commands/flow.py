@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from curation.commands.options import DEFAULTS, field_option
+from curation.commands.options import DEFAULTS, config_option
 from curation.config import CurationConfig
 from curation.errors import CurationError
 
@@ -19,7 +19,7 @@ def flow(
         ),
     ] = None,
     resolution: Annotated[
-        int | None, field_option("resolution", "Side in pixels to measure at; 0: the GIF's own.", panel="Output")
+        int | None, config_option("resolution", "Side in pixels to measure at; 0: the GIF's own.", panel="Output")
     ] = None,
 ) -> None:
     """Measure the motion of every pair of one GIF: as numbers, or as a picture of source frame by target frame.

@@ -1,4 +1,4 @@
-"""Options that stand for a field of the curation config, or of how GIFs are fetched."""
+"""Options of commands that set a field of the configuration, with its default in the help."""
 
 from typing import Any
 
@@ -10,23 +10,22 @@ from curation.options import FetchOptions
 DEFAULTS = CurationConfig()
 
 
-def field_option(field: str, help_text: str, *names: str, panel: str) -> Any:
-    """Make an option for a field of the config; its default is shown, and None means: not given."""
-    default = getattr(DEFAULTS, field)
+def config_option(field: str, help_text: str, *names: str, panel: str = "Selection") -> Any:
+    """Make an option for a field of CurationConfig. Its default is in the help; None means not given."""
+    return _make_option(field, help_text, str(getattr(DEFAULTS, field)), panel, *names)
+
+
+def fetch_option(field: str, help_text: str, *, default: str | None = None) -> Any:
+    """Make an option for a field of FetchOptions. `default` describes a default that is no value."""
+    value = getattr(FetchOptions(), field)
+    text = default or (f"{value:g}" if isinstance(value, float) else str(value))
+    return _make_option(field, help_text, text, "Fetching")
+
+
+def _make_option(field: str, help_text: str, default: str, panel: str, *names: str) -> Any:
     return typer.Option(
         *names or [f"--{field.replace('_', '-')}"],
         help=f"{help_text}  [default: {default}]",
         show_default=False,
         rich_help_panel=panel,
-    )
-
-
-def fetch_option(field: str, help_text: str, *, default: str | None = None) -> Any:
-    """Make an option for a field of the fetch options; `default` says in words what has no value."""
-    shown = getattr(FetchOptions(), field) if default is None else default
-    return typer.Option(
-        f"--{field.replace('_', '-')}",
-        help=f"{help_text}  [default: {shown:g}]" if isinstance(shown, float) else f"{help_text}  [default: {shown}]",
-        show_default=False,
-        rich_help_panel="Fetching",
     )

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from training.commands.options import Device, Model, Precision, with_options
+from shards.command_options import with_options
+from training.commands.options import Device, Model, Precision
 from training.generation.config import GenerationConfig, parse_size
 from training.generation.errors import GenerationError
 from training.generation.motions import parse_motion, ramp_motion
