@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate
 from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
 
 from training.giftune.inflation import InflatedBlock, InflatedUNet
-from training.model.stable_diffusion import draw_stable_diffusion
+from training.model.stable_diffusion import initialize_stable_diffusion
 
 _DEPTH_SIDE = 518
 
@@ -110,7 +110,7 @@ def count_parts(num_frames: int, resolution: int) -> dict[str, int]:
     """Count the bytes of each part."""
     side = resolution // 8
     with torch.device("meta"):
-        parts = draw_stable_diffusion("sd15")
+        parts = initialize_stable_diffusion("sd15")
         model = InflatedUNet(parts.unet, num_frames)
         depth = make_depth_model().requires_grad_(False)
         latents = torch.zeros(1, num_frames, 4, side, side, dtype=torch.half)

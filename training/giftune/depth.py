@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForDepthEstimation
 from transformers.image_processing_base import ImageProcessingMixin
 
 from training.model.errors import ModelError
-from training.model.loading import LOADING_ERRORS, load_weights, refuse_what_is_nowhere
+from training.model.loading import LOADING_ERRORS, check_name_or_folder, load_weights
 
 _FAMILIES = ("depth_anything", "dpt")
 """Models of relative disparity; others tell depth in metres, where far is great."""
@@ -50,7 +50,7 @@ class DepthModel(nn.Module):
 
 def load_depth_model(name_or_folder: str) -> DepthModel:
     """Load a model of relative depth from a folder or the hub. Raises ModelError where it is none."""
-    refuse_what_is_nowhere(name_or_folder)
+    check_name_or_folder(name_or_folder)
     try:
         config = AutoConfig.from_pretrained(name_or_folder)
         processor, _ = ImageProcessingMixin.get_image_processor_dict(name_or_folder)

@@ -1,4 +1,4 @@
-"""What of the model may be chosen: the variant of the paper's section 4.3, and the form of the warping module."""
+"""Model settings: the variant (Pix2Gif, section 4.3) and the form of the warping module."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -13,22 +13,22 @@ MotionInit = Literal["zero", "normal"]
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The choices that make one Pix2Gif model; weights of one variant do not fit another."""
+    """Settings of one Pix2Gif model. Weights of one variant do not fit another."""
 
     variant: Variant = "full"
-    """What is concatenated to the noisy latent, and what is trained (Pix2Gif, section 4.3)."""
+    """Which trained parts exist, and what is concatenated to the noisy latent (Pix2Gif, section 4.3)."""
 
     flow_mode: FlowMode = "residual"
-    """`residual`: identity plus displacement, as in the paper; `absolute`: the grid itself, as in the authors' code."""
+    """`residual`: the grid is identity plus flow, as in the paper. `absolute`: the flow alone, as in the authors' code."""
 
     flow_norm: FlowNorm = "group"
-    """FlowNet's normalisation: `group` does not depend on the batch; `batch` is what the authors' code has."""
+    """Normalization in FlowNet. `group` does not depend on the batch; `batch` is that of the authors' code."""
 
     motion_init: MotionInit = "zero"
-    """The motion embedding at step 0: `zero` leaves the text's embedding as it was trained; `normal` is N(0, 1)."""
+    """Initial motion embedding: `zero` leaves the pretrained text embedding unchanged; `normal` is N(0, 1)."""
 
     num_motions: int = 1024
-    """Entries of the motion embedding: magnitudes from 0 to one less, in pixels."""
+    """Rows of the motion embedding, for the magnitudes 0 to `num_motions - 1`, in pixels."""
 
     def __post_init__(self) -> None:
         for field, allowed in (
@@ -45,20 +45,20 @@ class ModelConfig:
 
     @property
     def in_channels(self) -> int:
-        """Channels of the U-Net's input: 4 of the noisy latent, and 4 for each latent concatenated to it."""
+        """Input channels of the U-Net: 4 for the noisy latent and 4 for each latent concatenated to it."""
         return 12 if self.variant in ("warp-concat", "full") else 8
 
     @property
     def has_motion_embedding(self) -> bool:
-        """Whether the motion magnitude has an embedding of its own, beside the words in the prompt."""
+        """Whether the motion magnitude has an embedding, in addition to the words in the prompt."""
         return self.variant != "base"
 
     @property
     def has_warp(self) -> bool:
-        """Whether there is a warping module."""
+        """Whether the model has a warping module."""
         return self.variant not in ("base", "motion-embed")
 
     @property
     def has_perceptual_loss(self) -> bool:
-        """Whether the perceptual loss holds the warped latent to the source."""
+        """Whether training adds the perceptual loss between warped and source latent."""
         return self.variant == "full"

@@ -1,7 +1,7 @@
-"""What the model raises where the user must act. Every message is one sentence for a person."""
+"""Errors of the model that the user can fix."""
 
 from training.errors import TrainingError
 
 
 class ModelError(TrainingError):
-    """A choice that cannot be, weights that are not where they are said to be, or inputs that do not fit."""
+    """A model setting is invalid, weights are missing or damaged, or inputs do not fit the model."""

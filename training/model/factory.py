@@ -1,4 +1,4 @@
-"""Make all that training needs of the model: from a Stable Diffusion 1.x checkpoint, or with random weights."""
+"""Build the model and its frozen parts, from a Stable Diffusion 1.x checkpoint or with random weights."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +12,15 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from training.model.config import ModelConfig
 from training.model.pipeline import Pix2GifPipeline
 from training.model.pix2gif import Pix2Gif
-from training.model.stable_diffusion import Size, StableDiffusion, draw_stable_diffusion, load_stable_diffusion
-
-FT_MSE_VAE = "stabilityai/sd-vae-ft-mse"
+from training.model.stable_diffusion import Size, StableDiffusion, initialize_stable_diffusion, load_stable_diffusion
 
 
 @dataclass(frozen=True, kw_only=True)
 class Components:
-    """A model and the frozen parts around it."""
+    """A Pix2Gif model and the frozen parts that it needs."""
 
     model: Pix2Gif
-    """What is trained."""
+    """All trained parts."""
 
     vae: AutoencoderKL
     """The autoencoder, frozen: images to latents and back."""
@@ -34,34 +32,33 @@ class Components:
     """CLIP's tokenizer."""
 
     scheduler: DDPMScheduler
-    """The noise schedule of training; `make_pipeline` makes the sampler of generation from it."""
+    """The noise schedule of training. `make_pipeline` derives the sampler from it."""
 
 
 def build_from_stable_diffusion(
     name_or_folder: str | Path, config: ModelConfig, vae: str | Path | None = None
 ) -> Components:
-    """Build a model at step 0 from a Stable Diffusion 1.x checkpoint in diffusers' form, a folder or a hub repository.
+    """Build a model at step 0 from a Stable Diffusion 1.x checkpoint in diffusers format, a folder or a hub repository.
 
-    Its `unet` holds the EMA weights that the paper starts from. `vae` names another autoencoder, such as FT_MSE_VAE,
-    the paper's. All in float32, on the CPU. Raises ModelError where weights are not, or are not Stable Diffusion 1.x.
+    In float32 on the CPU. The checkpoint's `unet` holds the EMA weights that the paper starts from. `vae` names another
+    autoencoder; the paper's is stabilityai/sd-vae-ft-mse. Raises ModelError for missing or unsuitable weights.
     """
     return _assemble(load_stable_diffusion(name_or_folder, vae=vae), config)
 
 
 def build_random(config: ModelConfig, size: Size, seed: int = 0, device: str | torch.device = "cpu") -> Components:
-    """Build a model with random weights. `sd15` has Stable Diffusion 1.5's shapes; `tiny` runs on a CPU.
+    """Build a model with random weights, deterministic by seed and type of device.
 
-    The same seed gives the same weights on the same kind of device; torch's own generators are left as they were.
-    On the meta device there are shapes and no weights. The tokenizer is a small one made here, for both sizes.
+    Does not change the state of torch's random generators. On the meta device, tensors have shapes but no data.
     """
     device = torch.device(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.device(device):
         torch.manual_seed(seed)
-        return _assemble(draw_stable_diffusion(size), config)
+        return _assemble(initialize_stable_diffusion(size), config)
 
 
 def make_pipeline(components: Components) -> Pix2GifPipeline:
-    """Make the pipeline of generation, with Euler ancestral; it shares its weights with the components."""
+    """Make a generation pipeline with the Euler ancestral sampler. It shares its weights with the components."""
     model = components.model
     return Pix2GifPipeline(
         vae=components.vae,
@@ -76,7 +73,6 @@ def make_pipeline(components: Components) -> Pix2GifPipeline:
 
 
 def _assemble(parts: StableDiffusion, config: ModelConfig) -> Components:
-    """Make the model of an image model's U-Net."""
     return Components(
         model=Pix2Gif.create(parts.unet, config).train(),
         vae=parts.vae,

@@ -1,4 +1,4 @@
-"""Load one part of a model whole, or say in one sentence that it is not there."""
+"""Load one part of a model completely, or raise a ModelError that names it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,29 +9,29 @@ from safetensors import SafetensorError
 from training.model.errors import ModelError
 
 LOADING_ERRORS = (OSError, ValueError, RuntimeError, SafetensorError)
-"""What diffusers and transformers raise where files are missing, torn, or another model's."""
+"""What diffusers and transformers raise for files that are missing, damaged or another model's."""
 
 
-def refuse_what_is_nowhere(place: str) -> None:
-    """Raise ModelError for a word that is neither a folder here nor a name on the hub, before anyone asks the hub."""
-    if "/" not in place and not Path(place).is_dir():
-        raise ModelError(f"there is no folder {place}, and models of the hub are named OWNER/NAME")
+def check_name_or_folder(name_or_folder: str) -> None:
+    """Raise ModelError, without a request to the hub, for neither a folder on this machine nor OWNER/NAME."""
+    if "/" not in name_or_folder and not Path(name_or_folder).is_dir():
+        raise ModelError(f"there is no folder {name_or_folder}, and models on the hub are named OWNER/NAME")
 
 
-def load_weights(from_pretrained: Callable[..., Any], what: str, place: str | Path, **options: Any) -> Any:
-    """Load weights by diffusers' or transformers' `from_pretrained`; `what` names the part in an error.
+def load_weights(from_pretrained: Callable[..., Any], part: str, name_or_folder: str | Path, **options: Any) -> Any:
+    """Load weights with a `from_pretrained` of diffusers or transformers; `part` names them in errors.
 
-    Raises ModelError where there are none, and where some are missing: both libraries would fill in random ones.
+    Raises ModelError if weights are missing, which both libraries would initialize randomly.
     """
-    where = f"{place}/{options['subfolder']}" if "subfolder" in options else str(place)
+    path = f"{name_or_folder}/{options['subfolder']}" if "subfolder" in options else str(name_or_folder)
     try:
-        model, info = from_pretrained(place, output_loading_info=True, **options)
+        model, info = from_pretrained(name_or_folder, output_loading_info=True, **options)
     except LOADING_ERRORS as error:
         raise ModelError(
-            f"no {what} can be loaded from {where}: name a folder that save_pretrained wrote, or a repository of the "
-            "hub that can be reached"
+            f"no {part} can be loaded from {path}; name a folder that save_pretrained wrote, or a hub repository that "
+            "can be reached"
         ) from error
     missing = sorted(info["missing_keys"])
     if missing:
-        raise ModelError(f"the {what} in {where} is not whole: {missing[0]} is missing, one of {len(missing)}")
+        raise ModelError(f"the {part} in {path} is incomplete: {missing[0]} is missing, one of {len(missing)}")
     return model

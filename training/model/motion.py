@@ -1,6 +1,6 @@
-"""The motion embedding M: a magnitude in pixels -> c_M, to be added to the text embedding of every token.
+"""The motion embedding M (Pix2Gif, section 3.3.1): a magnitude in pixels -> c_M, added to every token's embedding.
 
-B samples, D the text model's width (768 for Stable Diffusion 1.x).
+B samples, D: width of the text model (768 for Stable Diffusion 1.x).
 """
 
 import torch
@@ -13,9 +13,10 @@ from training.model.errors import ModelError
 
 
 class MotionEmbedding(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers does not type its bases.
-    """A table of learned vectors, one for each whole magnitude (Pix2Gif, section 3.3.1).
+    """Learned vectors, one for each whole magnitude (Pix2Gif, section 3.3.1).
 
-    `init="zero"` deviates from the authors' code, whose N(0, 1) drowns the pretrained text embedding at step 0.
+    The default `init="zero"` deviates from the authors' code, whose N(0, 1) outweighs the pretrained text embedding at
+    step 0.
     """
 
     @register_to_config  # type: ignore[untyped-decorator]
@@ -27,17 +28,17 @@ class MotionEmbedding(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuse
             nn.init.zeros_(self.embedding.weight)
 
     def check(self, motion: Tensor) -> None:
-        """Raise ModelError where a magnitude is not in the table; waits for the device if `motion` is on one."""
-        wrong = ~((motion >= 0) & (motion < self.num_motions))  # NaN is wrong, too.
-        if bool(wrong.any()):
-            value = motion[wrong][0].item()
-            raise ModelError(f"the motion {value:g} is not in the embedding, which knows 0 to {self.num_motions - 1}")
+        """Raise ModelError if a magnitude of `motion` [B] has no vector. Synchronizes if `motion` is on a GPU."""
+        invalid = ~((motion >= 0) & (motion < self.num_motions))  # Written so that NaN is invalid.
+        if bool(invalid.any()):
+            value = motion[invalid][0].item()
+            raise ModelError(f"the motion {value:g} is not in the embedding; it must be 0 to {self.num_motions - 1}")
 
     def forward(self, motion: Tensor) -> Tensor:
-        """Look up motion [B], in pixels, cut to whole numbers: [B, 1, D], one vector for all 77 tokens.
+        """Return c_M, one vector for all 77 tokens: motion [B], in pixels, truncated to whole numbers -> [B, 1, D].
 
-        Raises ModelError for a magnitude outside the table if `motion` is on the CPU. On a GPU the question would
-        make every step wait, so ask `check` before the transfer; the lookup itself fails there, less politely.
+        Raises ModelError for a magnitude without a vector if `motion` is on the CPU. On a GPU this check would
+        synchronize at every step, so call `check` before the transfer.
         """
         if motion.device.type == "cpu" and not torch.compiler.is_compiling():
             self.check(motion)

@@ -1,7 +1,7 @@
-"""The perceptual loss: VGG19's features of the warped latent against those of the source (Pix2Gif, section 3.4, eq. 7).
+"""The perceptual loss: VGG19 features of the warped latent against those of the source (Pix2Gif, section 3.4, eq. 7).
 
-VGG19 (Simonyan and Zisserman, 2015) is written down here as far as the loss needs it, its modules named as
-torchvision names them, so that the weights of torchvision, or of timm on the hub, load by name.
+Defines the layers of VGG19 (Simonyan and Zisserman, 2015) that the loss needs, with torchvision's module names, so that
+weights of torchvision, or of timm on the hub, load by name.
 """
 
 from collections.abc import Mapping
@@ -19,43 +19,44 @@ from training.model.errors import ModelError
 
 DEFAULT_WEIGHTS = "timm/vgg19.tv_in1k"
 LAYERS = (0, 5, 10, 19, 28)
-"""The first convolution after the start and after each pooling, before its ReLU, in torchvision's numbering."""
+"""Compared layers, by torchvision's index: the first convolution and the first after each pooling, before the ReLU."""
 
 _PLAN = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512, 512, 512, 512, "pool", 512)
 _MIN_SIZE = 16
+"""Smallest latent side that four poolings leave a pixel of."""
 
 
 class PerceptualLoss(nn.Module):
-    """A frozen VGG19 with a first layer of 4 channels, and the distance it gives. Build it once, before training.
+    """A frozen VGG19 with 4 input channels, and the distance between its features. Build it once, before training.
 
-    Make one with `from_weights`, or with `random` where only the mechanics count.
+    `from_weights` loads weights; `random` makes some for tests and benchmarks.
     """
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
-        """Take torchvision's `features.N.weight` and `features.N.bias`, the first layer with 3 channels or 4."""
+        """Load torchvision's `features.N.weight` and `features.N.bias`; the first layer may have 3 or 4 input channels."""
         super().__init__()
         self.features = _build_features()
-        wanted = {f"features.{name}": parameter for name, parameter in self.features.named_parameters()}
-        given = {name: weights[name] for name in wanted if name in weights}
+        parameters = {f"features.{name}": parameter for name, parameter in self.features.named_parameters()}
+        given = {name: weights[name] for name in parameters if name in weights}
         first = given.get("features.0.weight")
         if first is not None and first.shape[1] == 3:
             given["features.0.weight"] = widen_first_layer(first)
-        for name, parameter in wanted.items():
+        for name, parameter in parameters.items():
             if name not in given:
-                raise ModelError(f"these are no weights of VGG19: {name} is missing")
+                raise ModelError(f"not weights of VGG19: {name} is missing")
             if given[name].shape != parameter.shape:
                 shapes = f"{tuple(given[name].shape)}, not {tuple(parameter.shape)}"
-                raise ModelError(f"these are no weights of VGG19: {name} has the shape {shapes}")
+                raise ModelError(f"not weights of VGG19: {name} has shape {shapes}")
         self.load_state_dict(given)
         self.requires_grad_(False)
         self.eval()
 
     @classmethod
     def from_weights(cls, source: str | Path = DEFAULT_WEIGHTS) -> Self:
-        """Load VGG19's weights from a local .safetensors, .pt or .pth file, a folder with one, or a hub repository.
+        """Load weights from a .safetensors, .pt or .pth file, a folder with one such file, or a hub repository.
 
-        A hub repository is `owner/name`, from which `model.safetensors` is taken, or `owner/name/file.safetensors`.
-        Raises ModelError where there are none.
+        A hub repository is `owner/name`, with a `model.safetensors`, or `owner/name/file.safetensors`.
+        Raises ModelError for missing or unreadable weights.
         """
         path = _find_weights(source)
         try:
@@ -65,13 +66,13 @@ class PerceptualLoss(nn.Module):
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from error
         except (OSError, RuntimeError, ValueError, EOFError, safetensors.SafetensorError, TypeError) as error:
-            raise ModelError(f"VGG19's weights in {path} cannot be read: {_first_line(error)}") from error
-        except Exception as error:  # torch.load raises pickle's own error, which is under no common roof.
-            raise ModelError(f"VGG19's weights in {path} are in no form that is read: {_first_line(error)}") from error
+            raise ModelError(f"cannot read VGG19 weights from {path}: {_first_line(error)}") from error
+        except Exception as error:  # torch.load raises pickle errors without a common base class.
+            raise ModelError(f"{path} has an unsupported format for VGG19 weights: {_first_line(error)}") from error
 
     @classmethod
     def random(cls, seed: int = 0) -> Self:
-        """Make one with random weights (He et al., 2015), by a seed. For tests and benchmarks only."""
+        """Return a loss with random weights (He et al., 2015), for tests and benchmarks only."""
         generator = torch.Generator().manual_seed(seed)
         weights = {}
         for name, parameter in _build_features().named_parameters():
@@ -82,32 +83,34 @@ class PerceptualLoss(nn.Module):
         return cls(weights)
 
     def forward(self, warped: Tensor, source: Tensor) -> Tensor:
-        """Compare z_W with the source latent, [B, 4, H, W] each: [B], the layers' mean squared errors added.
+        """Return the mean squared feature errors, summed over LAYERS: z_W and source latent, [B, 4, H, W] each -> [B].
 
-        `source` is the one that FlowNet saw, zeros where the image condition was dropped. Latents come as they are,
-        neither scaled nor normalised, as in the authors' code. The gradient reaches `warped` alone.
+        `source` is FlowNet's input, with zeros where the image condition was dropped. As in the authors' code, latents
+        are neither scaled nor normalized. Gradients reach only `warped`.
         """
         if min(warped.shape[-2:]) < _MIN_SIZE:
             size = f"{warped.shape[-1]} x {warped.shape[-2]}"
-            raise ModelError(f"a latent of {size} is too small for VGG19, which needs {_MIN_SIZE} x {_MIN_SIZE}")
+            raise ModelError(
+                f"a latent of {size} is too small for VGG19; it must be {_MIN_SIZE} x {_MIN_SIZE} or larger"
+            )
         loss = torch.zeros(warped.shape[0], device=warped.device)
-        features, wanted = warped, source.detach()
+        features, expected = warped, source.detach()
         for index, layer in enumerate(self.features):
             features = layer(features)
             with torch.no_grad():
-                wanted = layer(wanted)
+                expected = layer(expected)
             if index in LAYERS:
-                loss = loss + (features.float() - wanted.float()).square().flatten(1).mean(1)
+                loss = loss + (features.float() - expected.float()).square().flatten(1).mean(1)
         return loss
 
 
 def widen_first_layer(weight: Tensor) -> Tensor:
-    """Widen [64, 3, 3, 3] to [64, 4, 3, 3]: the fourth channel is the mean of the three (Pix2Gif, section 3.4)."""
+    """Widen [64, 3, 3, 3] to [64, 4, 3, 3] with the mean of the three channels as fourth (Pix2Gif, section 3.4)."""
     return torch.cat([weight, weight.mean(1, keepdim=True)], 1)
 
 
 def _build_features() -> nn.Sequential:
-    """Build VGG19's layers 0 to 28 with 4 input channels."""
+    """Build layers 0 to 28 of VGG19 with 4 input channels."""
     layers: list[nn.Module] = []
     channels = 4
     for step in _PLAN:
@@ -126,18 +129,18 @@ def _find_weights(source: str | Path) -> Path:
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix in (".safetensors", ".pt", ".pth"))
         if len(files) != 1:
-            raise ModelError(f"{path} must hold one file of VGG19's weights, but holds {len(files)}: name the file")
+            raise ModelError(f"{path} must hold one file of VGG19 weights, but holds {len(files)}; name the file")
         return files[0]
     parts = str(source).split("/")
     if isinstance(source, Path) or path.suffix in (".pt", ".pth") or len(parts) not in (2, 3) or not all(parts):
         raise ModelError(
-            f"no weights of VGG19 lie at {source}: name a file, a folder with one, or OWNER/NAME of the hub"
+            f"there are no VGG19 weights at {source}; name a file, a folder with one, or OWNER/NAME on the hub"
         )
     try:
         return Path(hf_hub_download("/".join(parts[:2]), parts[2] if len(parts) == 3 else "model.safetensors"))
     except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
         raise ModelError(
-            f"no weights of VGG19 lie at {source}, neither here nor on the hub: name a local file such as "
+            f"there are no VGG19 weights at {source}, neither on this machine nor on the hub; name a local file such as "
             "vgg19.safetensors"
         ) from error
 

@@ -1,4 +1,4 @@
-"""Generation: a source image, a caption and motion magnitudes -> the frames of a GIF, in diffusers' form."""
+"""The generation pipeline in diffusers format: a source image, a caption and motion magnitudes -> frames of a GIF."""
 
 import contextlib
 import inspect
@@ -30,24 +30,23 @@ from training.model.warp import WarpingModule
 
 @dataclass
 class Pix2GifOutput(BaseOutput):
-    """Frames, and the flow that the warping module saw for each."""
+    """Frames, and the flow that the warping module predicted for each."""
 
     frames: Any
-    """One frame a motion: a list of PIL images, an array [F, H, W, 3], or a tensor [F, C, H, W] (`pt`, `latent`)."""
+    """One frame per motion: PIL images, an array [F, H, W, 3] (`np`), or a tensor [F, C, H, W] (`pt`, `latent`)."""
 
     flow: Tensor | None = None
-    """The flow of each frame, [F, 2, h, w], in grid units; None in a variant without a warping module."""
+    """Flow of each frame, [F, 2, h, w], in grid units; None without a warping module."""
 
 
 class Pix2GifPipeline(DiffusionPipeline):
-    """All that generation needs. `save_pretrained` writes each part as safetensors with its config.
+    """All parts that generation needs. `save_pretrained` writes each part as safetensors with its config.
 
-    `from_pretrained` takes a folder or the name of a hub repository. The motion embedding and the warping module are
-    None in the variants that have none.
+    Load it with `load_pipeline`. The motion embedding and the warping module are None in variants without them.
     """
 
     model_cpu_offload_seq = "text_encoder->motion_embedding->warping->unet->vae"  # type: ignore[assignment]
-    _optional_components = ["motion_embedding", "warping"]  # noqa: RUF012 (diffusers declares it so.)
+    _optional_components = ["motion_embedding", "warping"]  # noqa: RUF012 (Declared like this in diffusers.)
 
     vae: AutoencoderKL
     text_encoder: CLIPTextModel
@@ -68,7 +67,7 @@ class Pix2GifPipeline(DiffusionPipeline):
         warping: WarpingModule | None = None,
         model_variant: str = "full",
     ) -> None:
-        """Join the parts. Any of diffusers' schedulers serves that predicts noise; the authors' is Euler ancestral."""
+        """Combine the parts. Works with any scheduler of diffusers that predicts noise; the authors use Euler ancestral."""
         super().__init__()
         self.register_modules(  # type: ignore[no-untyped-call]
             vae=vae,
@@ -80,14 +79,14 @@ class Pix2GifPipeline(DiffusionPipeline):
             warping=warping,
         )
         self.register_to_config(model_variant=model_variant)  # type: ignore[no-untyped-call]
-        # FlowNet halves a latent twice.
+        # FlowNet halves the latent twice, hence the factor 4.
         multiple = 4 * 2 ** (len(vae.config["block_out_channels"]) - 1)
         self.image_processor = VaeImageProcessor(vae_scale_factor=multiple)
-        self.model  # noqa: B018 (Raises where the parts are not those of the variant.)
+        self.model  # noqa: B018 (Raises if the parts are not those of the variant.)
 
     @property
     def model(self) -> Pix2Gif:
-        """The trained parts as one module, which shares its weights with the pipeline."""
+        """The trained parts as one module. It shares its weights with the pipeline."""
         variant = ModelConfig(variant=self.config["model_variant"]).variant
         return Pix2Gif(self.unet, self.motion_embedding, self.warping, variant)
 
@@ -105,24 +104,24 @@ class Pix2GifPipeline(DiffusionPipeline):
         seed: int | None = None,
         output_type: Literal["pil", "np", "pt", "latent"] = "pil",
     ) -> Pix2GifOutput:
-        """Generate one frame for each motion magnitude, all as one batch, each from the source image itself.
+        """Generate one frame per motion magnitude, in one batch, each from the source image itself.
 
-        image: one image; its sides are cut to multiples of 32 by resizing, unless `height` and `width` are given.
-        prompt: the caption alone, the motion's words are appended here. motion: magnitudes in pixels, one a frame.
-        generator or seed: each frame starts from the same noise and meets the same ancestral noise, so only the motion
-        differs between frames, and a frame does not depend on which others are made with it.
-        Guidance is u + s_T (c - i) + s_I (i - u) with c, i and u the noise for (text, image), (no text, image) and
-        (no text, no image), the motion in all three.
+        image: a single image, resized to `height` x `width`, or with its sides rounded down to multiples of 32.
+        prompt: the caption without the motion, whose words are appended here. motion: magnitudes in pixels.
+        generator or seed: all frames share the same initial and ancestral noise. So frames differ only by their motion,
+        and do not depend on the other frames of the batch.
+        text_guidance, image_guidance: s_T and s_I of `guide`; the motion is a condition in all three predictions.
+        Raises ModelError for no motion, a motion outside the embedding, or several images.
         """
         if not motion:
-            raise ModelError("there is no motion, and so no frame to make; name one magnitude or more")
+            raise ModelError("there is no motion; name one magnitude or more, one for each frame")
         if generator is not None and seed is not None:
             raise ModelError("a generator and a seed exclude each other; name one of them")
         model = self.model
-        generators = _make_twins(len(motion), generator, seed)
+        generators = _make_generators(len(motion), generator, seed)
         with torch.no_grad(), _evaluating(model):
             source = self._encode_image(image, height, width)
-            # Rows: F times (text, image), F times (no text, image), F times (no text, no image).
+            # Batch of 3 F: (text, image), (no text, image), (no text, no image), F each.
             prepared = model.prepare(*self._stack_conditions(source, prompt, motion))
             self.scheduler.set_timesteps(num_inference_steps, device=self._execution_device)
             latents = randn_tensor(
@@ -149,7 +148,7 @@ class Pix2GifPipeline(DiffusionPipeline):
         """Encode one image to E(c_I), [1, 4, h, w]."""
         pixels = self.image_processor.preprocess(image, height, width)
         if pixels.shape[0] != 1:
-            raise ModelError(f"there are {pixels.shape[0]} images, but a GIF is made from one")
+            raise ModelError(f"there are {pixels.shape[0]} images; a GIF is generated from one")
         return encode_source(self.vae, pixels.to(self._execution_device)).to(self.unet.dtype)
 
     def _stack_conditions(self, source: Tensor, prompt: str, motion: list[float]) -> tuple[Tensor, Tensor, Tensor]:
@@ -170,18 +169,19 @@ class Pix2GifPipeline(DiffusionPipeline):
 
 
 def guide(noise: Tensor, text_guidance: float, image_guidance: float) -> Tensor:
-    """Combine the noise of (text, image), (no text, image), (no text, no image), [3 F, ...]: [F, ...].
+    """Combine noise predictions by classifier-free guidance (Brooks et al., 2023, eq. 3): [3 F, ...] -> [F, ...].
 
-    InstructPix2Pix, Brooks et al., 2023, eq. 3.
+    Returns u + s_T (c - i) + s_I (i - u), with c, i and u the noise for (text, image), (no text, image) and (no text,
+    no image), s_T = `text_guidance`, s_I = `image_guidance`.
     """
     both, image, neither = noise.chunk(3)
     return neither + text_guidance * (both - image) + image_guidance * (image - neither)
 
 
 def load_pipeline(name_or_folder: str | Path) -> Pix2GifPipeline:
-    """Load a pipeline from a folder or the hub, each part whole; `from_pretrained` makes up what weights are missing.
+    """Load a pipeline from a folder or a hub repository.
 
-    Raises ModelError, one sentence, where none lies.
+    Raises ModelError for missing or damaged parts, where `from_pretrained` would initialize weights randomly.
     """
     folder = _find_folder(name_or_folder)
     model = Pix2Gif.from_pretrained(folder)
@@ -199,26 +199,26 @@ def load_pipeline(name_or_folder: str | Path) -> Pix2GifPipeline:
         check_tokenizer(pipeline.tokenizer)
     except (*LOADING_ERRORS, AttributeError, ModelError) as error:
         raise ModelError(
-            f"the pipeline in {name_or_folder} is not whole: its index, tokenizer or scheduler is missing or damaged"
+            f"the pipeline in {name_or_folder} is incomplete: its index, tokenizer or scheduler is missing or damaged"
         ) from error
     return pipeline
 
 
 def _find_folder(name_or_folder: str | Path) -> Path:
-    """Find a pipeline's folder here, or fetch it from the hub."""
+    """Return the folder of a pipeline, downloaded from the hub if it is not on this machine."""
     if Path(name_or_folder).is_dir():
         return Path(name_or_folder)
     try:
         return Path(Pix2GifPipeline.download(str(name_or_folder)))
     except LOADING_ERRORS as error:
         raise ModelError(
-            f"no Pix2Gif pipeline can be loaded from {name_or_folder}: name a folder that `pix2gif train` wrote, or a "
-            "repository of the hub that can be reached"
+            f"no Pix2Gif pipeline can be loaded from {name_or_folder}; name a folder that `pix2gif train` wrote, or a "
+            "hub repository that can be reached"
         ) from error
 
 
-def _make_twins(num: int, generator: torch.Generator | None, seed: int | None) -> list[torch.Generator]:
-    """Make generators in one state, one a frame: diffusers draws each frame's noise from its own."""
+def _make_generators(num: int, generator: torch.Generator | None, seed: int | None) -> list[torch.Generator]:
+    """Return `num` generators in the same state: diffusers draws the noise of each frame from its own generator."""
     if seed is None:
         device = "cpu" if generator is None else generator.device
         seed = int(torch.randint(2**62, (1,), generator=generator, device=device))
@@ -227,7 +227,7 @@ def _make_twins(num: int, generator: torch.Generator | None, seed: int | None) -
 
 @contextlib.contextmanager
 def _evaluating(model: Pix2Gif) -> Iterator[None]:
-    """Put the parts in evaluation, so that batch statistics do not tie frames together, and back afterwards."""
+    """Set the parts to evaluation mode, so that frames do not share batch statistics, and restore their mode."""
     training = [part for part in model.children() if part.training]
     model.eval()
     try:

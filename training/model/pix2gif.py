@@ -1,7 +1,7 @@
-"""The parts of Pix2Gif that are trained, and how they are joined: U-Net, motion embedding, warping module.
+"""The trained part of Pix2Gif: U-Net, motion embedding and warping module (Pix2Gif, section 3.3).
 
-B samples, H x W latent pixels, 77 tokens, D the text model's width. z_t is the noisy latent of the target, E(c_I) the
-latent of the source, z_W the warped one, c_T, c_M and c_L = c_T + c_M the embeddings of text, motion and both.
+B samples, H x W latent pixels, 77 tokens, D: width of the text model. z_t: noisy target latent; E(c_I): source latent;
+z_W: warped source latent; c_T and c_M: embeddings of text and motion; c_L = c_T + c_M.
 """
 
 import json
@@ -24,36 +24,36 @@ PIPELINE_CONFIG_NAME = "model_index.json"
 
 
 class Prepared(NamedTuple):
-    """What does not depend on the timestep: computed once a step in training, once a GIF in generation."""
+    """Inputs of the U-Net that do not depend on the timestep: computed once per training step, or once per GIF."""
 
     image_channels: Tensor
-    """What is concatenated to z_t, [B, 4 or 8, H, W]."""
+    """Channels concatenated to z_t, [B, 4 or 8, H, W]."""
 
     context: Tensor
-    """What the U-Net's cross-attention attends to, [B, 77, D]: c_L, or c_T without a motion embedding."""
+    """Context of the U-Net's cross-attention, [B, 77, D]: c_L, or c_T without a motion embedding."""
 
     warped: Tensor | None
-    """z_W, [B, 4, H, W]."""
+    """z_W, [B, 4, H, W]; None without a warping module."""
 
     flow: Tensor | None
-    """The flow behind z_W, [B, 2, H, W], in grid units."""
+    """Flow of z_W, [B, 2, H, W], in grid units; None without a warping module."""
 
 
 class Prediction(NamedTuple):
-    """What one pass gives: the noise, and what the perceptual loss needs."""
+    """Output of a forward pass: the noise, and the inputs of the perceptual loss."""
 
     noise: Tensor
-    """The predicted noise, [B, 4, H, W]."""
+    """Predicted noise, [B, 4, H, W]."""
 
     warped: Tensor | None
-    """z_W, [B, 4, H, W]; None in a variant without a warping module."""
+    """z_W, [B, 4, H, W]; None without a warping module."""
 
     flow: Tensor | None
-    """The flow behind z_W, [B, 2, H, W], in grid units."""
+    """Flow of z_W, [B, 2, H, W], in grid units; None without a warping module."""
 
 
 class Pix2Gif(nn.Module):
-    """The trained parts, joined as the variant says (Pix2Gif, sections 3.3 and 4.3). Every parameter is trained."""
+    """The trained parts, combined according to the variant (Pix2Gif, sections 3.3 and 4.3). Trains every parameter."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Pix2Gif(nn.Module):
         warping: WarpingModule | None,
         variant: Variant,
     ) -> None:
-        """Join parts. Raises ModelError where they are not those of the variant."""
+        """Combine the parts. Raises ModelError if they are not those of the variant."""
         super().__init__()
         self.unet = unet
         self.motion_embedding = motion_embedding
@@ -83,10 +83,10 @@ class Pix2Gif(nn.Module):
         return cls(unet.requires_grad_(True), motion_embedding, warping, config.variant)
 
     def prepare(self, source_latent: Tensor, text_embeds: Tensor, motion: Tensor) -> Prepared:
-        """Turn conditions into what the U-Net takes beside z_t and t.
+        """Compute the U-Net's inputs except z_t and t (Pix2Gif, sections 3.3.1 and 3.3.2).
 
-        source_latent: E(c_I), [B, 4, H, W], the posterior's mode, unscaled, zeros where the image is dropped.
-        text_embeds: c_T, [B, 77, D]. motion: [B], pixels. c_L goes to cross-attention *and* to the warping module.
+        source_latent: E(c_I), [B, 4, H, W], the mode of the posterior, unscaled; zeros where the image is dropped.
+        text_embeds: c_T, [B, 77, D]. motion: [B], in pixels. Both cross-attention and the warping module receive c_L.
         """
         context = text_embeds
         if self.motion_embedding is not None:
@@ -103,34 +103,28 @@ class Pix2Gif(nn.Module):
         return Prepared(channels, context, warped, flow)
 
     def denoise(self, noisy: Tensor, timesteps: Tensor, prepared: Prepared) -> Tensor:
-        """Predict the noise in z_t, [B, 4, H, W], at timesteps [B] or a single one."""
+        """Predict the noise in z_t, [B, 4, H, W], at timesteps [B] or at a single one."""
         sample = torch.cat([noisy, prepared.image_channels.to(noisy.dtype)], 1)
         noise: Tensor = self.unet(sample, timesteps, encoder_hidden_states=prepared.context, return_dict=False)[0]
         return noise
 
-    def predict(
-        self, noisy: Tensor, timesteps: Tensor, source_latent: Tensor, text_embeds: Tensor, motion: Tensor
-    ) -> Prediction:
-        """Predict the noise in z_t, [B, 4, H, W], under the conditions, which are described at `prepare`."""
-        prepared = self.prepare(source_latent, text_embeds, motion)
-        return Prediction(self.denoise(noisy, timesteps, prepared), prepared.warped, prepared.flow)
-
     def forward(
         self, noisy: Tensor, timesteps: Tensor, source_latent: Tensor, text_embeds: Tensor, motion: Tensor
     ) -> Prediction:
-        """Do as `predict`, through the hooks of DistributedDataParallel and accelerate."""
-        return self.predict(noisy, timesteps, source_latent, text_embeds, motion)
+        """Predict the noise in z_t, [B, 4, H, W], under the conditions described at `prepare`."""
+        prepared = self.prepare(source_latent, text_embeds, motion)
+        return Prediction(self.denoise(noisy, timesteps, prepared), prepared.warped, prepared.flow)
 
     def trained_parameters(self) -> list[nn.Parameter]:
-        """List what an optimizer and an EMA are to cover: every parameter, in a stable order."""
+        """Return the parameters for the optimizer and the EMA: all of them, in a stable order."""
         return list(self.parameters())
 
     def enable_gradient_checkpointing(self) -> None:
-        """Recompute the U-Net's activations in the backward pass; the other parts are small."""
+        """Recompute the U-Net's activations in the backward pass. The other parts are small."""
         self.unet.enable_gradient_checkpointing()
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write every part as safetensors with its config into folders of its own, named as in a pipeline's folder."""
+        """Write each part as safetensors with its config, into the same subfolders as a pipeline's `save_pretrained`."""
         folder = Path(folder)
         for name, part in (
             ("unet", self.unet),
@@ -144,32 +138,32 @@ class Pix2Gif(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Self:
-        """Load a model from a folder that `save_pretrained` wrote, this class's or the pipeline's.
+        """Load a model from a folder that `save_pretrained` of this class or of the pipeline wrote.
 
-        From the hub, load the pipeline and take its `model`. Raises ModelError where no model lies.
+        For a hub repository, load the pipeline and use its `model`. Raises ModelError for a folder without a model.
         """
         folder = Path(folder)
         variant = read_variant(folder)
         motion_embedding = warping = None
         unet = load_weights(UNet2DConditionModel.from_pretrained, "U-Net", folder / "unet")
-        # What lies there is loaded, whatever the variant: that the two do not fit is told of both.
-        if (place := folder / "motion_embedding").is_dir():
-            motion_embedding = load_weights(MotionEmbedding.from_pretrained, "motion embedding", place)
-        if (place := folder / "warping").is_dir():
-            warping = load_weights(WarpingModule.from_pretrained, "warping module", place)
+        # Load every part that exists, whatever the variant: the constructor reports missing and superfluous parts.
+        if (path := folder / "motion_embedding").is_dir():
+            motion_embedding = load_weights(MotionEmbedding.from_pretrained, "motion embedding", path)
+        if (path := folder / "warping").is_dir():
+            warping = load_weights(WarpingModule.from_pretrained, "warping module", path)
         return cls(unet, motion_embedding, warping, variant)
 
 
 def read_variant(folder: Path) -> Variant:
-    """Read which variant a saved model or pipeline is. Raises ModelError where neither lies."""
+    """Read the variant of a saved model or pipeline. Raises ModelError if the folder holds neither."""
     for name in (CONFIG_NAME, PIPELINE_CONFIG_NAME):
         path = folder / name
         if path.is_file():
             try:
                 return ModelConfig(variant=json.loads(path.read_text(encoding="utf-8"))["model_variant"]).variant
             except (KeyError, TypeError, ValueError) as error:
-                raise ModelError(f"{path} does not say which variant of Pix2Gif lies there") from error
-    raise ModelError(f"no Pix2Gif model lies in {folder}")
+                raise ModelError(f"{path} does not name a variant of Pix2Gif") from error
+    raise ModelError(f"there is no Pix2Gif model in {folder}")
 
 
 def _read_config(
@@ -178,7 +172,7 @@ def _read_config(
     warping: WarpingModule | None,
     variant: Variant,
 ) -> ModelConfig:
-    """Read a model's config off its parts, and check that they are those of the variant."""
+    """Return the config of a model with these parts. Raises ModelError if they are not those of the variant."""
     parts: dict[str, Any] = {}
     if motion_embedding is not None:
         parts |= {"num_motions": motion_embedding.config["num_motions"], "motion_init": motion_embedding.config["init"]}
@@ -190,11 +184,11 @@ def _read_config(
         ("warping module", warping, config.has_warp),
     ):
         if (part is not None) != wanted:
-            has, here = ("a", "there is none") if wanted else ("no", "there is one")
-            raise ModelError(f"the variant {variant} has {has} {name}, but {here} here")
+            has, found = ("a", "there is none") if wanted else ("no", "there is one")
+            raise ModelError(f"the variant {variant} has {has} {name}, but {found}")
     in_channels = unet.config["in_channels"]
     if in_channels != config.in_channels:
         raise ModelError(
-            f"the variant {variant} needs a U-Net of {config.in_channels} input channels, but this has {in_channels}"
+            f"the variant {variant} needs a U-Net with {config.in_channels} input channels, but this one has {in_channels}"
         )
     return config

@@ -1,4 +1,4 @@
-"""The parts of a Stable Diffusion: read from a checkpoint in diffusers' form, or made with random weights."""
+"""The parts of Stable Diffusion: loaded from a diffusers checkpoint, or initialized with random weights."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -12,25 +12,26 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from training.model.errors import ModelError
-from training.model.loading import LOADING_ERRORS, load_weights, refuse_what_is_nowhere
+from training.model.loading import LOADING_ERRORS, check_name_or_folder, load_weights
 from training.model.text import NUM_TOKENS, check_tokenizer
 from training.model.tokenizer import make_tokenizer
 
 Size = Literal["tiny", "sd15"]
+"""`sd15`: the shapes of Stable Diffusion 1.5. `tiny`: small enough for tests on a CPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StableDiffusion:
-    """An image model and the frozen parts around it. The autoencoder and the text model are frozen already."""
+    """A text-to-image model: U-Net, autoencoder, text model, tokenizer and scheduler. Freezes autoencoder and text model."""
 
     unet: UNet2DConditionModel
-    """The denoiser, as it was read."""
+    """The denoiser."""
 
     vae: AutoencoderKL
-    """The autoencoder: images to latents and back."""
+    """The autoencoder: images to latents and back, frozen."""
 
     text_encoder: CLIPTextModel
-    """CLIP's text model."""
+    """CLIP's text model, frozen."""
 
     tokenizer: CLIPTokenizer
     """CLIP's tokenizer."""
@@ -39,7 +40,6 @@ class StableDiffusion:
     """The noise schedule of training."""
 
     def __post_init__(self) -> None:
-        """Freeze what nobody trains."""
         for frozen in (self.vae, self.text_encoder):
             frozen.requires_grad_(False)
             frozen.eval()
@@ -48,21 +48,21 @@ class StableDiffusion:
 def load_stable_diffusion(
     name_or_folder: str | Path, *, vae: str | Path | None = None, predictions: Collection[str] = ("epsilon",)
 ) -> StableDiffusion:
-    """Load the parts from a folder or a hub repository; `vae` names another autoencoder.
+    """Load the parts from a folder or a hub repository, in float32 on the CPU; `vae` names another autoencoder.
 
-    All in float32, on the CPU, what is small first. Raises ModelError where weights are not, where the parts do not
-    fit each other, and where the model predicts none of `predictions` (epsilon, v_prediction).
+    Raises ModelError if weights are missing, if the parts do not fit each other, or if the model's prediction type is
+    not one of `predictions` (epsilon, v_prediction). Small parts are loaded first, so most errors come early.
     """
     place = str(name_or_folder)
-    refuse_what_is_nowhere(place)
+    check_name_or_folder(place)
     tokenizer = _load_files(CLIPTokenizer.from_pretrained, "tokenizer", place, "tokenizer")
     try:
         check_tokenizer(tokenizer)
     except ModelError as error:
-        raise ModelError(f"no tokenizer of CLIP can be loaded from {place}/tokenizer: its files are missing") from error
+        raise ModelError(f"no tokenizer can be loaded from {place}/tokenizer; its files are missing") from error
     scheduler = _load_files(DDPMScheduler.from_pretrained, "scheduler", place, "scheduler")
     if (kind := scheduler.config["prediction_type"]) not in predictions:
-        raise ModelError(f"the model in {place} predicts {kind}; take one that predicts {' or '.join(predictions)}")
+        raise ModelError(f"the model in {place} predicts {kind}; use one that predicts {' or '.join(predictions)}")
     in_float32 = {"torch_dtype": torch.float32}
     unet = load_weights(UNet2DConditionModel.from_pretrained, "U-Net", place, subfolder="unet", **in_float32)
     text_encoder = load_weights(CLIPTextModel.from_pretrained, "text model", place, subfolder="text_encoder")
@@ -72,23 +72,23 @@ def load_stable_diffusion(
         autoencoder = load_weights(AutoencoderKL.from_pretrained, "autoencoder", str(vae), **in_float32)
     width, expected = text_encoder.config.hidden_size, unet.config["cross_attention_dim"]
     if width != expected:
-        raise ModelError(f"the text model in {place} is {width} wide, but its U-Net attends to {expected}")
+        raise ModelError(f"the text model in {place} has width {width}, but its U-Net needs {expected}")
     return StableDiffusion(
         unet=unet, vae=autoencoder, text_encoder=text_encoder.float(), tokenizer=tokenizer, scheduler=scheduler
     )
 
 
 def make_random_stable_diffusion(size: Size, seed: int = 0) -> StableDiffusion:
-    """Make the parts with random weights, on the CPU; torch's own generators are left as they were."""
+    """Make the parts with random weights on the CPU, without changing the state of torch's random generator."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return draw_stable_diffusion(size)
+        return initialize_stable_diffusion(size)
 
 
-def draw_stable_diffusion(size: Size) -> StableDiffusion:
-    """Draw random weights from torch's own generator, on its default device.
+def initialize_stable_diffusion(size: Size) -> StableDiffusion:
+    """Make the parts with random weights from torch's random generator, on torch's default device.
 
-    `sd15` has Stable Diffusion 1.5's shapes; `tiny` runs on a CPU. The tokenizer is a small one made here, for both.
+    Both sizes have the small tokenizer of `make_tokenizer`.
     """
     tokenizer = make_tokenizer()
     return StableDiffusion(
@@ -108,14 +108,14 @@ def draw_stable_diffusion(size: Size) -> StableDiffusion:
     )
 
 
-def _load_files(from_pretrained: Callable[..., Any], what: str, place: str, subfolder: str) -> Any:
-    """Load a part that has no weights, or say in one sentence that it is not there."""
+def _load_files(from_pretrained: Callable[..., Any], part: str, place: str, subfolder: str) -> Any:
+    """Load a part without weights. Raises ModelError if it is missing."""
     try:
         return from_pretrained(place, subfolder=subfolder)
     except LOADING_ERRORS as error:
         raise ModelError(
-            f"no {what} can be loaded from {place}/{subfolder}: name a folder that save_pretrained wrote, or a "
-            "repository of the hub that can be reached"
+            f"no {part} can be loaded from {place}/{subfolder}; name a folder that save_pretrained wrote, or a hub "
+            "repository that can be reached"
         ) from error
 
 

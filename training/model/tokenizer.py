@@ -1,4 +1,4 @@
-"""A CLIP tokenizer made from nothing, for models with random weights: the same code as CLIP's, a small vocabulary."""
+"""A CLIP tokenizer with a small vocabulary, for models with random weights."""
 
 import json
 import tempfile
@@ -16,20 +16,20 @@ _WORDS = (
     *("man", "woman", "girl", "boy", "cat", "dog", "ball", "texture", "square", "circle", "moves", "moving"),
     *("left", "right", "slowly", "quickly", "of", "with", "his", "her", "in", "on"),
 )
-"""Words of one token each: those of every prompt, else it would not fit into 77 tokens, and some of captions."""
+"""Words with a token of their own: those of every prompt, which must fit into 77 tokens, and some of captions."""
 
 
 def make_tokenizer(words: Iterable[str] = ()) -> CLIPTokenizer:
-    """Make a CLIP tokenizer that knows every byte, some words, and `words`; other words fall into letters.
+    """Make a CLIP tokenizer with a token for every byte, for some common words, and for each of `words`.
 
-    A word of `words` is one token, unless it is capitalised or has a sign other than letters in it.
+    Other words are split into letters. Entries of `words` must be lower case and consist of letters.
     """
     merges = _find_merges((*_WORDS, *words))
     symbols = _list_byte_symbols()
     tokens = [*symbols, *(symbol + _WORD_END for symbol in symbols), *("".join(merge) for merge in merges)]
     tokens = [*dict.fromkeys(tokens), _START, _END]
     with tempfile.TemporaryDirectory() as folder:
-        # The way through files is the one that all versions of transformers share.
+        # Loading from files works in all versions of transformers.
         vocab = json.dumps({token: index for index, token in enumerate(tokens)}, ensure_ascii=False)
         Path(folder, "vocab.json").write_text(vocab, encoding="utf-8")
         lines = ["#version: 0.2", *(" ".join(merge) for merge in merges)]
@@ -39,9 +39,9 @@ def make_tokenizer(words: Iterable[str] = ()) -> CLIPTokenizer:
 
 
 def _find_merges(words: Iterable[str]) -> list[tuple[str, str]]:
-    """List merges, in the order of their rank, that join each word from its letters.
+    """Return the merges that build each word from its letters, in order of rank.
 
-    A word's letters go first through the merges of the words before it, which have the better ranks.
+    The merges of earlier words have better ranks, so they are applied to each word first.
     """
     merges: list[tuple[str, str]] = []
     for word in words:
@@ -55,7 +55,7 @@ def _find_merges(words: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _merge(pieces: list[str], merge: tuple[str, str]) -> list[str]:
-    """Join neighbours that are `merge`, left to right."""
+    """Join all neighbours that equal `merge`, from left to right."""
     joined: list[str] = []
     for piece in pieces:
         if joined and (joined[-1], piece) == merge:
@@ -66,7 +66,7 @@ def _merge(pieces: list[str], merge: tuple[str, str]) -> list[str]:
 
 
 def _list_byte_symbols() -> list[str]:
-    """List the 256 characters that stand for bytes in GPT-2's and CLIP's vocabularies (Radford et al., 2019)."""
+    """Return the 256 characters that represent bytes in the vocabularies of GPT-2 and CLIP (Radford et al., 2019)."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     hidden = [byte for byte in range(256) if byte not in printable]
     return [chr(byte) for byte in printable] + [chr(256 + index) for index in range(len(hidden))]

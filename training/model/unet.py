@@ -1,4 +1,4 @@
-"""Stable Diffusion's U-Net with more input channels: 4 for the noisy latent, and 4 for each latent beside it."""
+"""Widen Stable Diffusion's U-Net: 4 input channels for the noisy latent and 4 for each latent concatenated to it."""
 
 import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
@@ -8,11 +8,11 @@ from training.model.errors import ModelError
 
 
 def widen_conv_in(unet: UNet2DConditionModel, in_channels: int) -> UNet2DConditionModel:
-    """Give a U-Net's first convolution more input channels, in place, and note it in the config.
+    """Add input channels to a U-Net's first convolution, in place, and update its config.
 
-    The new channels are zero, so at first the output does not depend on what stands in them; the old weights *and the
-    bias* stay (diffusers' InstructPix2Pix script forgets the bias, diffusers#4960). Works on the meta device.
-    Raises ModelError for fewer channels than there are.
+    The new weights are zero, so the initial output does not depend on the new channels. The old weights and the bias
+    are kept (diffusers' InstructPix2Pix script loses the bias, diffusers#4960). Works on the meta device.
+    Raises ModelError if `in_channels` is smaller than the current number.
     """
     conv = unet.conv_in
     if in_channels < conv.in_channels:

@@ -1,8 +1,8 @@
 """The warping module W: source latent and c_L -> a flow and the source latent warped by it (Pix2Gif, section 3.3.2).
 
-B samples, C = 4 latent channels, H x W latent pixels (32 x 32 for 256 x 256), D the width of c_L (768), L its reduced
-width (256). Flows are [B, 2, H, W], channel 0 horizontal, 1 vertical, in grid units: 2 is the latent's whole width or
-height, so one latent pixel is 2 / W or 2 / H.
+B samples, C = 4 latent channels, H x W latent pixels (32 x 32 for 256 x 256 images), D: width of c_L (768), L: reduced
+width (256). Flows are [B, 2, H, W], channel 0 horizontal, 1 vertical, in grid units: 2 is the full width or height of
+the latent, so one latent pixel is 2 / W or 2 / H.
 """
 
 import math
@@ -12,7 +12,7 @@ import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 (The name that everyone knows it by.)
+from torch.nn import functional as F  # noqa: N812 (PyTorch's conventional name.)
 
 from training.model.config import FlowMode, FlowNorm
 from training.model.errors import ModelError
@@ -23,21 +23,21 @@ SLOPE = 0.2
 
 
 class Warped(NamedTuple):
-    """What the warping module gives: z_W [B, C, H, W] and the flow [B, 2, H, W] that made it."""
+    """Output of the warping module: z_W [B, C, H, W] and its flow [B, 2, H, W]."""
 
     latent: Tensor
     flow: Tensor
 
 
 def warp(latent: Tensor, flow: Tensor, mode: FlowMode = "residual") -> Tensor:
-    """Sample a latent [B, C, H, W] where a flow [B, 2, H, W] says, bilinearly, with zeros outside: WarpNet, eq. 6.
+    """Warp a latent [B, C, H, W] by a flow [B, 2, H, W], bilinearly, with zeros outside (WarpNet; Pix2Gif, eq. 6).
 
-    `residual`: out(p) = latent(p + flow(p)). The flow points from where a pixel comes to be to where it came from, so
-    a flow of 2 / W moves the picture one pixel to the *left*. Zero is the identity: to the bit where H and W are powers
-    of two, else to rounding.
-    `absolute`: out(p) = latent(flow(p)), the flow is the grid, (-1, -1) the top left corner; zero is the centre.
+    `residual`: out(p) = latent(p + flow(p)). The flow points from the new position of a pixel to its old one, so a flow
+    of 2 / W moves the picture one pixel to the left. A zero flow is the identity: exactly if H and W are powers of two,
+    else up to rounding.
+    `absolute`: out(p) = latent(flow(p)). The flow is the grid, (-1, -1) the top left corner; zero is the centre.
 
-    Computed in float32 whatever comes in, for a grid in bfloat16 is off by some hundredths of a pixel.
+    Computes in float32: a bfloat16 grid would be wrong by some hundredths of a pixel.
     """
     grid = flow.float()
     if mode == "residual":
@@ -52,36 +52,29 @@ def warp(latent: Tensor, flow: Tensor, mode: FlowMode = "residual") -> Tensor:
 
 
 def to_grid_units(displacement_px: Tensor) -> Tensor:
-    """Turn displacements [B, 2, H, W] in latent pixels into grid units."""
+    """Convert displacements [B, 2, H, W] from latent pixels to grid units."""
     height, width = displacement_px.shape[-2:]
     return displacement_px * displacement_px.new_tensor([2 / width, 2 / height])[:, None, None]
 
 
-def to_latent_pixels(flow: Tensor) -> Tensor:
-    """Turn a residual flow [B, 2, H, W] from grid units into latent pixels."""
-    height, width = flow.shape[-2:]
-    return flow * flow.new_tensor([width / 2, height / 2])[:, None, None]
-
-
 class InjectionModule(nn.Module):
-    """Fit c_L [B, 77, D] to FlowNet: [B, 16, H / 2, W / 2].
+    """Map c_L [B, 77, D] to a FlowNet feature [B, 16, H / 2, W / 2] (Pix2Gif, section 3.3.2).
 
-    A convolution along D takes the 77 tokens to 16 channels and D to L = ceil(D / 3); the L values of a channel are
-    then laid out as a square. D = 768 gives 16 x 16, which is half of a 32 x 32 latent, as in the authors' code. Where
-    L is no square number, it is first interpolated down to the next one; where the square is not half the latent's
-    size, it is interpolated to it, bilinearly.
+    A convolution along D maps 77 tokens to 16 channels and D to L = ceil(D / 3). The L values of a channel become a
+    square: D = 768 gives 16 x 16, half of a 32 x 32 latent, as in the authors' code. If L is not a square number, it is
+    interpolated down to one. If the square is not half the latent's size, it is interpolated to it, bilinearly.
     """
 
     def __init__(self, width: int, num_tokens: int = NUM_TOKENS, channels: int = 16) -> None:
         super().__init__()
         reduced = math.ceil(width / 3)
         self.side = math.isqrt(reduced)
-        # No bias: the normalisation, over L within a channel, would take it away again.
+        # No bias: the normalization over L would remove it.
         self.conv = nn.Conv1d(num_tokens, channels, kernel_size=3, stride=3, padding=1, bias=False)
         self.norm = nn.LayerNorm(reduced)
 
     def forward(self, c_l: Tensor, size: tuple[int, int]) -> Tensor:
-        """Give c_L [B, 77, D] as [B, 16, height, width], of `size`."""
+        """Return c_L [B, 77, D] as [B, 16, height, width], with `size` = (height, width)."""
         features = F.relu(self.norm(self.conv(c_l)))
         if features.shape[-1] != self.side**2:
             features = F.interpolate(features, self.side**2, mode="linear", align_corners=False)
@@ -92,9 +85,9 @@ class InjectionModule(nn.Module):
 
 
 class FlowNet(nn.Module):
-    """Predict a flow from one latent and the injected c_L, in the form of FlowNet2-SD (Pix2Gif, eq. 5).
+    """Predict a flow from a latent and the injected c_L, with an architecture like FlowNet2-SD (Pix2Gif, eq. 5).
 
-    Half a million parameters. `flow2` and `flow1` are coarser guesses that feed the finer one; only `flow0` warps.
+    0.5 M parameters. `flow2` and `flow1` are coarse flows that refine the next one; only `flow0` is used for warping.
     """
 
     def __init__(
@@ -121,7 +114,7 @@ class FlowNet(nn.Module):
             nn.init.zeros_(self.flow0.bias)  # type: ignore[arg-type]
 
     def forward(self, latent: Tensor, injected: Tensor) -> Tensor:
-        """Predict a flow [B, 2, H, W] in (-1, 1) from a latent [B, 4, H, W] and injected [B, 16, H / 2, W / 2]."""
+        """Predict a flow in (-1, 1): latent [B, 4, H, W] and injected [B, 16, H / 2, W / 2] -> [B, 2, H, W]."""
         features = self.conv2_1(self.conv2(self.conv1_1(self.conv1(self.conv0(latent)))))  # [B, 128, H / 4, W / 4]
         flow2 = torch.tanh(self.flow2(features))
         joined1 = torch.cat([self.deconv1(features), self.up2(flow2), injected], 1)  # [B, 50, H / 2, W / 2]
@@ -131,9 +124,9 @@ class FlowNet(nn.Module):
 
 
 class WarpingModule(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers does not type its bases.
-    """Injection module, FlowNet and WarpNet: (source latent, c_L) -> (z_W, flow).
+    """Injection module, FlowNet and WarpNet: source latent and c_L -> z_W and its flow (Pix2Gif, eq. 5 and 6).
 
-    With `flow_mode="residual"` FlowNet's last layer is zero at the start, so z_W is the source latent at step 0.
+    With `flow_mode="residual"`, FlowNet's last layer is initialized to zero, so z_W is the source latent at step 0.
     """
 
     @register_to_config  # type: ignore[untyped-decorator]
@@ -152,7 +145,7 @@ class WarpingModule(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers
         self.flow_net = FlowNet(latent_channels, injected_channels, flow_norm, zero_last=flow_mode == "residual")
 
     def forward(self, source_latent: Tensor, c_l: Tensor) -> Warped:
-        """Warp a source latent [B, 4, H, W] as c_L [B, 77, D] bids. H and W must be multiples of 4, else ModelError."""
+        """Warp a source latent [B, 4, H, W] under c_L [B, 77, D]. Raises ModelError unless H and W are multiples of 4."""
         height, width = source_latent.shape[-2:]
         if height % 4 or width % 4:
             raise ModelError(f"a latent of {width} x {height} cannot be warped; its sides must be multiples of 4")
@@ -161,12 +154,12 @@ class WarpingModule(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers
 
 
 def _block(in_channels: int, out_channels: int, norm: FlowNorm, stride: Literal[1, 2] = 1) -> nn.Sequential:
-    """Make a 3 x 3 convolution, a normalisation (which replaces the bias) and a leaky ReLU."""
-    normalise = nn.GroupNorm(NUM_GROUPS, out_channels) if norm == "group" else nn.BatchNorm2d(out_channels)
+    """Return a 3 x 3 convolution, a normalization (which makes a bias redundant) and a leaky ReLU."""
+    normalization = nn.GroupNorm(NUM_GROUPS, out_channels) if norm == "group" else nn.BatchNorm2d(out_channels)
     conv = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
-    return nn.Sequential(conv, normalise, nn.LeakyReLU(SLOPE))
+    return nn.Sequential(conv, normalization, nn.LeakyReLU(SLOPE))
 
 
 def _deconv(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Make a transposed convolution that doubles height and width, and a leaky ReLU."""
+    """Return a transposed convolution that doubles height and width, and a leaky ReLU."""
     return nn.Sequential(nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1), nn.LeakyReLU(SLOPE))

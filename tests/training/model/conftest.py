@@ -1,4 +1,4 @@
-"""Small models with random weights, and one thread: the tests run beside others."""
+"""Fixtures: small models with random weights and their inputs; tests run on one thread."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from training.model.pix2gif import Pix2Gif, Prediction
 
 @dataclass(frozen=True)
 class Inputs:
-    """What one pass takes: B = 2 samples, latents of 16 x 16, text embeddings 32 wide."""
+    """Inputs of one forward pass: B = 2 samples, latents of 16 x 16, text embeddings of width 32."""
 
     noisy: Tensor
     timesteps: Tensor
@@ -24,7 +24,8 @@ class Inputs:
     motion: Tensor
 
     def predict(self, model: Pix2Gif) -> Prediction:
-        return model.predict(self.noisy, self.timesteps, self.source_latent, self.text_embeds, self.motion)
+        prediction: Prediction = model(self.noisy, self.timesteps, self.source_latent, self.text_embeds, self.motion)
+        return prediction
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -49,7 +50,7 @@ def inputs() -> Inputs:
 
 @pytest.fixture
 def build() -> Callable[..., Components]:
-    """Build tiny components of a variant, with the fields of ModelConfig that are named."""
+    """Return a function that builds tiny components of a variant, with fields of ModelConfig."""
 
     def build_tiny(variant: str = "full", **fields: object) -> Components:
         return build_random(ModelConfig(variant=variant, **fields), "tiny")

@@ -11,7 +11,7 @@ from training.model.factory import build_from_stable_diffusion, build_random, ma
 
 @pytest.fixture(scope="module")
 def stable_diffusion(tmp_path_factory):
-    """A checkpoint of Stable Diffusion 1.x in diffusers' form, of small size: a U-Net of 4 channels and the rest."""
+    """A small Stable Diffusion 1.x checkpoint in diffusers format, whose U-Net has 4 input channels."""
     parts = build_random(ModelConfig(variant="base"), "tiny", seed=7)
     folder = tmp_path_factory.mktemp("sd")
     torch.manual_seed(7)
@@ -24,43 +24,45 @@ def stable_diffusion(tmp_path_factory):
     return folder
 
 
-def equal(one, other):
-    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+def have_equal_weights(first, second):
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
     return all(torch.equal(a, b) for a, b in pairs)
 
 
-def test_a_checkpoint_becomes_a_model_at_step_0(stable_diffusion, inputs):
+def test_a_new_model_predicts_like_its_checkpoint(stable_diffusion, inputs):
     parts = build_from_stable_diffusion(stable_diffusion, ModelConfig())
     plain = UNet2DConditionModel.from_pretrained(stable_diffusion / "unet")
     with torch.no_grad():
         expected = plain(inputs.noisy, inputs.timesteps, inputs.text_embeds).sample
-        got = inputs.predict(parts.model.eval()).noise
-    torch.testing.assert_close(got, expected, rtol=0, atol=1e-5)
+        noise = inputs.predict(parts.model.eval()).noise
+    torch.testing.assert_close(noise, expected, rtol=0, atol=1e-5)
     assert torch.equal(parts.model.unet.conv_in.bias, plain.conv_in.bias)
     assert isinstance(parts.scheduler, DDPMScheduler)
     assert not any(p.requires_grad for part in (parts.vae, parts.text_encoder) for p in part.parameters())
     assert all(p.requires_grad and p.dtype == torch.float32 for p in parts.model.parameters())
 
 
-def test_another_autoencoder_can_be_named(stable_diffusion, tmp_path):
+def test_vae_names_another_autoencoder(stable_diffusion, tmp_path):
     torch.manual_seed(8)
     other = AutoencoderKL.from_config(AutoencoderKL.load_config(stable_diffusion / "vae"))
     other.save_pretrained(tmp_path)
-    assert equal(build_from_stable_diffusion(stable_diffusion, ModelConfig(), vae=str(tmp_path)).vae, other)
-    assert not equal(build_from_stable_diffusion(stable_diffusion, ModelConfig()).vae, other)
+    assert have_equal_weights(
+        build_from_stable_diffusion(stable_diffusion, ModelConfig(), vae=str(tmp_path)).vae, other
+    )
+    assert not have_equal_weights(build_from_stable_diffusion(stable_diffusion, ModelConfig()).vae, other)
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "tokenizer", "scheduler"])
-def test_where_a_part_is_missing_a_sentence_says_which(stable_diffusion, tmp_path, part):
+def test_a_missing_part_raises(stable_diffusion, tmp_path, part):
     for folder in stable_diffusion.iterdir():
         if folder.name != part:
             (tmp_path / folder.name).symlink_to(folder)
-    with pytest.raises(ModelError, match=rf"^no .* can be loaded from {tmp_path}/{part}: .*[^.]$"):
+    with pytest.raises(ModelError, match=rf"^no .* can be loaded from {tmp_path}/{part}; .*[^.]$"):
         build_from_stable_diffusion(tmp_path, ModelConfig())
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
-def test_torn_weights_are_refused(stable_diffusion, tmp_path, part):
+def test_truncated_weights_raise(stable_diffusion, tmp_path, part):
     shutil.copytree(stable_diffusion, tmp_path / "sd")
     for weights in (tmp_path / "sd" / part).glob("*.safetensors"):
         weights.write_bytes(weights.read_bytes()[:1000])
@@ -68,12 +70,12 @@ def test_torn_weights_are_refused(stable_diffusion, tmp_path, part):
         build_from_stable_diffusion(tmp_path / "sd", ModelConfig())
 
 
-def test_a_folder_that_is_not_there(tmp_path):
+def test_a_missing_folder_raises(tmp_path):
     with pytest.raises(ModelError, match="can be loaded from"):
         build_from_stable_diffusion(tmp_path / "nowhere", ModelConfig())
 
 
-def test_a_model_that_predicts_velocity_is_refused(stable_diffusion, tmp_path):
+def test_a_velocity_model_raises(stable_diffusion, tmp_path):
     for folder in stable_diffusion.iterdir():
         if folder.name != "scheduler":
             (tmp_path / folder.name).symlink_to(folder)
@@ -82,22 +84,22 @@ def test_a_model_that_predicts_velocity_is_refused(stable_diffusion, tmp_path):
         build_from_stable_diffusion(tmp_path, ModelConfig())
 
 
-def test_a_seed_gives_its_weights_and_leaves_torchs_generator_alone():
+def test_random_weights_depend_on_the_seed_and_leave_torchs_generator_unchanged():
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    one, same, other = (build_random(ModelConfig(), "tiny", seed=seed).model for seed in (1, 1, 2))
+    first, same, other = (build_random(ModelConfig(), "tiny", seed=seed).model for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), before)
-    assert equal(one, same)
-    assert not equal(one, other)
+    assert have_equal_weights(first, same)
+    assert not have_equal_weights(first, other)
 
 
-def test_the_schedule_is_stable_diffusions():
+def test_the_noise_schedule_is_that_of_stable_diffusion():
     config = build_random(ModelConfig(), "tiny").scheduler.config
     assert (config.beta_start, config.beta_end, config.beta_schedule) == (0.00085, 0.012, "scaled_linear")
     assert config.prediction_type == "epsilon"
 
 
-def test_the_pipeline_shares_its_weights_and_samples_with_euler_ancestral():
+def test_the_pipeline_shares_weights_and_uses_euler_ancestral():
     parts = build_random(ModelConfig(), "tiny")
     pipeline = make_pipeline(parts)
     assert type(pipeline.scheduler).__name__ == "EulerAncestralDiscreteScheduler"

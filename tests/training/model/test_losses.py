@@ -18,14 +18,14 @@ from training.model.losses import diffusion_loss, drop_conditions, snr_weights, 
         (0.9999, False, False),
     ],
 )
-def test_each_case_of_dropping(draw, drops_text, drops_image):
+def test_the_draw_decides_which_conditions_are_dropped(draw, drops_text, drops_image):
     text, null, source = torch.randn(1, 77, 8), torch.randn(1, 77, 8), torch.randn(1, 4, 8, 8)
     got = drop_conditions(torch.tensor([draw]), text, null, source)
     assert torch.equal(got.text_embeds, null if drops_text else text)
     assert torch.equal(got.source_latent, torch.zeros_like(source) if drops_image else source)
 
 
-def test_rows_are_dropped_one_by_one():
+def test_samples_are_dropped_independently():
     text, null, source = torch.randn(4, 77, 8), torch.randn(1, 77, 8), torch.randn(4, 4, 8, 8)
     got = drop_conditions(torch.tensor([0.01, 0.07, 0.12, 0.5]), text, null, source)
     assert torch.equal(got.text_embeds, torch.cat([null, null, text[2:]]))
@@ -33,27 +33,27 @@ def test_rows_are_dropped_one_by_one():
     assert torch.equal(got.source_latent, torch.cat([source[:1], zeros, zeros, source[3:]]))
 
 
-def test_shares_over_many_draws():
+def test_each_case_of_dropping_has_a_rate_of_5_percent():
     draw = torch.rand(40_000, generator=torch.Generator().manual_seed(0))
     got = drop_conditions(draw, torch.ones(40_000, 1, 1), torch.zeros(1, 1, 1), torch.ones(40_000, 1, 1, 1))
     no_text, no_image = got.text_embeds.flatten() == 0, got.source_latent.flatten() == 0
-    for share in (no_text & ~no_image, no_text & no_image, ~no_text & no_image):
-        assert abs(share.float().mean().item() - 0.05) < 0.005
+    for case in (no_text & ~no_image, no_text & no_image, ~no_text & no_image):
+        assert abs(case.float().mean().item() - 0.05) < 0.005
 
 
-def test_the_diffusion_loss_is_a_mean_for_each_sample():
+def test_the_diffusion_loss_is_a_mean_per_sample():
     noise = torch.randn(3, 4, 8, 8)
     offsets = torch.tensor([0.0, 1.0, 2.0])
     got = diffusion_loss(noise + offsets[:, None, None, None], noise)
     torch.testing.assert_close(got, torch.tensor([0.0, 1.0, 4.0]), rtol=0, atol=1e-5)
 
 
-def test_the_loss_is_taken_in_full_precision():
+def test_the_diffusion_loss_is_float32():
     prediction, noise = torch.full((1, 4, 64, 64), 0.1).half(), torch.zeros(1, 4, 64, 64).half()
     assert diffusion_loss(prediction, noise).dtype == torch.float32
 
 
-def test_snr_weights_are_those_of_min_snr():
+def test_snr_weights_clamp_the_snr():
     scheduler = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
     timesteps = torch.arange(1000)
     weights = snr_weights(scheduler, timesteps, gamma=5)
@@ -64,7 +64,7 @@ def test_snr_weights_are_those_of_min_snr():
     assert weights[0] < 0.01
 
 
-def test_the_losses_add_up():
+def test_the_total_is_a_weighted_sum():
     noise, perceptual, weights = torch.tensor([1.0, 2.0]), torch.tensor([10.0, 20.0]), torch.tensor([0.5, 1.0])
     torch.testing.assert_close(total_loss(noise), noise)
     torch.testing.assert_close(total_loss(noise, perceptual), torch.tensor([1.1, 2.2]))

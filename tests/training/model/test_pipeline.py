@@ -23,7 +23,7 @@ def image():
 
 @pytest.fixture(params=["full"])
 def pipeline(request):
-    """A tiny pipeline in the midst of training: nothing new is zero."""
+    """A tiny pipeline whose new weights are not zero, as after some training."""
     parts = build_random(ModelConfig(variant=request.param, motion_init="normal"), "tiny")
     randomize_parameters(parts.model.unet.conv_in)
     if parts.model.warping is not None:
@@ -44,30 +44,30 @@ all_variants = pytest.mark.parametrize(
 
 
 def test_the_same_seed_gives_the_same_frames(pipeline, image):
-    one, same, other = (generate(pipeline, image, [2, 9], seed=seed) for seed in (5, 5, 6))
-    assert torch.equal(one, same)
-    assert not torch.allclose(one, other)
-    drawn = [generate(pipeline, image, [2], seed=None, generator=torch.Generator().manual_seed(1)) for _ in range(2)]
-    assert torch.equal(*drawn)
+    first, same, other = (generate(pipeline, image, [2, 9], seed=seed) for seed in (5, 5, 6))
+    assert torch.equal(first, same)
+    assert not torch.allclose(first, other)
+    frames = [generate(pipeline, image, [2], seed=None, generator=torch.Generator().manual_seed(1)) for _ in range(2)]
+    assert torch.equal(*frames)
 
 
 @all_variants
-def test_equal_motions_give_identical_frames_and_others_differ(pipeline, image):
-    """Initial and ancestral noise are the same for each frame, or equal motions would part."""
+def test_equal_motions_give_identical_frames(pipeline, image):
+    """All frames share the same initial and ancestral noise."""
     frames = generate(pipeline, image, [4, 4, 15])
     assert torch.equal(frames[0], frames[1])
     assert (frames[0] - frames[2]).abs().max() > 1e-3
 
 
 @all_variants
-def test_a_batch_is_its_frames_one_at_a_time(pipeline, image):
+def test_frames_do_not_depend_on_their_batch(pipeline, image):
     together = generate(pipeline, image, [2, 8, 19])
     for index, motion in enumerate([2, 8, 19]):
         alone = generate(pipeline, image, [motion])
         torch.testing.assert_close(alone[0], together[index], rtol=0, atol=1e-4)
 
 
-def test_batch_norm_in_training_ties_no_frames_together(image):
+def test_frames_do_not_share_batch_statistics(image):
     parts = build_random(ModelConfig(flow_norm="batch"), "tiny")
     randomize_parameters(parts.model)
     pipeline = make_pipeline(parts)
@@ -78,19 +78,19 @@ def test_batch_norm_in_training_ties_no_frames_together(image):
     assert all(part.training for part in parts.model.children())
 
 
-def test_the_warped_latent_is_computed_once(pipeline, image):
+def test_the_source_is_warped_once_per_gif(pipeline, image):
     calls = []
     pipeline.warping.register_forward_hook(lambda *_: calls.append(1))
     generate(pipeline, image, [2, 9], num_inference_steps=5)
     assert len(calls) == 1
 
 
-def test_rows_of_guidance(pipeline, image):
-    """(text, image), (no text, image), (no text, no image), all with the motion."""
-    seen = []
-    pipeline.warping.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs))
+def test_guidance_drops_text_and_image_but_not_motion(pipeline, image):
+    """The batch is (text, image), (no text, image), (no text, no image)."""
+    calls = []
+    pipeline.warping.register_forward_hook(lambda _module, inputs, _output: calls.append(inputs))
     generate(pipeline, image, [2, 9])
-    source, c_l = seen[0]
+    source, c_l = calls[0]
     assert source.shape == (6, 4, 16, 16)
     assert torch.equal(source[:2], source[2:4])
     assert source[0].abs().max() > 0
@@ -102,25 +102,25 @@ def test_rows_of_guidance(pipeline, image):
     assert (text[0] - text[1]).abs().max() > 0.1
 
 
-def test_the_source_is_the_mode_unscaled(pipeline, image):
-    seen = []
-    pipeline.warping.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0]))
+def test_the_source_latent_is_the_unscaled_mode(pipeline, image):
+    calls = []
+    pipeline.warping.register_forward_hook(lambda _module, inputs, _output: calls.append(inputs[0]))
     generate(pipeline, image, [2])
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 127.5 - 1
     with torch.no_grad():
         mode = pipeline.vae.encode(pixels).latent_dist.mode()
-    torch.testing.assert_close(seen[0][:1], mode)
+    torch.testing.assert_close(calls[0][:1], mode)
 
 
-def test_guidance():
+def test_guidance_combines_three_predictions():
     both, picture, neither = torch.randn(3, 2, 4, 8, 8)
-    got = guide(torch.cat([both, picture, neither]), 7.5, 1.8)
-    torch.testing.assert_close(got, neither + 7.5 * (both - picture) + 1.8 * (picture - neither))
+    noise = guide(torch.cat([both, picture, neither]), 7.5, 1.8)
+    torch.testing.assert_close(noise, neither + 7.5 * (both - picture) + 1.8 * (picture - neither))
     torch.testing.assert_close(guide(torch.cat([both, picture, neither]), 1, 1), both)
 
 
 @all_variants
-def test_saved_and_loaded_it_makes_the_same_frames(pipeline, image, tmp_path):
+def test_a_loaded_pipeline_gives_the_same_frames(pipeline, image, tmp_path):
     pipeline.save_pretrained(tmp_path)
     index = json.loads((tmp_path / "model_index.json").read_text())
     assert index["_class_name"] == "Pix2GifPipeline"
@@ -129,23 +129,24 @@ def test_saved_and_loaded_it_makes_the_same_frames(pipeline, image, tmp_path):
     loaded.set_progress_bar_config(disable=True)
     assert loaded.model.config == pipeline.model.config
     for name in ("unet", "vae", "text_encoder", "motion_embedding", "warping"):
-        one, other = getattr(pipeline, name), getattr(loaded, name)
-        assert (one is None) == (other is None)
-        if one is not None:
-            assert all(torch.equal(tensor, other.state_dict()[key]) for key, tensor in one.state_dict().items())
+        saved_part, loaded_part = getattr(pipeline, name), getattr(loaded, name)
+        assert (saved_part is None) == (loaded_part is None)
+        if saved_part is not None:
+            weights = loaded_part.state_dict()
+            assert all(torch.equal(tensor, weights[key]) for key, tensor in saved_part.state_dict().items())
             assert list((tmp_path / name).glob("*.safetensors"))
             assert (tmp_path / name / "config.json").exists()
     assert torch.equal(generate(loaded, image, [2, 9]), generate(pipeline, image, [2, 9]))
 
 
-def test_a_pipelines_folder_is_a_models_and_a_u_nets(pipeline, tmp_path):
+def test_model_and_u_net_load_from_a_pipelines_folder(pipeline, tmp_path):
     pipeline.save_pretrained(tmp_path)
     model = Pix2Gif.from_pretrained(tmp_path)
     assert model.config == pipeline.model.config
     assert UNet2DConditionModel.from_pretrained(tmp_path, subfolder="unet").config.in_channels == 12
 
 
-def test_forms_of_output(pipeline, image):
+def test_frames_have_the_requested_type(pipeline, image):
     pictures = generate(pipeline, image, [2, 9], output_type="pil")
     assert [picture.size for picture in pictures] == [(128, 128)] * 2
     assert generate(pipeline, image, [2, 9], output_type="np").shape == (2, 128, 128, 3)
@@ -154,12 +155,12 @@ def test_forms_of_output(pipeline, image):
     assert output.flow.shape == (2, 2, 16, 16)
 
 
-def test_sides_are_cut_to_multiples_of_32(pipeline, image):
+def test_sides_are_rounded_down_to_multiples_of_32(pipeline, image):
     assert generate(pipeline, image.resize((150, 100)), [2], output_type="pil")[0].size == (128, 96)
     assert generate(pipeline, image, [2], output_type="pil", height=64, width=96)[0].size == (96, 64)
 
 
-def test_a_scheduler_without_noise_of_its_own_serves_too(pipeline, image):
+def test_a_deterministic_scheduler_works(pipeline, image):
     pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
     frames = generate(pipeline, image, [4, 4])
     assert torch.equal(frames[0], frames[1])
@@ -173,23 +174,23 @@ def test_a_scheduler_without_noise_of_its_own_serves_too(pipeline, image):
         ([2], {"generator": torch.Generator()}, "exclude each other"),
     ],
 )
-def test_refusals(pipeline, image, motion, options, message):
+def test_invalid_arguments_raise(pipeline, image, motion, options, message):
     with pytest.raises(ModelError, match=message):
         generate(pipeline, image, motion, **options)
 
 
-def test_it_runs_in_bfloat16(pipeline, image):
+def test_bfloat16_frames_are_finite(pipeline, image):
     frames = generate(pipeline.to(torch.bfloat16), image, [4, 4, 15])
     assert frames.isfinite().all()
     assert torch.equal(frames[0], frames[1])
 
 
-def test_a_gif_is_made_from_one_image(pipeline, image):
+def test_several_images_raise(pipeline, image):
     with pytest.raises(ModelError, match=r"^there are 2 images"):
         generate(pipeline, [image, image], [2])
 
 
-def test_a_pipeline_without_its_tokenizers_files_is_refused(pipeline, tmp_path):
+def test_a_missing_tokenizer_raises(pipeline, tmp_path):
     pipeline.save_pretrained(tmp_path)
     for path in (tmp_path / "tokenizer").iterdir():
         path.unlink()
@@ -197,45 +198,45 @@ def test_a_pipeline_without_its_tokenizers_files_is_refused(pipeline, tmp_path):
         load_pipeline(tmp_path)
 
 
-def test_a_plain_stable_diffusion_is_no_pix2gif(pipeline, tmp_path):
+def test_a_stable_diffusion_pipeline_raises(pipeline, tmp_path):
     pipeline.save_pretrained(tmp_path)
     index = json.loads((tmp_path / "model_index.json").read_text())
     kept = {name: part for name, part in index.items() if name not in ("model_variant", "motion_embedding", "warping")}
     (tmp_path / "model_index.json").write_text(json.dumps(kept))
-    with pytest.raises(ModelError, match="does not say which variant"):
+    with pytest.raises(ModelError, match="does not name a variant"):
         load_pipeline(tmp_path)
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "motion_embedding", "warping"])
-def test_torn_weights_are_refused(pipeline, tmp_path, part):
+def test_truncated_weights_raise(pipeline, tmp_path, part):
     pipeline.save_pretrained(tmp_path)
     for weights in (tmp_path / part).glob("*.safetensors"):
         weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(ModelError, match=rf"can be loaded from .*/{part}: "):
+    with pytest.raises(ModelError, match=rf"can be loaded from .*/{part}; "):
         load_pipeline(tmp_path)
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "motion_embedding", "warping"])
-def test_weights_that_are_missing_are_not_made_up(pipeline, tmp_path, part):
+def test_incomplete_weights_raise(pipeline, tmp_path, part):
     pipeline.save_pretrained(tmp_path)
     (path,) = (tmp_path / part).glob("*.safetensors")
     weights = load_file(path)
     del weights[min(weights)]
     save_file(weights, path, metadata={"format": "pt"})
-    with pytest.raises(ModelError, match="is not whole: "):
+    with pytest.raises(ModelError, match="is incomplete: "):
         load_pipeline(tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["model_index.json", "scheduler/scheduler_config.json", "warping/config.json"])
-def test_a_file_of_settings_that_is_damaged_is_one_sentence(pipeline, tmp_path, damage):
+def test_a_damaged_config_file_raises_a_one_line_error(pipeline, tmp_path, damage):
     pipeline.save_pretrained(tmp_path)
     (tmp_path / damage).write_text("{")
     with pytest.raises(ModelError, match=r"^[^\n]*[^.]$"):
         load_pipeline(tmp_path)
 
 
-def test_where_no_pipeline_lies_a_sentence_says_so(tmp_path):
-    with pytest.raises(ModelError, match=r"^no Pix2Gif model lies in .*[^.]$"):
+def test_a_path_without_a_pipeline_raises(tmp_path):
+    with pytest.raises(ModelError, match=r"^there is no Pix2Gif model in .*[^.]$"):
         load_pipeline(tmp_path)
-    with pytest.raises(ModelError, match=r"^no Pix2Gif pipeline can be loaded from .*: name a folder .*[^.]$"):
+    with pytest.raises(ModelError, match=r"^no Pix2Gif pipeline can be loaded from .*; name a folder .*[^.]$"):
         load_pipeline(tmp_path / "cat.png")

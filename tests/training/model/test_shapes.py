@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.5's real shapes, on the meta device: no weights, no arithmetic."""
+"""Shapes at the full size of Stable Diffusion 1.5, on the meta device."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from training.model.losses import diffusion_loss, total_loss
 from training.model.perceptual import LAYERS, PerceptualLoss
 
 
-def count(module):
+def count_parameters(module):
     return sum(parameter.numel() for parameter in module.parameters())
 
 
@@ -26,44 +26,44 @@ def predict(model, device="meta", num=2, dtype=torch.float32):
 
     timesteps = torch.full((num,), 500, device=device)
     motion = torch.full((num,), 7.0, device=device)
-    return model.predict(draw(num, 4, 32, 32), timesteps, draw(num, 4, 32, 32), draw(num, 77, 768), motion)
+    return model(draw(num, 4, 32, 32), timesteps, draw(num, 4, 32, 32), draw(num, 77, 768), motion)
 
 
-def watch_shapes(module):
-    """Note the shape that each named submodule gives."""
+def record_shapes(module):
+    """Record the output shape of each named submodule; return the shapes and the handles of the hooks."""
     shapes = {}
 
-    def note(name):
+    def record(name):
         def hook(_module, _inputs, output):
             shapes[name] = tuple((output[0] if isinstance(output, tuple) else output).shape)
 
         return hook
 
-    handles = [part.register_forward_hook(note(name)) for name, part in module.named_modules() if name]
+    handles = [part.register_forward_hook(record(name)) for name, part in module.named_modules() if name]
     return shapes, handles
 
 
-def test_parameter_counts(sd15):
+def test_parts_have_the_expected_number_of_parameters(sd15):
     model = sd15.model
-    # Stable Diffusion 1.5's 859,520,964, and 8 x 320 x 9 for the new channels.
-    assert count(model.unet) == 859_520_964 + 23_040 == 859_544_004
-    assert count(model.warping.flow_net) == 507_610
-    assert count(model.warping.injection) == 77 * 16 * 3 + 2 * 256 == 4_208
-    assert count(model.motion_embedding) == 1024 * 768
-    assert count(sd15.vae) == 83_653_863
-    assert count(sd15.text_encoder) == 123_060_480
+    # 859,520,964 of Stable Diffusion 1.5, and 8 x 320 x 9 for the new channels.
+    assert count_parameters(model.unet) == 859_520_964 + 23_040 == 859_544_004
+    assert count_parameters(model.warping.flow_net) == 507_610
+    assert count_parameters(model.warping.injection) == 77 * 16 * 3 + 2 * 256 == 4_208
+    assert count_parameters(model.motion_embedding) == 1024 * 768
+    assert count_parameters(sd15.vae) == 83_653_863
+    assert count_parameters(sd15.text_encoder) == 123_060_480
 
 
 @pytest.mark.parametrize("variant", ["base", "motion-embed", "warp", "warp-add", "warp-concat", "full"])
-def test_the_input_convolution_of_each_variant(variant):
+def test_each_variant_has_its_input_channels(variant):
     config = ModelConfig(variant=variant)
     unet = build_random(config, "sd15", device="meta").model.unet
     assert unet.conv_in.weight.shape == (320, config.in_channels, 3, 3)
     assert unet.conv_in.bias.shape == (320,)
 
 
-def test_the_shapes_inside_the_warping_module(sd15):
-    shapes, handles = watch_shapes(sd15.model.warping)
+def test_shapes_inside_the_warping_module(sd15):
+    shapes, handles = record_shapes(sd15.model.warping)
     predict(sd15.model)
     for handle in handles:
         handle.remove()
@@ -95,8 +95,8 @@ def test_the_shapes_inside_the_warping_module(sd15):
     assert sd15.model.warping.flow_net.inter0[0].in_channels == 16 + 2
 
 
-def test_the_shapes_through_the_u_net(sd15):
-    shapes, handles = watch_shapes(sd15.model.unet)
+def test_shapes_inside_the_u_net(sd15):
+    shapes, handles = record_shapes(sd15.model.unet)
     prediction = predict(sd15.model)
     for handle in handles:
         handle.remove()
@@ -110,16 +110,16 @@ def test_the_shapes_through_the_u_net(sd15):
     assert prediction.flow.shape == (2, 2, 32, 32)
 
 
-def test_the_shapes_of_text_motion_and_images(sd15):
+def test_shapes_of_text_motion_and_images(sd15):
     assert sd15.text_encoder(torch.zeros(2, 77, dtype=torch.long, device="meta"))[0].shape == (2, 77, 768)
     assert sd15.model.motion_embedding(torch.zeros(2, device="meta")).shape == (2, 1, 768)
     assert sd15.vae.encode(torch.zeros(2, 3, 256, 256, device="meta")).latent_dist.mean.shape == (2, 4, 32, 32)
     assert sd15.vae.decode(torch.zeros(2, 4, 32, 32, device="meta")).sample.shape == (2, 3, 256, 256)
 
 
-def test_the_shapes_of_the_perceptual_loss():
+def test_shapes_inside_the_perceptual_loss():
     loss = PerceptualLoss.random().to("meta")
-    shapes, _ = watch_shapes(loss.features)
+    shapes, _ = record_shapes(loss.features)
     assert loss(torch.zeros(2, 4, 32, 32, device="meta"), torch.zeros(2, 4, 32, 32, device="meta")).shape == (2,)
     assert [shapes[str(index)] for index in LAYERS] == [
         (2, 64, 32, 32),
@@ -131,8 +131,8 @@ def test_the_shapes_of_the_perceptual_loss():
 
 
 @pytest.mark.slow
-def test_one_step_at_full_size():
-    """One optimizer step of the full variant, in float32 on the CPU: weights, gradients and AdamW take 14 GB."""
+def test_one_optimizer_step_at_full_size():
+    """The full variant in float32 on the CPU. Weights, gradients and AdamW need 14 GB."""
     model = build_random(ModelConfig(), "sd15", seed=0).model
     perceptual = PerceptualLoss.random()
     model.enable_gradient_checkpointing()

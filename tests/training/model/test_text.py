@@ -31,32 +31,32 @@ from training.model.tokenizer import make_tokenizer
         (9999, "nine thousand, nine hundred and ninety-nine"),
     ],
 )
-def test_numbers_in_words(number, words):
+def test_numbers_are_spelled(number, words):
     assert spell(number) == words
 
 
-def test_every_number_has_its_own_words():
+def test_different_numbers_have_different_words():
     assert len({spell(number) for number in range(10_000)}) == 10_000
 
 
 @pytest.mark.parametrize("number", [-1, 10_000])
-def test_numbers_without_words(number):
+def test_numbers_out_of_range_raise(number):
     with pytest.raises(ModelError, match="0 to 9999"):
         spell(number)
 
 
-def test_the_prompt_is_the_papers():
+def test_the_prompt_has_the_wording_of_the_paper():
     assert make_prompt("a cat jumps.", 7.9) == "a cat jumps. The optical flow is seven."
     assert make_prompt("a cat jumps.", 13) == "a cat jumps. The optical flow is thirteen."
 
 
 @pytest.mark.parametrize("motion", [-0.5, float("nan"), float("inf")])
-def test_what_is_no_magnitude(motion):
-    with pytest.raises(ModelError, match="no magnitude"):
+def test_invalid_magnitudes_raise(motion):
+    with pytest.raises(ModelError, match="must be 0 or more pixels"):
         make_prompt("a cat", motion)
 
 
-def test_tokens_are_padded_and_cut_to_77():
+def test_prompts_are_padded_or_truncated_to_77_tokens():
     tokenizer = make_tokenizer()
     long = "dog " * 100
     ids = tokenize(tokenizer, ["dog", long])
@@ -67,19 +67,19 @@ def test_tokens_are_padded_and_cut_to_77():
     assert count_cut_tokens(tokenizer, ["dog", long]) == [0, 25]
 
 
-def test_a_tokenizer_of_nothing_is_refused():
+def test_a_tokenizer_without_vocabulary_raises():
     check_tokenizer(make_tokenizer())
     with pytest.raises(ModelError, match="no vocabulary"):
         check_tokenizer(CLIPTokenizer())
 
 
-def test_the_motion_makes_a_prompts_only_difference():
+def test_prompts_of_different_motion_differ_in_one_token():
     tokenizer = make_tokenizer()
     first, second = tokenize(tokenizer, [make_prompt("a dog moves", 4), make_prompt("a dog moves", 15)])
     assert (first != second).sum() == 1
 
 
-def test_text_is_encoded_without_gradient(build):
+def test_text_embeddings_have_no_gradient(build):
     parts = build()
     embeds = encode_text(parts.text_encoder, tokenize(parts.tokenizer, ["a dog", ""]))
     null = encode_null_text(parts.tokenizer, parts.text_encoder)

@@ -3,7 +3,7 @@ import torch
 
 from tests.training.model.helpers import randomize_parameters
 from training.model.errors import ModelError
-from training.model.warp import FlowNet, InjectionModule, WarpingModule, to_grid_units, to_latent_pixels, warp
+from training.model.warp import FlowNet, InjectionModule, WarpingModule, to_grid_units, warp
 
 
 def draw_latent(height=32, width=32, num=2):
@@ -16,43 +16,43 @@ def constant_flow(dx, dy, height=32, width=32, num=2):
 
 
 @pytest.mark.parametrize("size", [(32, 32), (64, 64), (16, 128)])
-def test_zero_flow_is_the_identity_to_the_bit(size):
+def test_zero_flow_is_exactly_the_identity_for_powers_of_two(size):
     latent = draw_latent(*size)
     assert torch.equal(warp(latent, torch.zeros(2, 2, *size)), latent)
 
 
 @pytest.mark.parametrize("size", [(12, 20), (28, 36), (40, 96)])
-def test_zero_flow_is_the_identity_to_rounding_at_any_size(size):
+def test_zero_flow_is_the_identity_up_to_rounding_for_other_sizes(size):
     latent = draw_latent(*size)
     torch.testing.assert_close(warp(latent, torch.zeros(2, 2, *size)), latent, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(("dx", "dy"), [(1, 0), (0, 1), (-3, 2), (5, -4)])
 @pytest.mark.parametrize("size", [(32, 32), (24, 40)])
-def test_a_flow_moves_a_pattern_by_as_many_latent_pixels(dx, dy, size):
+def test_a_flow_moves_a_pattern_by_its_latent_pixels(dx, dy, size):
     height, width = size
     pattern = torch.zeros(1, 4, height, width)
     pattern[:, :, 10:14, 12:16] = draw_latent(4, 4, num=1)
-    # The flow points back to where a pixel came from.
+    # The flow points from the new position back to the old one.
     moved = warp(pattern, constant_flow(-dx, -dy, height, width, num=1))
     expected = torch.roll(pattern, (dy, dx), (2, 3))
     torch.testing.assert_close(moved, expected, rtol=0, atol=1e-4)
 
 
-def test_half_a_pixel_is_the_mean_of_two():
+def test_a_flow_of_half_a_pixel_averages_two_pixels():
     latent = draw_latent()
     moved = warp(latent, constant_flow(0.5, 0))
     torch.testing.assert_close(moved[..., :-1], (latent[..., :-1] + latent[..., 1:]) / 2, rtol=0, atol=1e-5)
 
 
-def test_outside_there_are_zeros():
+def test_pixels_from_outside_are_zero():
     moved = warp(torch.ones(1, 4, 32, 32), constant_flow(4, 0, num=1))
     assert moved[..., :28].min() == 1
     assert moved[..., 28:].abs().max() == 0
 
 
-def test_an_absolute_flow_is_the_grid_itself():
-    """Zero is the identity in one mode and the centre in the other; who mixes them up blurs the picture to a point."""
+def test_an_absolute_flow_is_the_grid():
+    """A zero flow is the identity in one mode and the centre in the other."""
     latent = draw_latent()
     centre = latent[:, :, 15:17, 15:17].mean((2, 3), keepdim=True)
     moved = warp(latent, torch.zeros(2, 2, 32, 32), "absolute")
@@ -62,27 +62,25 @@ def test_an_absolute_flow_is_the_grid_itself():
     assert torch.equal(warp(latent, identity, "absolute"), latent)
 
 
-def test_units_go_there_and_back():
-    pixels = torch.randn(1, 2, 24, 40)
-    torch.testing.assert_close(to_latent_pixels(to_grid_units(pixels)), pixels)
+def test_one_latent_pixel_is_two_over_the_size_in_grid_units():
     assert to_grid_units(torch.ones(1, 2, 24, 40))[0, :, 0, 0].tolist() == pytest.approx([2 / 40, 2 / 24])
 
 
-def test_half_precision_warps_on_a_grid_of_full_precision():
+def test_bfloat16_is_warped_on_a_float32_grid():
     latent = draw_latent().bfloat16()
     moved = warp(latent, torch.zeros(2, 2, 32, 32, dtype=torch.bfloat16))
     assert moved.dtype == torch.bfloat16
     assert torch.equal(moved, latent)
 
 
-def test_at_step_0_the_warped_latent_is_the_source():
+def test_a_new_residual_module_returns_the_source():
     latent = draw_latent()
     warped, flow = WarpingModule()(latent, torch.randn(2, 77, 768))
     assert flow.abs().max() == 0
     assert torch.equal(warped, latent)
 
 
-def test_at_step_0_an_absolute_flow_gathers_the_centre():
+def test_a_new_absolute_module_samples_near_the_centre():
     torch.manual_seed(0)
     warped, flow = WarpingModule(flow_mode="absolute")(draw_latent(), torch.randn(2, 77, 768))
     assert 0 < flow.abs().max() < 1
@@ -91,7 +89,7 @@ def test_at_step_0_an_absolute_flow_gathers_the_centre():
 
 @pytest.mark.parametrize("norm", ["group", "batch"])
 @pytest.mark.parametrize(("size", "width"), [((32, 32), 768), ((64, 64), 768), ((16, 24), 32), ((12, 20), 1024)])
-def test_other_sizes_and_widths(norm, size, width):
+def test_other_sizes_and_widths_work(norm, size, width):
     module = WarpingModule(condition_width=width, flow_norm=norm)
     randomize_parameters(module)
     warped, flow = module(draw_latent(*size), torch.randn(2, 77, width))
@@ -100,12 +98,12 @@ def test_other_sizes_and_widths(norm, size, width):
     assert 0 < flow.abs().max() <= 1
 
 
-def test_a_latent_that_cannot_be_halved_twice_is_refused():
+def test_sides_that_are_not_multiples_of_4_raise():
     with pytest.raises(ModelError, match="multiples of 4"):
         WarpingModule()(draw_latent(30, 32), torch.randn(2, 77, 768))
 
 
-def test_the_condition_moves_the_flow():
+def test_the_flow_depends_on_the_condition():
     module = WarpingModule(condition_width=32)
     randomize_parameters(module)
     latent = draw_latent(16, 16, num=1)
@@ -113,14 +111,14 @@ def test_the_condition_moves_the_flow():
     assert (flows[0] - flows[1]).abs().max() > 1e-3
 
 
-def test_group_norm_ties_no_samples_together():
+def test_group_norm_keeps_samples_independent():
     module = WarpingModule(condition_width=32, flow_norm="group").train()
     randomize_parameters(module)
     latent, c_l = draw_latent(16, 16), torch.randn(2, 77, 32)
     torch.testing.assert_close(module(latent[:1], c_l[:1]).flow, module(latent, c_l).flow[:1], rtol=0, atol=1e-5)
 
 
-def test_the_injection_is_the_authors_at_their_size():
+def test_the_injection_does_not_interpolate_at_the_papers_size():
     module = InjectionModule(768)
     c_l = torch.randn(2, 77, 768)
     features = torch.relu(module.norm(module.conv(c_l)))
@@ -128,6 +126,6 @@ def test_the_injection_is_the_authors_at_their_size():
     assert torch.equal(module(c_l, (16, 16)), features.reshape(2, 16, 16, 16))
 
 
-def test_zero_flow_only_where_it_was_asked_for():
+def test_zero_last_sets_the_last_layer_to_zero():
     assert FlowNet(zero_last=True).flow0.weight.abs().max() == 0
     assert FlowNet(zero_last=False).flow0.weight.abs().max() > 0

@@ -125,5 +125,5 @@ def test_weights_that_are_another_networks(networks, tmp_path):
     config = json.loads((tmp_path / "clip" / "config.json").read_text())
     config["vision_config"]["num_hidden_layers"] = 2
     (tmp_path / "clip" / "config.json").write_text(json.dumps(config))
-    with pytest.raises(TrainingError, match="is not whole"):
+    with pytest.raises(TrainingError, match="is incomplete"):
         ClipEncoder(tmp_path / "clip", CPU)
