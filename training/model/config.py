@@ -19,7 +19,7 @@ class ModelConfig:
     """Which trained parts exist, and what is concatenated to the noisy latent (Pix2Gif, section 4.3)."""
 
     flow_mode: FlowMode = "residual"
-    """`residual`: the grid is identity plus flow, as in the paper. `absolute`: the flow alone, as in the authors' code."""
+    """`residual`: the grid is identity plus flow (paper). `absolute`: the grid is the flow (the authors' code)."""
 
     flow_norm: FlowNorm = "group"
     """Normalization in FlowNet. `group` does not depend on the batch; `batch` is that of the authors' code."""

@@ -33,7 +33,7 @@ class PerceptualLoss(nn.Module):
     """
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
-        """Load torchvision's `features.N.weight` and `features.N.bias`; the first layer may have 3 or 4 input channels."""
+        """Load torchvision's `features.N.weight` and `features.N.bias`; the first layer may have 3 or 4 channels."""
         super().__init__()
         self.features = _build_features()
         parameters = {f"features.{name}": parameter for name, parameter in self.features.named_parameters()}
@@ -140,8 +140,8 @@ def _find_weights(source: str | Path) -> Path:
         return Path(hf_hub_download("/".join(parts[:2]), parts[2] if len(parts) == 3 else "model.safetensors"))
     except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
         raise ModelError(
-            f"there are no VGG19 weights at {source}, neither on this machine nor on the hub; name a local file such as "
-            "vgg19.safetensors"
+            f"there are no VGG19 weights at {source}, neither on this machine nor on the hub; name a local file such "
+            "as vgg19.safetensors"
         ) from error
 
 

@@ -67,7 +67,7 @@ class Pix2GifPipeline(DiffusionPipeline):
         warping: WarpingModule | None = None,
         model_variant: str = "full",
     ) -> None:
-        """Combine the parts. Works with any scheduler of diffusers that predicts noise; the authors use Euler ancestral."""
+        """Combine the parts. Any diffusers scheduler that predicts noise works; the authors use Euler ancestral."""
         super().__init__()
         self.register_modules(  # type: ignore[no-untyped-call]
             vae=vae,

@@ -124,7 +124,7 @@ class Pix2Gif(nn.Module):
         self.unet.enable_gradient_checkpointing()
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write each part as safetensors with its config, into the same subfolders as a pipeline's `save_pretrained`."""
+        """Write each part as safetensors with its config, in the same subfolders as a saved pipeline."""
         folder = Path(folder)
         for name, part in (
             ("unet", self.unet),
@@ -189,6 +189,6 @@ def _read_config(
     in_channels = unet.config["in_channels"]
     if in_channels != config.in_channels:
         raise ModelError(
-            f"the variant {variant} needs a U-Net with {config.in_channels} input channels, but this one has {in_channels}"
+            f"the variant {variant} needs a U-Net with {config.in_channels} input channels, not {in_channels}"
         )
     return config

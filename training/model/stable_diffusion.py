@@ -22,7 +22,7 @@ Size = Literal["tiny", "sd15"]
 
 @dataclass(frozen=True, kw_only=True)
 class StableDiffusion:
-    """A text-to-image model: U-Net, autoencoder, text model, tokenizer and scheduler. Freezes autoencoder and text model."""
+    """The parts of a text-to-image model. Freezes the autoencoder and the text model."""
 
     unet: UNet2DConditionModel
     """The denoiser."""

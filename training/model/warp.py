@@ -145,7 +145,7 @@ class WarpingModule(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers
         self.flow_net = FlowNet(latent_channels, injected_channels, flow_norm, zero_last=flow_mode == "residual")
 
     def forward(self, source_latent: Tensor, c_l: Tensor) -> Warped:
-        """Warp a source latent [B, 4, H, W] under c_L [B, 77, D]. Raises ModelError unless H and W are multiples of 4."""
+        """Warp a source latent [B, 4, H, W] under c_L [B, 77, D]. H and W must be multiples of 4, else ModelError."""
         height, width = source_latent.shape[-2:]
         if height % 4 or width % 4:
             raise ModelError(f"a latent of {width} x {height} cannot be warped; its sides must be multiples of 4")

@@ -126,7 +126,7 @@ def test_a_gradient_that_is_no_number_reaches_no_weight(quick, clip, tmp_path):
         ({"precision": "fp16"}, "fp16 needs a GPU"),
         ({"resolution": 60}, "must be a multiple of 8"),
         ({"validation_prompt": "word " * 100, "validate_every": 1}, "tokens longer than the text model hears"),
-        ({"model": "nowhere"}, "there is no folder nowhere, and models of the hub are named OWNER/NAME"),
+        ({"model": "nowhere"}, "there is no folder nowhere, and models on the hub are named OWNER/NAME"),
         ({"depth_model": "nowhere", "background_weight": 0.1}, "there is no folder nowhere"),
         ({"model": "nowhere/at/all"}, "no tokenizer can be loaded from nowhere/at/all"),
     ],

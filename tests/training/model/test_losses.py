@@ -20,23 +20,23 @@ from training.model.losses import diffusion_loss, drop_conditions, snr_weights, 
 )
 def test_the_draw_decides_which_conditions_are_dropped(draw, drops_text, drops_image):
     text, null, source = torch.randn(1, 77, 8), torch.randn(1, 77, 8), torch.randn(1, 4, 8, 8)
-    got = drop_conditions(torch.tensor([draw]), text, null, source)
-    assert torch.equal(got.text_embeds, null if drops_text else text)
-    assert torch.equal(got.source_latent, torch.zeros_like(source) if drops_image else source)
+    conditions = drop_conditions(torch.tensor([draw]), text, null, source)
+    assert torch.equal(conditions.text_embeds, null if drops_text else text)
+    assert torch.equal(conditions.source_latent, torch.zeros_like(source) if drops_image else source)
 
 
 def test_samples_are_dropped_independently():
     text, null, source = torch.randn(4, 77, 8), torch.randn(1, 77, 8), torch.randn(4, 4, 8, 8)
-    got = drop_conditions(torch.tensor([0.01, 0.07, 0.12, 0.5]), text, null, source)
-    assert torch.equal(got.text_embeds, torch.cat([null, null, text[2:]]))
+    conditions = drop_conditions(torch.tensor([0.01, 0.07, 0.12, 0.5]), text, null, source)
+    assert torch.equal(conditions.text_embeds, torch.cat([null, null, text[2:]]))
     zeros = torch.zeros_like(source[:1])
-    assert torch.equal(got.source_latent, torch.cat([source[:1], zeros, zeros, source[3:]]))
+    assert torch.equal(conditions.source_latent, torch.cat([source[:1], zeros, zeros, source[3:]]))
 
 
 def test_each_case_of_dropping_has_a_rate_of_5_percent():
     draw = torch.rand(40_000, generator=torch.Generator().manual_seed(0))
-    got = drop_conditions(draw, torch.ones(40_000, 1, 1), torch.zeros(1, 1, 1), torch.ones(40_000, 1, 1, 1))
-    no_text, no_image = got.text_embeds.flatten() == 0, got.source_latent.flatten() == 0
+    conditions = drop_conditions(draw, torch.ones(40_000, 1, 1), torch.zeros(1, 1, 1), torch.ones(40_000, 1, 1, 1))
+    no_text, no_image = conditions.text_embeds.flatten() == 0, conditions.source_latent.flatten() == 0
     for case in (no_text & ~no_image, no_text & no_image, ~no_text & no_image):
         assert abs(case.float().mean().item() - 0.05) < 0.005
 
@@ -44,8 +44,8 @@ def test_each_case_of_dropping_has_a_rate_of_5_percent():
 def test_the_diffusion_loss_is_a_mean_per_sample():
     noise = torch.randn(3, 4, 8, 8)
     offsets = torch.tensor([0.0, 1.0, 2.0])
-    got = diffusion_loss(noise + offsets[:, None, None, None], noise)
-    torch.testing.assert_close(got, torch.tensor([0.0, 1.0, 4.0]), rtol=0, atol=1e-5)
+    loss = diffusion_loss(noise + offsets[:, None, None, None], noise)
+    torch.testing.assert_close(loss, torch.tensor([0.0, 1.0, 4.0]), rtol=0, atol=1e-5)
 
 
 def test_the_diffusion_loss_is_float32():

@@ -184,7 +184,7 @@ def test_missing_or_damaged_weights_raise(build, tmp_path):
 
 def test_parts_of_another_variant_raise(build):
     model = build("warp").model
-    with pytest.raises(ModelError, match="12 input channels, but this one has 8"):
+    with pytest.raises(ModelError, match="12 input channels, not 8"):
         Pix2Gif(model.unet, model.motion_embedding, model.warping, "full")
     with pytest.raises(ModelError, match="no warping module"):
         Pix2Gif(model.unet, model.motion_embedding, model.warping, "motion-embed")
