@@ -19,7 +19,7 @@ __all__ = ["s3", "service"]
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
-REAL_GIFS = Path(os.environ.get("PIX2GIF_REAL_GIFS", Path(__file__).resolve().parents[2] / "shared" / "gifs"))
+REAL_GIFS = os.environ.get("PIX2GIF_REAL_GIFS")
 
 
 @pytest.fixture(scope="session")
@@ -39,9 +39,9 @@ def dataset(listing: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def real_gifs() -> Path:
     """The folder of real GIFs, third-party and not part of the project; skips where it is absent."""
-    if not REAL_GIFS.is_dir():
-        pytest.skip(f"no real GIFs at {REAL_GIFS}; name their folder in PIX2GIF_REAL_GIFS")
-    return REAL_GIFS
+    if not REAL_GIFS:
+        pytest.skip("PIX2GIF_REAL_GIFS does not name a folder of real GIFs")
+    return Path(REAL_GIFS)
 
 
 @pytest.fixture(scope="session")

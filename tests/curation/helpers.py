@@ -23,9 +23,7 @@ from curation.run.workspace import Workspace
 from shards.verify import verify_dataset
 
 PIX2GIF = str(Path(sys.executable).with_name("pix2gif"))
-CHECKER = Path(
-    os.environ.get("PIX2GIF_CHECKER", Path(__file__).resolve().parents[3] / "shared" / "check" / "check_dataset.py")
-)
+CHECKER = os.environ.get("PIX2GIF_CHECKER")
 """A check of a data set that shares no code with this project, and is no part of it; held against where it is there."""
 DECIDED = ("train/*.tar", "val/*.tar", "test/*.tar", "flow/*", "clips.parquet")
 
@@ -90,8 +88,8 @@ def finish(listing: Path, out: Path, undisturbed: Path, *options: str, workers: 
 
 def check_independently(listing: Path, out: Path, num_remeasured: int = 100) -> None:
     """Have a data set checked by CHECKER, where that is there."""
-    if CHECKER.is_file():
-        check = [sys.executable, str(CHECKER), str(out), "--listing", str(listing), "--remeasure", str(num_remeasured)]
+    if CHECKER:
+        check = [sys.executable, CHECKER, str(out), "--listing", str(listing), "--remeasure", str(num_remeasured)]
         checked = subprocess.run(check, capture_output=True, text=True, timeout=900, check=False)
         assert checked.returncode == 0, checked.stdout + checked.stderr
 
