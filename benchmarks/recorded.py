@@ -21,8 +21,8 @@ from PIL import Image
 
 from curation.decode.fingerprint import pack_signature
 from curation.decode.probe import ProbedClip, ProbeTask
-from curation.export.encode import Encoded, EncodeTask
-from curation.export.pack import Packed, PackTask, make_record
+from curation.export.encode import EncodeResult, EncodeTask
+from curation.export.pack import PackResult, PackTask, make_record
 from curation.flow.measure import method_digest
 from curation.flow.table import FlowPart, Measurement, write_part
 from curation.flow.tasks import JoinTask, PartTask, SliceTask, make_part, slice_method
@@ -163,21 +163,21 @@ def _draw_rows(keys: list[str], sources: np.ndarray, targets: np.ndarray) -> pa.
     return pa.table(columns, schema=FLOW_SCHEMA)
 
 
-def run_task(task: EncodeTask | PackTask) -> Encoded | Packed:
+def run_task(task: EncodeTask | PackTask) -> EncodeResult | PackResult:
     """Answer as `curation.export.stage.run_task` would, but write only the samples that the report reads."""
     if isinstance(task, EncodeTask):
-        return Encoded(shard=task.shard, num_samples=task.num_samples, failures=())
+        return EncodeResult(shard=task.shard, num_samples=task.num_samples, failures=())
     write_shard(task.path, itertools.islice(_samples(task), _SAMPLES_IN_A_HEAD))
     sha256 = hashlib.sha256(str(task.path).encode()).hexdigest()
     name, num_samples = shard_name(task.shard.number), task.shard.num_samples
     entry = ShardEntry(name=name, num_samples=num_samples, num_bytes=num_samples * 30_000, sha256=sha256)
-    return Packed(shard=task.shard.key, entry=entry)
+    return PackResult(shard=task.shard.key, entry=entry)
 
 
 def _samples(task: PackTask) -> Iterator[Sample]:
     picture = io.BytesIO()
     Image.new("RGB", (1, 1)).save(picture, "JPEG")
     pixel = picture.getvalue()
-    for key, pair in task.shard.sample_order(task.config.seed):
+    for key, pair in task.shard.order_samples(task.config.seed):
         record = make_record(pair, task.clips[key], task.config)
         yield Sample(record=record, source=pixel, target=pixel, image_format="jpg")

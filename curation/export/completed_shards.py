@@ -1,13 +1,11 @@
-"""OUT/.work/receipts/: what was written of each finished shard, and to which plan, for a run that resumes.
+"""OUT/.work/receipts/: a receipt for each shard that was written, so that a resumed run skips completed shards.
 
-On a disk a shard is proved by hashing it. In a store that would mean to fetch all of them, so a receipt also tells the
-store's own mark of the object, its ETag, as it was when the shard had been uploaded: bytes there do not change but by
-another upload, and that gets another mark.
+On disk a shard is checked by its SHA-256. In an object store that would mean downloading it, so the receipt also has
+the object's ETag. The ETag changes with every upload.
 """
 
 import dataclasses
 import json
-from typing import Any
 
 from shards.atomic import write_atomically
 from shards.location import Location, ObjectPath
@@ -16,43 +14,50 @@ from shards.writer import file_sha256
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Receipt:
-    """What was noted of a shard."""
-
+class _Receipt:
     plan: str
-    """Digest of everything that decides its bytes."""
+    """Digest of everything that decides the shard's bytes."""
     shard: ShardEntry
-    etag: str | None = None
+    etag: str | None
+    """None on disk."""
 
 
 def receipt_path(folder: Location, split: str, number: int) -> Location:
-    """Where the receipt of a shard belongs."""
+    """Return the path of a shard's receipt."""
     return folder / f"{split}-{number:05d}.json"
 
 
 def write_receipt(path: Location, plan: str, shard: Location, entry: ShardEntry) -> None:
-    """Note a shard that was just written."""
-    noted: dict[str, Any] = {"plan": plan, "shard": dataclasses.asdict(entry)}
-    if isinstance(shard, ObjectPath):
-        noted["etag"] = shard.etag
+    """Write the receipt of a shard that was just written."""
+    receipt = _Receipt(plan=plan, shard=entry, etag=shard.etag if isinstance(shard, ObjectPath) else None)
     with write_atomically(path) as temporary:
-        temporary.write_text(json.dumps(noted))
+        temporary.write_text(json.dumps(dataclasses.asdict(receipt)))
 
 
-def read_receipt(path: Location) -> Receipt | None:
-    """Read what was noted; None where nothing is, or nothing that can be understood."""
-    try:
-        noted = json.loads(path.read_text())
-        return Receipt(plan=noted["plan"], shard=ShardEntry(**noted["shard"]), etag=noted.get("etag"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+def find_completed_shard(shard: Location, receipt: Location, plan: str) -> ShardEntry | None:
+    """Return the entry of a shard that was written by the same plan and is intact, else None."""
+    found = _read_receipt(receipt)
+    return found.shard if found and found.plan == plan and _is_intact(shard, found.shard.sha256, found) else None
 
 
-def still_holds(shard: Location, sha256: str, receipt: Receipt | None) -> bool:
-    """Tell whether a shard has the bytes of a hash: by its receipt in a store, where one fits, else by hashing it."""
+def is_intact(shard: Location, sha256: str, receipt: Location) -> bool:
+    """Return whether a shard has this SHA-256: by its receipt in an object store if it has one, else by its bytes."""
+    return _is_intact(shard, sha256, _read_receipt(receipt) if isinstance(shard, ObjectPath) else None)
+
+
+def _is_intact(shard: Location, sha256: str, receipt: _Receipt | None) -> bool:
     try:
         if isinstance(shard, ObjectPath) and receipt and receipt.etag and receipt.shard.sha256 == sha256:
             return shard.etag == receipt.etag
         return file_sha256(shard) == sha256
     except OSError:
         return False
+
+
+def _read_receipt(path: Location) -> _Receipt | None:
+    """Read a receipt; None if there is none or it is damaged."""
+    try:
+        fields = json.loads(path.read_text())
+        return _Receipt(plan=fields["plan"], shard=ShardEntry(**fields["shard"]), etag=fields.get("etag"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None

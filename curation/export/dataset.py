@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.config import CurationConfig
-from curation.export.completed_shards import read_receipt, receipt_path, still_holds
+from curation.export.completed_shards import is_intact, receipt_path
 from curation.flow.table import count_rows
 from curation.listing.catalog import Catalog, Row, make_catalog
 from curation.options import RunOptions
@@ -88,15 +88,15 @@ def read_intact_manifest(workspace: Workspace) -> Manifest | None:
             for number, shard in enumerate(entry.shards)
         ]
         with ThreadPoolExecutor() as threads:
-            is_intact = (
+            is_whole = (
                 (out / REPORT).is_file()
-                and all(threads.map(lambda shard: still_holds(shard[0], shard[1], read_receipt(shard[2])), shards))
+                and all(threads.map(lambda shard: is_intact(*shard), shards))
                 and sum(threads.map(count_rows, list_files(workspace.flow, "part-*")))
                 == pc.sum(clips["num_pairs"]).as_py()
             )
     except (DatasetError, OSError, pa.ArrowException):
         return None
-    return manifest if is_intact else None
+    return manifest if is_whole else None
 
 
 def catalog_of(dataset: FinishedDataset, options: RunOptions, config: CurationConfig) -> Catalog:

@@ -1,4 +1,4 @@
-"""The data set's card: README.md in the form that the Hugging Face hub reads, so that OUT can be uploaded as it is."""
+"""The dataset card: OUT/README.md in the format of the Hugging Face hub, so that OUT can be uploaded as it is."""
 
 import functools
 import json
@@ -19,7 +19,7 @@ _MORE = "1M<n<10M"
 
 
 def write_card(out: Location, manifest: Manifest) -> None:
-    """Write OUT/README.md, but for one that somebody else wrote or made their own."""
+    """Write OUT/README.md, unless a person wrote or edited it: then it has no MARKER."""
     path = out / CARD
     if path.exists() and MARKER not in path.read_text(encoding="utf-8", errors="replace"):
         return
@@ -28,9 +28,9 @@ def write_card(out: Location, manifest: Manifest) -> None:
 
 
 def render_card(name: str, manifest: Manifest) -> str:
-    """Render the card; the same manifest gives the same text."""
-    known = CurationConfig.__dataclass_fields__.keys() & manifest.config.keys()
-    config = CurationConfig(**{field: manifest.config[field] for field in known})
+    """Render the card: a function of the name and the manifest."""
+    fields = CurationConfig.__dataclass_fields__.keys() & manifest.config.keys()
+    config = CurationConfig(**{field: manifest.config[field] for field in fields})
     num_samples = sum(entry.num_samples for entry in manifest.splits.values())
     return _load_template().render(
         name=name,
@@ -43,24 +43,24 @@ def render_card(name: str, manifest: Manifest) -> str:
         if config.resolution == SOURCE_SIZE
         else f"{config.resolution} x {config.resolution}",
         balance=describe_balance(config.balance),
-        bins=_bins(manifest),
+        bins=_list_bins(manifest),
     )
 
 
-def _bins(manifest: Manifest) -> list[tuple[int, int, list[int]]]:
-    """Each bin of the motion histograms with its count by split; none where no split holds anything."""
+def _list_bins(manifest: Manifest) -> list[tuple[int, int, list[int]]]:
+    """List the edges of each motion bin that is not empty, with its counts by split."""
     histograms = [entry.motion_histogram for entry in manifest.splits.values()]
     if not histograms:
         return []
     edges = histograms[0].bin_edges
-    rows = zip(edges[:-1], edges[1:], zip(*(one.counts for one in histograms), strict=True), strict=True)
+    rows = zip(edges[:-1], edges[1:], zip(*(histogram.counts for histogram in histograms), strict=True), strict=True)
     return [(low, high, list(counts)) for low, high, counts in rows if any(counts)]
 
 
 @functools.cache
 def _load_template() -> jinja2.Template:
-    """Compile the card's template, which lies beside this module; an unknown name in it raises."""
-    environment = jinja2.Environment(  # noqa: S701  # Markdown, of which cells are escaped by hand.
+    """Compile the template beside this module; an unknown name in it raises."""
+    environment = jinja2.Environment(  # noqa: S701  # Markdown; `_cell` escapes the cells.
         loader=jinja2.PackageLoader("curation.export", ""),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -69,7 +69,7 @@ def _load_template() -> jinja2.Template:
     )
     environment.filters |= {
         "thousands": "{:,}".format,
-        "as_yaml": json.dumps,  # Every JSON string is a YAML one.
+        "as_yaml": json.dumps,  # Every JSON string is valid YAML.
         "as_json": _as_json,
         "cell": _cell,
     }
@@ -81,5 +81,5 @@ def _as_json(value: Any) -> str:
 
 
 def _cell(text: str) -> str:
-    """Keep text from ending the cell of a table it stands in."""
+    """Escape text for the cell of a Markdown table."""
     return text.replace("|", "\\|").replace("\n", " ")

@@ -1,7 +1,6 @@
-"""Kept frames -> encoded pictures: each GIF is decoded once, each frame that samples need encoded once.
+"""Kept frames -> encoded pictures: each GIF is decoded once, and each frame that samples need is encoded once.
 
-Encoding is the work of an export and is spread in fragments of a shard; a fragment is an Arrow file of encoded
-pictures in the run's work folder, from which `curation.export.pack` makes the shard.
+A task encodes a fragment of a shard: an Arrow file of pictures in the work folder. `pack.py` makes shards of them.
 """
 
 import dataclasses
@@ -30,14 +29,14 @@ FRAGMENT_SCHEMA = pa.schema(
         pa.field("picture", pa.binary()),
     ]
 )
-"""Encoded frames of some clips, in no particular order."""
+"""Encoded frames of some clips, in any order."""
 
 _PILLOW_NAMES = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SourceClip:
-    """A clip, where its bytes lie, and what they must hash to."""
+    """A clip, the path of its GIF and the SHA-256 that it must have."""
 
     clip: Clip
     path: str
@@ -46,33 +45,33 @@ class SourceClip:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncodeTask:
-    """Some frames of clips of one shard to be encoded into one fragment."""
+    """Frames of some clips of a shard, to be encoded into one fragment."""
 
     shard: tuple[str, int]
-    """Its split and number."""
+    """Split and number."""
     num_samples: int
-    """Samples that wait for these pictures."""
+    """Number of samples in the fragment."""
     clips: tuple[tuple[SourceClip, tuple[int, ...]], ...]
-    """Each with the indices of its frames, ascending."""
+    """Clips with the indices of their frames, ascending."""
     config: CurationConfig
     fragment: Location
     quarantine: Location
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Encoded:
-    """What became of a fragment."""
+class EncodeResult:
+    """A fragment that was written, or clips that could not be encoded."""
 
     shard: tuple[str, int]
     num_samples: int
     failures: tuple[Incident, ...]
-    """Clips that were lost; where there is one, the fragment is of no use."""
+    """Clips that crashed or timed out. If there are any, the fragment is incomplete."""
 
 
-def encode_fragment(task: EncodeTask) -> Encoded:
-    """Decode each clip once, encode its frames, write the pictures.
+def encode_fragment(task: EncodeTask) -> EncodeResult:
+    """Decode each clip once, encode its frames and write the fragment.
 
-    Decoding and encoding run in the sandbox; a clip that is lost there goes to quarantine.
+    Decoding and encoding run in the sandbox. Clips that crash or time out there are quarantined.
     """
     columns: dict[str, list[object]] = {name: [] for name in FRAGMENT_SCHEMA.names}
     failures = []
@@ -90,7 +89,7 @@ def encode_fragment(task: EncodeTask) -> Encoded:
         pa.ipc.new_file(str(temporary), FRAGMENT_SCHEMA) as file,
     ):
         file.write_table(table)
-    return Encoded(shard=task.shard, num_samples=task.num_samples, failures=tuple(failures))
+    return EncodeResult(shard=task.shard, num_samples=task.num_samples, failures=tuple(failures))
 
 
 def _quarantine(frames: tuple[int, ...], source: SourceClip, failure: Failure, task: EncodeTask) -> Incident:
@@ -109,7 +108,10 @@ def warm_up_encoding() -> None:
 
 
 def encode_frames(frames: Iterable[int], source: SourceClip, config: CurationConfig) -> dict[int, bytes]:
-    """Encode some frames of a clip, by index."""
+    """Encode frames of a clip; returns the pictures by frame index.
+
+    Raises SourceChangedError if the GIF has other bytes than before, or lacks a frame.
+    """
     wanted = frozenset(frames)
     data = read_clip(source.path, source.sha256, config.max_bytes)
     pictures = {}
@@ -117,12 +119,14 @@ def encode_frames(frames: Iterable[int], source: SourceClip, config: CurationCon
         if frame.rgb is not None:
             pictures[frame.index] = encode_picture(frame.rgb, config)
     if missing := wanted - pictures.keys():
-        raise SourceChangedError(f"{source.path}: frame {min(missing)} was measured but is not there; measure it again")
+        raise SourceChangedError(
+            f"{source.path}: frame {min(missing)} was measured but is missing now; measure the clip again"
+        )
     return pictures
 
 
 def encode_picture(rgb: NDArray[np.uint8], config: CurationConfig) -> bytes:
-    """Encode a frame, uint8 [H, W, 3], as the samples hold it."""
+    """Encode a frame, uint8 [H, W, 3], in the image format and quality of the config."""
     picture = io.BytesIO()
     Image.fromarray(rgb).save(picture, _PILLOW_NAMES[config.image_format], quality=config.quality)
     return picture.getvalue()

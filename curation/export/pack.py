@@ -1,7 +1,6 @@
-"""Encoded pictures -> a shard: each sample's record and its two frames, packed in the planned order.
+"""Encoded pictures -> a shard: the record and the two pictures of each sample, in the planned order.
 
-A picture comes out of a fragment that this run encoded, or straight out of a shard of the data set whose flow table is
-used again.
+Pictures come from the fragments that this run encoded, or from shards of the data set whose flow table is reused.
 """
 
 import dataclasses
@@ -9,7 +8,7 @@ import dataclasses
 import pyarrow as pa
 
 from curation.config import CurationConfig
-from curation.export.completed_shards import read_receipt, still_holds, write_receipt
+from curation.export.completed_shards import write_receipt
 from curation.export.encode import SourceClip
 from curation.export.reuse import Picture, Span, read_spans
 from curation.export.shard_plan import PlannedPair, PlannedShard
@@ -24,37 +23,36 @@ from shards.writer import shard_name, write_shard
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PackTask:
-    """One shard, all of whose pictures lie ready."""
+    """One shard whose pictures are all available."""
 
     shard: PlannedShard
     clips: dict[str, Clip]
-    """Those of the shard, by key."""
+    """The clips of the shard, by key."""
     config: CurationConfig
     fragments: tuple[Location, ...]
-    ready: dict[Picture, Span]
-    """Pictures that are in no fragment, as another data set holds them."""
+    reused: dict[Picture, Span]
+    """Pictures that are in no fragment, but in shards of another data set."""
     path: Location
     receipt: Location
-    """Where to note what was written, for a run that resumes."""
     plan_digest: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Packed:
-    """What became of a shard."""
+class PackResult:
+    """A shard that was written."""
 
     shard: tuple[str, int]
     """Its split and number."""
     entry: ShardEntry
 
 
-def pack_shard(task: PackTask) -> Packed:
-    """Write a shard and note its hash.
+def pack_shard(task: PackTask) -> PackResult:
+    """Write a shard and its receipt.
 
-    The fragments stay: a worker that is lost after its work has it done again by another one. Raises
-    SourceChangedError where a picture of the other data set is not there any more.
+    Fragments are not removed, because Ray may run the task again if its worker is lost. Raises SourceChangedError if a
+    picture of the other data set can no longer be read.
     """
-    pictures = read_spans(task.ready)
+    pictures = read_spans(task.reused)
     for path in task.fragments:
         with on_disk(path) as copy, pa.memory_map(str(copy)) as file:
             keys, frames, encoded = pa.ipc.open_file(file).read_all().to_pydict().values()
@@ -66,18 +64,18 @@ def pack_shard(task: PackTask) -> Packed:
             target=pictures[key, pair.target_index],
             image_format=task.config.image_format,
         )
-        for key, pair in task.shard.sample_order(task.config.seed)
+        for key, pair in task.shard.order_samples(task.config.seed)
     )
     entry = write_shard(task.path, samples)
     write_receipt(task.receipt, task.plan_digest, task.path, entry)
-    return Packed(shard=task.shard.key, entry=entry)
+    return PackResult(shard=task.shard.key, entry=entry)
 
 
 def make_record(pair: PlannedPair, clip: Clip, config: CurationConfig) -> SampleRecord:
-    """Describe a pair; which of the clip's captions it shows is drawn by seed and key."""
-    drawn = hash64(config.seed, "caption", clip.key, pair.source_index, pair.target_index) % len(clip.captions)
+    """Make the record of a pair; its caption is one of the clip's, chosen by the seed and the sample's key."""
+    chosen = hash64(config.seed, "caption", clip.key, pair.source_index, pair.target_index) % len(clip.captions)
     return SampleRecord(
-        caption=clip.captions[drawn],
+        caption=clip.captions[chosen],
         captions=clip.captions,
         motion_px=pair.motion_px,
         source_index=pair.source_index,
@@ -89,8 +87,8 @@ def make_record(pair: PlannedPair, clip: Clip, config: CurationConfig) -> Sample
     )
 
 
-def plan_digest(shard: PlannedShard, sources: dict[str, SourceClip], config: CurationConfig) -> str:
-    """Name everything that decides a shard's bytes."""
+def compute_plan_digest(shard: PlannedShard, sources: dict[str, SourceClip], config: CurationConfig) -> str:
+    """Return a digest of everything that decides a shard's bytes."""
     clips = [
         [
             [[pair.source_index, pair.target_index, pair.gap_ms, pair.motion_px] for pair in planned.pairs],
@@ -103,14 +101,6 @@ def plan_digest(shard: PlannedShard, sources: dict[str, SourceClip], config: Cur
     return digest([clips, dataclasses.asdict(config), software_versions()])
 
 
-def finished_shard(path: Location, receipt: Location, wanted_digest: str) -> ShardEntry | None:
-    """Find the entry of a shard that an earlier run made to the same plan and that still hashes right, else None."""
-    noted = read_receipt(receipt)
-    if noted and noted.plan == wanted_digest and still_holds(path, noted.shard.sha256, noted):
-        return noted.shard
-    return None
-
-
 def shard_path(out: Location, split: str, number: int) -> Location:
-    """Where a shard belongs."""
+    """Return the path of a shard."""
     return out / split / shard_name(number)

@@ -24,128 +24,122 @@ from shards.members import walk_samples
 from shards.schema import MANIFEST
 from shards.writer import file_sha256
 
-_SHARD_SCHEMA = pa.schema(
+_INDEX_SCHEMA = pa.schema(
     [
         pa.field("clip_key", pa.dictionary(pa.int32(), pa.string())),
         pa.field("frame", pa.int32()),
+        pa.field("shard", pa.dictionary(pa.int32(), pa.string())),
         pa.field("offset", pa.int64()),
         pa.field("size", pa.int32()),
     ]
 )
-"""Where in one shard the pictures of its clips lie, each once."""
+"""Where the pictures in shards are: the shard's path, offset and size in bytes."""
 _ENCODING_FIELDS = ("resolution", "image_format", "quality")
+
+Picture = tuple[str, int]
+"""A clip key and a frame index."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Span:
-    """One encoded picture, in a shard."""
+    """The position of an encoded picture."""
 
-    path: Path
+    shard: str
+    """Path of the shard."""
     offset: int
     size: int
-
-
-Picture = tuple[str, int]
-"""The key of a clip and the index of a frame."""
+    """In bytes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class IndexTask:
-    """One shard, and what its bytes must hash to."""
+    """A shard, and the SHA-256 that it must have."""
 
     path: Path
     sha256: str
 
 
 class ReusablePictures:
-    """Encoded pictures that can be copied, by clip."""
+    """Encoded pictures that can be copied."""
 
-    def __init__(self, shards: Mapping[Path, pa.Table]) -> None:
-        """Take the index of each shard, _SHARD_SCHEMA."""
-        self._shards = shards
-        self._paths_of: dict[str, list[Path]] = collections.defaultdict(list)
-        for path, table in shards.items():
-            for key in table["clip_key"].unique().to_pylist():
-                self._paths_of[key].append(path)
+    def __init__(self, index: pa.Table) -> None:
+        """Take a table of pictures, _INDEX_SCHEMA."""
+        self._index = index
 
-    def of(self, clip_keys: Iterable[str]) -> dict[Picture, Span]:
-        """Return where the pictures of some clips are."""
-        spans = {}
-        for key in clip_keys:
-            for path in self._paths_of.get(key, ()):
-                table = self._shards[path]
-                rows = table.filter(pc.equal(table["clip_key"], key)).select(["frame", "offset", "size"])
-                for frame, offset, size in zip(*rows.to_pydict().values(), strict=True):
-                    spans[key, frame] = Span(path, offset, size)
-        return spans
+    def find(self, clip_keys: Iterable[str]) -> dict[Picture, Span]:
+        """Find the pictures of some clips."""
+        rows = _filter_clips(self._index, clip_keys)
+        return {
+            (clip_key, frame): Span(shard, offset, size)
+            for clip_key, frame, shard, offset, size in zip(*rows.to_pydict().values(), strict=True)
+        }
+
+
+def _filter_clips(index: pa.Table, clip_keys: Iterable[str]) -> pa.Table:
+    return index.filter(pc.is_in(index["clip_key"], value_set=pa.array(clip_keys, pa.string())))
 
 
 def find_reusable_pictures(run: Run, probed: Mapping[str, ProbedClip]) -> ReusablePictures:
     """Index the shards of the data set that --flow belongs to.
 
-    A picture can be reused if the clip's GIF has the same bytes as then, and the shard the hash of its manifest.
+    A picture can be reused if its GIF still has the same bytes and its shard has the hash in the manifest.
     """
     out = run.options.flow.parent if isinstance(run.options.flow, Path) else None
     dataset = _read_dataset(out, run.config) if out else None
     if out is None or dataset is None:
-        return ReusablePictures({})
-    rows = dataset.own_clips.select(["clip_key", "sha256"])
-    hashes = zip(rows["clip_key"].to_pylist(), rows["sha256"].to_pylist(), strict=True)
-    unchanged = pa.array([key for key, sha256 in hashes if key in probed and probed[key].sha256 == sha256], pa.string())
+        return ReusablePictures(_INDEX_SCHEMA.empty_table())
     tasks = [
         IndexTask(path=out / split / shard.name, sha256=shard.sha256)
         for split, entry in dataset.manifest.splits.items()
         for shard in entry.shards
     ]
-    shards = {}
+    indexes = [_INDEX_SCHEMA.empty_table()]
     with run.progress.stage("reuse", len(tasks), "shards") as bar:
-        for path, table in run.workers.map(index_shard, tasks):
-            shards[path] = table.filter(pc.is_in(table["clip_key"].cast(pa.string()), value_set=unchanged))
+        for index in run.workers.map(index_shard, tasks):
+            indexes.append(index)
             bar.update(1)
-    return ReusablePictures(shards)
+    rows = dataset.own_clips.select(["clip_key", "sha256"])
+    hashes = dict(zip(rows["clip_key"].to_pylist(), rows["sha256"].to_pylist(), strict=True))
+    unchanged = [key for key in hashes if key in probed and probed[key].sha256 == hashes[key]]
+    return ReusablePictures(_filter_clips(pa.concat_tables(indexes), unchanged))
 
 
 def _read_dataset(out: Path, config: CurationConfig) -> FinishedDataset | None:
-    """Return the data set in a folder, if there is one and its pictures have the bytes that this run would make."""
+    """Read the data set in a folder; None if there is none, or if its pictures differ from those of this run."""
     if not (out / MANIFEST).is_file():
         return None
     try:
         dataset = read_finished(out)
         is_alike = all(getattr(dataset.config({}), name) == getattr(config, name) for name in _ENCODING_FIELDS)
     except (DatasetError, CurationError):
-        return None  # Its flow table may be intact all the same.
+        return None  # The flow table may be intact nevertheless.
     return dataset if is_alike and dataset.manifest.software == software_versions() else None
 
 
-def index_shard(task: IndexTask) -> tuple[Path, pa.Table]:
-    """Find a shard's pictures, _SHARD_SCHEMA; none in a shard that is gone or damaged."""
-    places: dict[tuple[str, int], tuple[int, int]] = {}
-    # A shard that is gone has no hash; the file is read twice, as a copy of it in memory takes longer.
+def index_shard(task: IndexTask) -> pa.Table:
+    """Return the pictures of a shard, _INDEX_SCHEMA; none if the shard is missing or damaged."""
+    spans: dict[Picture, Span] = {}
     with contextlib.suppress(OSError):
         if file_sha256(task.path) == task.sha256:
             with task.path.open("rb") as file:
                 for sample in walk_samples(file):
                     clip_key, source, target = sample.key.rsplit("_", 2)
-                    places[clip_key, int(source)] = (sample.source.offset, sample.source.size)
-                    places[clip_key, int(target)] = (sample.target.offset, sample.target.size)
-    columns = {
-        "clip_key": pa.array([clip_key for clip_key, _ in places], pa.string()).dictionary_encode(),
-        "frame": [frame for _, frame in places],
-        "offset": [offset for offset, _ in places.values()],
-        "size": [size for _, size in places.values()],
-    }
-    return task.path, pa.table(columns, schema=_SHARD_SCHEMA)
+                    for frame, member in ((source, sample.source), (target, sample.target)):
+                        spans[clip_key, int(frame)] = Span(str(task.path), member.offset, member.size)
+    rows = [(*picture, span.shard, span.offset, span.size) for picture, span in spans.items()]
+    columns = zip(*rows, strict=True) if rows else [[] for _ in _INDEX_SCHEMA]
+    return pa.table(list(columns), schema=_INDEX_SCHEMA)
 
 
 def read_spans(spans: Mapping[Picture, Span]) -> dict[Picture, bytes]:
-    """Read pictures, encoded. Raises SourceChangedError where one is not there any more."""
-    by_path = collections.defaultdict(list)
+    """Read encoded pictures. Raises SourceChangedError if one can no longer be read."""
+    by_shard = collections.defaultdict(list)
     for picture, span in spans.items():
-        by_path[span.path].append((span.offset, span.size, picture))
+        by_shard[span.shard].append((span.offset, span.size, picture))
     pictures = {}
-    for path, wanted in by_path.items():
+    for shard, wanted in by_shard.items():
         try:
-            with path.open("rb") as file:
+            with Path(shard).open("rb") as file:
                 for offset, size, picture in sorted(wanted):
                     file.seek(offset)
                     pictures[picture] = file.read(size)
@@ -154,7 +148,6 @@ def read_spans(spans: Mapping[Picture, Span]) -> dict[Picture, bytes]:
         except (OSError, EOFError) as error:
             reason = getattr(error, "strerror", None) or error
             raise SourceChangedError(
-                f"{path}: its pictures were to be copied and cannot be read any more: {reason}; the same command goes "
-                "on, and decodes what is not there"
+                f"cannot copy pictures from {shard}: {reason}; run the same command again to encode them instead"
             ) from error
     return pictures

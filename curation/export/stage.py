@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from curation.batches import in_batches
 from curation.decode.probe_results import ProbeResults
-from curation.export.completed_shards import receipt_path
-from curation.export.encode import Encoded, EncodeTask, SourceClip, encode_fragment
-from curation.export.pack import Packed, PackTask, finished_shard, pack_shard, plan_digest, shard_path
+from curation.export.completed_shards import find_completed_shard, receipt_path
+from curation.export.encode import EncodeResult, EncodeTask, SourceClip, encode_fragment
+from curation.export.pack import PackResult, PackTask, compute_plan_digest, pack_shard, shard_path
 from curation.export.reuse import ReusablePictures, find_reusable_pictures
 from curation.export.shard_plan import PlannedShard, ShardPlan
 from curation.flow.table import Measurement
@@ -76,7 +76,7 @@ def write_shards(
     }
 
 
-def run_task(task: EncodeTask | PackTask) -> Encoded | Packed:
+def run_task(task: EncodeTask | PackTask) -> EncodeResult | PackResult:
     """Run an encoding or a packing task."""
     return encode_fragment(task) if isinstance(task, EncodeTask) else pack_shard(task)
 
@@ -113,9 +113,9 @@ class _Batch:
             del self._num_missing[key]
             yield self._pack_tasks.pop(key)
 
-    def record(self, result: Encoded | Packed) -> None:
+    def record(self, result: EncodeResult | PackResult) -> None:
         """Record the result of a task."""
-        if isinstance(result, Packed):
+        if isinstance(result, PackResult):
             self.entries[result.shard] = result.entry
             return
         self._bar.update(result.num_samples)
@@ -150,17 +150,17 @@ class _TaskPlanner:
     def _find_entry(self, shard: tuple[ShardPlan, int]) -> ShardEntry | None:
         plan, number = shard
         planned = plan[number]
-        digest = plan_digest(planned, self._sources(planned), self._config)
+        digest = compute_plan_digest(planned, self._sources(planned), self._config)
         path = shard_path(self._workspace.out, plan.split, number)
-        return finished_shard(path, self._receipt_path(plan.split, number), digest)
+        return find_completed_shard(path, self._receipt_path(plan.split, number), digest)
 
     def make_tasks(self, shard: PlannedShard) -> tuple[PackTask, list[EncodeTask]]:
         """Make the packing task of a shard, and an encoding task for each fragment with pictures to encode."""
         sources = self._sources(shard)
-        reusable = self._pictures.of(sources)
+        reusable = self._pictures.find(sources)
         frames = {planned.clip_key: planned.frames for planned in shard.clips}
         encodes = []
-        for number, clips in enumerate(shard.fragments()):
+        for number, clips in enumerate(shard.split_into_fragments()):
             missing = {
                 planned.clip_key: tuple(frame for frame in planned.frames if (planned.clip_key, frame) not in reusable)
                 for planned in clips
@@ -181,10 +181,10 @@ class _TaskPlanner:
             clips={key: source.clip for key, source in sources.items()},
             config=self._config,
             fragments=tuple(task.fragment for task in encodes),
-            ready={picture: span for picture, span in reusable.items() if picture[1] in frames[picture[0]]},
+            reused={picture: span for picture, span in reusable.items() if picture[1] in frames[picture[0]]},
             path=shard_path(self._workspace.out, shard.split, shard.number),
             receipt=self._receipt_path(shard.split, shard.number),
-            plan_digest=plan_digest(shard, sources, self._config),
+            plan_digest=compute_plan_digest(shard, sources, self._config),
         )
         return pack, encodes
 

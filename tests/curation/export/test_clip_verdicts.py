@@ -29,9 +29,8 @@ LISTING = "kept.gif\tone\ngone.gif\ttwo\nkept.gif\tthree\nslow.gif\tfour\nstill.
 @pytest.fixture
 def catalog(tmp_path: Path) -> Catalog:
     """Five rows, four clips."""
-    (tmp_path / "listing.tsv").write_text(LISTING)
     options = RunOptions(listing=tmp_path / "listing.tsv", out=tmp_path / "out")
-    return read_catalog(options, CurationConfig(val_fraction=0))
+    return read_catalog(LISTING.encode(), options, CurationConfig(val_fraction=0))
 
 
 def assign(

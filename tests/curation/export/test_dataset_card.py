@@ -1,4 +1,4 @@
-"""The card lets the hub's reader find the splits, and is left alone where somebody made it their own."""
+"""The dataset card: read by Hugging Face datasets, and not overwritten once a person has edited it."""
 
 import dataclasses
 import shutil
@@ -9,21 +9,21 @@ from curation.export.dataset_card import MARKER, render_card, write_card
 from shards.manifest import read_manifest
 
 
-def test_hugging_face_datasets_finds_the_splits_through_the_card(dataset, tmp_path, monkeypatch):
+def test_hugging_face_datasets_reads_the_splits_from_the_card(dataset, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
     import datasets
 
-    found = datasets.load_dataset(str(dataset), cache_dir=str(tmp_path / "cache"))
-    assert {split: len(rows) for split, rows in found.items()} == {
+    loaded = datasets.load_dataset(str(dataset), cache_dir=str(tmp_path / "cache"))
+    assert {split: len(rows) for split, rows in loaded.items()} == {
         split: entry.num_samples for split, entry in read_manifest(dataset).splits.items()
     }
-    sample = found["val"][0]
+    sample = loaded["val"][0]
     assert sample["json"]["split"] == "val"
     assert sample["source.jpg"].size == sample["target.jpg"].size == (256, 256)
 
 
-def test_the_card_tells_counts_parameters_and_what_may_not_be_done(dataset):
+def test_the_card_has_counts_parameters_and_licence(dataset):
     manifest, card = read_manifest(dataset), (dataset / "README.md").read_text()
     assert card == render_card(dataset.name, manifest)
     for split, entry in manifest.splits.items():
@@ -34,7 +34,7 @@ def test_the_card_tells_counts_parameters_and_what_may_not_be_done(dataset):
     assert "## Licence and use" in card
 
 
-def test_the_head_is_yaml_whatever_the_folder_is_called(dataset):
+def test_the_header_is_valid_yaml_for_any_folder_name(dataset):
     import yaml
 
     name = 'a "b": #c | d'
@@ -44,14 +44,14 @@ def test_the_head_is_yaml_whatever_the_folder_is_called(dataset):
     assert [one["split"] for one in fields["configs"][0]["data_files"]] == ["train", "val"]
 
 
-def test_a_data_set_of_nothing_has_a_card_without_splits(dataset):
+def test_the_card_of_an_empty_data_set_has_no_splits(dataset):
     manifest = read_manifest(dataset)
     card = render_card("none", dataclasses.replace(manifest, splits={}))
     assert "configs:" not in card
 
 
 @pytest.mark.parametrize(("text", "is_kept"), [("my own words", True), (f"older words\n{MARKER}\n", False)])
-def test_a_card_that_somebody_made_their_own_is_kept(dataset, tmp_path, text, is_kept):
+def test_an_edited_card_is_not_overwritten(dataset, tmp_path, text, is_kept):
     copied = shutil.copytree(dataset, tmp_path / "out")
     (copied / "README.md").write_text(text)
     write_card(copied, read_manifest(copied))

@@ -1,4 +1,4 @@
-"""Every kept pair stands in one place, shards are full, and the pairs of a clip are apart."""
+"""Every kept pair is in one shard, shards are full, and the pairs of a clip are spread."""
 
 import collections
 import itertools
@@ -13,7 +13,7 @@ from tests.strategies import selection_table, selections
 
 
 def make_selection(num_clips: int, num_pairs: int = 10) -> pa.Table:
-    """Some clips with equally many pairs each."""
+    """Make a selection of clips with the same number of pairs each."""
     return selection_table([(f"clip-{c:04d}", 0, k + 1) for c in range(num_clips) for k in range(num_pairs)])
 
 
@@ -23,35 +23,35 @@ def plan(pairs: pa.Table, samples_per_shard: int, seed: int = 0) -> list[Planned
 
 
 @given(selections(), st.integers(1, 40), st.integers(0, 3))
-def test_every_pair_stands_once_in_full_shards(pairs: pa.Table, samples_per_shard: int, seed: int) -> None:
+def test_every_pair_is_in_one_shard_and_shards_are_full(pairs: pa.Table, samples_per_shard: int, seed: int) -> None:
     shards = plan(pairs, samples_per_shard, seed)
-    told = pairs.drop_columns("across_cut")
+    expected = pairs.drop_columns("across_cut")
     planned = [
-        {"clip_key": key, **{name: getattr(pair, name) for name in told.schema.names[1:]}}
+        {"clip_key": key, **{name: getattr(pair, name) for name in expected.schema.names[1:]}}
         for shard in shards
-        for key, pair in shard.sample_order(seed)
+        for key, pair in shard.order_samples(seed)
     ]
-    assert sorted(planned, key=lambda row: tuple(row.values())[:3]) == told.to_pylist()
+    assert sorted(planned, key=lambda row: tuple(row.values())[:3]) == expected.to_pylist()
     assert [shard.num_samples for shard in shards[:-1]] == [samples_per_shard] * (len(shards) - 1)
     assert all(0 < shard.num_samples <= samples_per_shard for shard in shards)
     assert [(shard.split, shard.number) for shard in shards] == [("train", n) for n in range(len(shards))]
 
 
 @given(selections(), st.integers(1, 40))
-def test_a_clip_stands_in_one_shard_or_in_consecutive_ones(pairs: pa.Table, samples_per_shard: int) -> None:
-    places = collections.defaultdict(list)
+def test_a_clip_is_in_one_shard_or_in_consecutive_ones(pairs: pa.Table, samples_per_shard: int) -> None:
+    numbers_by_clip = collections.defaultdict(list)
     for shard in plan(pairs, samples_per_shard):
         for clip in shard.clips:
-            places[clip.clip_key].append(shard.number)
-    for numbers in places.values():
+            numbers_by_clip[clip.clip_key].append(shard.number)
+    for numbers in numbers_by_clip.values():
         assert numbers == list(range(numbers[0], numbers[-1] + 1))
         assert len(numbers) <= 1 + -(-15 // samples_per_shard)
 
 
 @given(selections(), st.integers(1, 300))
-def test_fragments_are_whole_clips_of_about_equal_work(pairs: pa.Table, samples_per_shard: int) -> None:
+def test_fragments_are_whole_clips_of_similar_size(pairs: pa.Table, samples_per_shard: int) -> None:
     for shard in plan(pairs, samples_per_shard):
-        fragments = shard.fragments()
+        fragments = shard.split_into_fragments()
         assert tuple(itertools.chain(*fragments)) == shard.clips
         sizes = [sum(len(clip.pairs) for clip in fragment) for fragment in fragments]
         assert all(size >= SAMPLES_PER_FRAGMENT for size in sizes[:-1])
@@ -59,39 +59,38 @@ def test_fragments_are_whole_clips_of_about_equal_work(pairs: pa.Table, samples_
 
 
 @given(st.integers(2, 40), st.integers(1, 15), st.integers(0, 2**63 - 1))
-def test_pairs_of_one_clip_are_no_neighbours_where_others_have_as_many(
-    num_clips: int, num_pairs: int, seed: int
-) -> None:
+def test_pairs_of_one_clip_are_not_adjacent(num_clips: int, num_pairs: int, seed: int) -> None:
     (shard,) = plan(make_selection(num_clips, num_pairs), 1000, seed)
-    keys = [key for key, _ in shard.sample_order(seed)]
-    assert all(one != other for one, other in itertools.pairwise(keys))
+    keys = [key for key, _ in shard.order_samples(seed)]
+    assert all(key != next_key for key, next_key in itertools.pairwise(keys))
 
 
-def test_in_a_full_shard_the_pairs_of_a_clip_are_far_apart() -> None:
+def test_pairs_of_one_clip_are_far_apart_in_a_full_shard() -> None:
     shard = plan(make_selection(300), 1000)[0]
-    places = collections.defaultdict(list)
-    for place, (key, _) in enumerate(shard.sample_order(0)):
-        places[key].append(place)
-    steps = [b - a for numbers in places.values() if len(numbers) == 10 for a, b in itertools.pairwise(numbers)]
-    assert min(steps) > 80
+    positions_by_clip = collections.defaultdict(list)
+    for position, (key, _) in enumerate(shard.order_samples(0)):
+        positions_by_clip[key].append(position)
+    whole_clips = [positions for positions in positions_by_clip.values() if len(positions) == 10]
+    distances = [b - a for positions in whole_clips for a, b in itertools.pairwise(positions)]
+    assert min(distances) > 80
 
 
-def test_the_order_of_clips_and_of_samples_is_drawn_by_the_seed() -> None:
-    orders = {tuple(plan(make_selection(30), 100, seed)[0].sample_order(seed)) for seed in (0, 1, 1)}
+def test_the_seed_decides_the_order_of_clips_and_samples() -> None:
+    orders = {tuple(plan(make_selection(30), 100, seed)[0].order_samples(seed)) for seed in (0, 1, 1)}
     assert len(orders) == 2
     order = [clip.clip_key for shard in plan(make_selection(30), 100) for clip in shard.clips]
     assert order != sorted(order)
-    targets = [pair.target_index for key, pair in plan(make_selection(30), 1000)[0].sample_order(0) if key == order[0]]
+    targets = [pair.target_index for key, pair in plan(make_selection(30), 1000)[0].order_samples(0) if key == order[0]]
     assert sorted(targets) == list(range(1, 11))
     assert targets != sorted(targets)
 
 
-def test_nothing_kept_is_no_shard() -> None:
+def test_an_empty_selection_has_no_shards() -> None:
     assert plan(make_selection(0), 10) == []
 
 
 @given(selections(), st.integers(10, 40))
-def test_a_shard_is_the_same_whenever_it_is_asked_for(pairs: pa.Table, samples_per_shard: int) -> None:
+def test_shards_do_not_depend_on_the_order_of_access(pairs: pa.Table, samples_per_shard: int) -> None:
     shards = ShardPlan("train", pairs, CurationConfig(samples_per_shard=samples_per_shard))
     in_order = list(shards)
     assert sum(shard.num_samples for shard in in_order) == shards.num_samples == pairs.num_rows
