@@ -130,7 +130,7 @@ app.add_typer(make_giftune_app(_read_frames), name="giftune")
 
 @app.command()
 def encode(
-    shards: Annotated[str, typer.Argument(help="A finished data set, in a folder.")],
+    shards: Annotated[str, typer.Argument(help="A finished data set: a folder, http(s)://, s3:// or gs://.")],
     out: Annotated[Path, typer.Option(help="The folder that becomes the latent cache.")],
     preset: Annotated[str, typer.Option(help="The training preset whose autoencoder encodes.")] = "paper",
     config: Annotated[Path | None, typer.Option(help="A TOML file, as of `pix2gif train`.")] = None,
@@ -150,20 +150,21 @@ def encode(
 
     from curation.run.progress import Progress
     from curation.run.workers import open_workers
+    from shards.location import parse_readable_location
     from shards.manifest import read_manifest
     from training.trainer.config import resolve_config
-    from training.trainer.encode_latents import choose_workers, encode_dataset, local_folder
+    from training.trainer.encode_latents import choose_workers, encode_dataset
 
     named = {"pretrained": pretrained, "autoencoder": autoencoder}
     resolved = resolve_config(preset, config, {name: value for name, value in named.items() if value is not None})
-    folder = local_folder(shards)
-    total = sum(entry.num_samples for entry in read_manifest(folder).splits.values())
+    location = parse_readable_location(shards).absolute()
+    total = sum(entry.num_samples for entry in read_manifest(location).splits.values())
     num_workers, gpus_per_task = choose_workers(workers, torch.cuda.device_count())
     with (
         open_workers(num_workers, gpus_per_task=gpus_per_task) as pool,
         Progress().stage("encode", total, "pairs") as bar,
     ):
-        latents = encode_dataset(folder, out.absolute(), resolved, pool.map, batch=batch, done=bar.update)
+        latents = encode_dataset(location, out.absolute(), resolved, pool.map, batch=batch, done=bar.update)
     typer.echo(f"The latents of {total:,} pairs are in {out}{'' if latents else ' already, finished'}.")
 
 

@@ -16,7 +16,7 @@ from curation.export.clip_verdicts import assign_verdicts
 from curation.export.dataset import read_intact_manifest
 from curation.export.stage import ClipsLostError, write_shards
 from curation.fetch.remote_table import read_listing
-from curation.fetch.stage import Arrivals, fetch_all, is_elsewhere
+from curation.fetch.stage import FetchedClips, fetch_all, is_remote
 from curation.finish import Curated, Summary, describe_listing, finish_dataset
 from curation.flow.measure import method_digest
 from curation.flow.stage import FlowTable, drop_lost_clips, measure_all
@@ -69,9 +69,9 @@ def curate(
             remove_other_incidents(run.workspace.quarantine, set())
         if options.ray_address:
             start_workers(run, catalog)  # Before hours of fetching, so that an unusable node is reported first.
-        arrivals = fetch(run, catalog.clips)
+        fetched = fetch(run, catalog.clips)
         start_workers(run, catalog)
-        probed = probe_all(run, arrivals, ProbeResults(catalog.clips))
+        probed = probe_all(run, fetched, ProbeResults(catalog.clips))
         table = measure_all(run, probed)
         return select_and_export(run, catalog, probed, table, describe_listing(options, catalog))
 
@@ -84,7 +84,7 @@ def start_workers(run: Run, catalog: Catalog) -> None:
             clips = catalog.clips.values()
             folders = {f"--out {options.out}": run.workspace.work}
             cache = options.fetch.cache
-            if cache and "://" not in cache and any(map(is_elsewhere, clips)):
+            if cache and "://" not in cache and any(map(is_remote, clips)):
                 folders[f"--cache {cache}"] = Path(cache)
             # A sample: to check a million files would take minutes.
             step = max(1, len(clips) // _CLIPS_CHECKED)
@@ -133,12 +133,12 @@ def _check_reused_flow(options: RunOptions, config: CurationConfig) -> None:
         )
 
 
-def fetch(run: Run, clips: Mapping[str, Clip]) -> Arrivals:
+def fetch(run: Run, clips: Mapping[str, Clip]) -> FetchedClips:
     """Download or locate every clip."""
-    num_elsewhere = sum(map(is_elsewhere, clips.values()))
-    if not num_elsewhere:
-        return Arrivals(asked=clips, locations={}, failures={})
-    with run.progress.stage("fetch", num_elsewhere, "GIFs") as bar:
+    num_remote = sum(map(is_remote, clips.values()))
+    if not num_remote:
+        return FetchedClips(requested=clips, locations={}, failures={})
+    with run.progress.stage("fetch", num_remote, "GIFs") as bar:
         return fetch_all(clips, run.options.fetch, run.workspace.fetched, run.config.max_bytes, bar.update)
 
 

@@ -110,8 +110,8 @@ def _select_and_fetch(run: Run, catalog: Catalog, probed: ProbeResults) -> tuple
         wanted = {key for selection in selected.by_split.values() for key in selection.kept_clips} - here
         if not wanted:
             return table, selected
-        arrivals = fetch(run, {key: clip for key, clip in catalog.clips.items() if key in wanted})
-        for key, clip in probe_all(run, arrivals, ProbeResults(catalog.clips)).items():
+        fetched = fetch(run, {key: clip for key, clip in catalog.clips.items() if key in wanted})
+        for key, clip in probe_all(run, fetched, ProbeResults(catalog.clips)).items():
             probed.record(_locate(probed[key], clip))
         here |= wanted
         lost = [clip for key in wanted if (clip := probed[key]).verdict is not None]

@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,10 +79,10 @@ def remove_folder(path: Path) -> None:
 
 
 def _make_temporary_path(path: Path) -> Path:
-    """Return a hidden name beside `path`, unique to this process, and create the parent folder."""
+    """Return a hidden name beside `path`, unique to this thread, and create the parent folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Two machines may write to one filesystem, and a retried task may write the same name twice.
-    return path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
+    return path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}.tmp")
 
 
 def _sync(path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from shards.atomic import write_atomically
 from shards.errors import DatasetError
-from shards.location import Location
+from shards.location import Location, ReadableLocation
 from shards.schema import MANIFEST, SCHEMA_VERSION
 
 Entry = TypeVar("Entry", "ListingEntry", "ShardEntry")
@@ -88,7 +88,7 @@ def write_manifest(out: Location, manifest: Manifest) -> None:
         temporary.write_text(json.dumps(fields, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_manifest(out: Location) -> Manifest:
+def read_manifest(out: ReadableLocation) -> Manifest:
     """Read OUT/dataset.json. Raises DatasetError where it is missing, damaged or of another schema version."""
     path = out / MANIFEST
     try:

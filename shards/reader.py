@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shards.errors import DatasetError
-from shards.location import Location, on_disk
+from shards.location import ReadableLocation, on_disk
 from shards.members import SampleMembers, walk_samples
 from shards.schema import Sample, SampleRecord
 
@@ -14,7 +14,7 @@ _HEAD_BYTES = 2**19
 """Bytes that each read of a shard's head takes: one request in an object store."""
 
 
-def read_shard(path: Location, copy: Path | None = None) -> Iterator[Sample]:
+def read_shard(path: ReadableLocation, copy: Path | None = None) -> Iterator[Sample]:
     """Yield the samples of a shard, pictures still encoded.
 
     `copy` is a local file with the same bytes, if there is one already. Raises DatasetError, which names the shard and
@@ -28,7 +28,7 @@ def read_shard(path: Location, copy: Path | None = None) -> Iterator[Sample]:
         raise DatasetError(f"{path}: {error}") from error
 
 
-def read_head(path: Location, num_samples: int) -> Iterator[Sample]:
+def read_head(path: ReadableLocation, num_samples: int) -> Iterator[Sample]:
     """Yield the first samples of a shard and read little more than these. Raises DatasetError like `read_shard`."""
     try:
         with path.open("rb", buffering=_HEAD_BYTES) as file:

@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Iterable
 
 from shards.atomic import write_atomically
-from shards.location import Location, ObjectPath
+from shards.location import Location, ReadableLocation, on_disk
 from shards.manifest import ShardEntry
 from shards.schema import Sample
 
@@ -53,12 +53,7 @@ def _add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     tar.addfile(info, io.BytesIO(data))
 
 
-def file_sha256(path: Location) -> str:
+def file_sha256(path: ReadableLocation) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
-    if isinstance(path, ObjectPath):
-        digest = hashlib.sha256()
-        for chunk in path.chunks():
-            digest.update(chunk)
-        return digest.hexdigest()
-    with path.open("rb") as file:
+    with on_disk(path) as local, local.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

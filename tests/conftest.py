@@ -12,8 +12,10 @@ from curation.pipeline import curate
 from curation.run.progress import Progress
 from examples.draw_gifs import draw_folder
 from tests.bucket import s3, service
+from tests.google import google
+from tests.web_server import short_pauses, web_server
 
-__all__ = ["s3", "service"]
+__all__ = ["google", "s3", "service", "short_pauses", "web_server"]
 
 # A machine that is busy with other things may stand still for seconds; that says nothing of what is tested.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -5,23 +5,23 @@ from collections.abc import Iterator
 from curation.batches import in_batches
 from curation.decode.probe import ProbedClip, ProbeTask, probe_clips
 from curation.decode.probe_results import ProbeResults
-from curation.fetch.stage import Arrivals
+from curation.fetch.stage import FetchedClips
 from curation.run.context import Run
 
 _CLIPS_PER_TASK = 64
 
 
-def probe_all(run: Run, arrivals: Arrivals, probed: ProbeResults) -> ProbeResults:
+def probe_all(run: Run, fetched: FetchedClips, probed: ProbeResults) -> ProbeResults:
     """Probe every clip that arrived and add the results to `probed`; clips that did not keep their verdict."""
-    for key, (verdict, detail) in arrivals.failures.items():
+    for key, (verdict, detail) in fetched.failures.items():
         probed.record(ProbedClip(clip_key=key, verdict=verdict, detail=detail))
-    with run.progress.stage("probe", arrivals.num_clips, "GIFs") as bar:
-        for results in run.workers.map(probe_clips, _list_tasks(run, arrivals)):
+    with run.progress.stage("probe", fetched.num_clips, "GIFs") as bar:
+        for results in run.workers.map(probe_clips, _list_tasks(run, fetched)):
             for result in results:
                 probed.record(result)
             bar.update(len(results))
     return probed
 
 
-def _list_tasks(run: Run, arrivals: Arrivals) -> Iterator[ProbeTask]:
-    return (ProbeTask(clips=clips, config=run.config) for clips in in_batches(arrivals.clips, _CLIPS_PER_TASK))
+def _list_tasks(run: Run, fetched: FetchedClips) -> Iterator[ProbeTask]:
+    return (ProbeTask(clips=clips, config=run.config) for clips in in_batches(fetched.clips, _CLIPS_PER_TASK))

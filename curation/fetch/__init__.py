@@ -1,7 +1,7 @@
-"""Locations -> bytes within reach of every worker, or the reason in words why there are none.
+"""Locations -> bytes that every worker can read, or the reason why there are none.
 
-All fetching is done in one place, the process that runs the stages, before anything is measured (`stage.py`): only so
-do the limits for a host hold over the whole run. What arrives lies in a cache (`cache.py`); workers read it there.
+All fetching happens before any measuring, in the process that runs the stages (`stage.py`), so that per-host limits
+hold over the whole run. Workers read what was fetched from the cache (`cache.py`).
 """
 
 from curation.fetch.errors import FetchError, TooManyBytesError

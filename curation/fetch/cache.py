@@ -1,83 +1,151 @@
-"""What was fetched, by content: `objects/AB/SHA256` holds bytes, `urls/AB/HASH.json` tells what a URL gave.
+"""Cache of fetched GIFs, in a folder or an object store.
 
-An object's name is the hash of its bytes, so it is proved whenever it is found; damage is forgotten and fetched again.
-Runs may share a cache: a file appears whole or not at all, and two that fetch the same write the same.
+`objects/AB/SHA256` holds bytes; `urls/AB/HASH.json` holds the SHA-256 of what a URL returned. An object's name is the
+hash of its bytes, so damage is noticed and the object fetched again. Runs may share a cache: files are complete or
+absent, and two runs that fetch the same URL write the same bytes.
 """
 
+import contextlib
+import dataclasses
+import errno
 import hashlib
 import json
+import os
+import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
-from curation.fetch.object_cache import Store
+from shards.atomic import write_atomically
+from shards.location import Location, ObjectPath
+from shards.object_stores import open_store
+from shards.writer import file_sha256
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _CachedFile:
+    path: Location
+    num_bytes: int
+    used_ns: int
+    """Time of the last use in a folder, of the last write in an object store."""
 
 
 class Cache:
-    """A cache in a store. Its methods may be called from several threads."""
+    """A cache of fetched files by URL and by content. Its methods may be called from several threads.
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    They raise StoreError where an object store cannot be used, OSError where a disk is full or cannot be written to.
+    """
+
+    def __init__(self, root: Location) -> None:
+        self._root = root
         self._used: set[str] = set()
         self._lock = threading.Lock()
 
     def find(self, url: str) -> str | None:
-        """Say where the bytes of a URL lie, after a check of their hash; None where they do not, or are damaged."""
-        sha256 = self._read_entry(_entry_name(url))
+        """Return the location of a URL's bytes after a check of their hash; None where they are absent or damaged."""
+        sha256 = self._read_entry(self._entry_path(url))
         if sha256 is None:
             return None
-        name = _object_name(sha256)
-        if self._store.sha256(name) != sha256:
-            # What is damaged must not stay: a fetch of another URL could find it there and trust it.
-            self._store.remove(name)
+        path = self._object_path(sha256)
+        if _hash_and_touch(path) != sha256:
+            # Another URL may lead to the same object, so damaged bytes are removed at once.
+            path.unlink(missing_ok=True)
             return None
-        self._note_use(name)
-        return self._store.locate(name)
+        self._mark_used(sha256)
+        return str(path)
 
-    def keep(self, url: str, path: Path, sha256: str) -> str:
-        """Move what a URL gave, a file on disk, into the cache; says where it lies now."""
-        name = _object_name(sha256)
-        self._note_use(name)
-        num_bytes = path.stat().st_size
-        self._store.put(name, path)
-        entry = {"url": url, "sha256": sha256, "num_bytes": num_bytes}
-        path.write_text(json.dumps(entry), encoding="utf-8")
-        self._store.put(_entry_name(url), path)
-        return self._store.locate(name)
+    def add(self, url: str, file: Path, sha256: str) -> str:
+        """Move the file that a URL returned into the cache and return its new location."""
+        path = self._object_path(sha256)
+        self._mark_used(sha256)
+        num_bytes = file.stat().st_size
+        _move(file, path)
+        with write_atomically(self._entry_path(url), is_lasting=False) as temporary:
+            entry = {"url": url, "sha256": sha256, "num_bytes": num_bytes}
+            temporary.write_text(json.dumps(entry), encoding="utf-8")
+        return str(path)
 
     def trim(self, max_bytes: int) -> None:
-        """Remove what was used longest ago until no more bytes are left, but nothing that this run has used."""
-        objects = sorted(self._store.list("objects"), key=lambda kept: (kept.used_ns, kept.name))
-        excess = sum(kept.num_bytes for kept in objects) - max_bytes
+        """Remove the least recently used objects until `max_bytes` are left, but none that this run has used."""
+        objects = sorted(_list_files(self._root / "objects"), key=lambda file: (file.used_ns, file.path.name))
+        excess = sum(file.num_bytes for file in objects) - max_bytes
         removed = set()
-        for kept in objects:
+        for file in objects:
             if excess <= 0:
                 break
-            if kept.name not in self._used:
-                self._store.remove(kept.name)
-                removed.add(kept.name)
-                excess -= kept.num_bytes
-        for entry in self._store.list("urls") if removed else ():
-            sha256 = self._read_entry(entry.name)
-            if sha256 is None or _object_name(sha256) in removed:
-                self._store.remove(entry.name)
+            if file.path.name not in self._used:
+                file.path.unlink(missing_ok=True)
+                removed.add(file.path.name)
+                excess -= file.num_bytes
+        for entry in _list_files(self._root / "urls") if removed else ():
+            sha256 = self._read_entry(entry.path)
+            if sha256 is None or sha256 in removed:
+                entry.path.unlink(missing_ok=True)
 
-    def _read_entry(self, name: str) -> str | None:
-        data = self._store.read(name)
+    def _object_path(self, sha256: str) -> Location:
+        return self._root / "objects" / sha256[:2] / sha256
+
+    def _entry_path(self, url: str) -> Location:
+        name = hashlib.sha256(url.encode()).hexdigest()
+        return self._root / "urls" / name[:2] / f"{name}.json"
+
+    def _read_entry(self, path: Location) -> str | None:
         try:
-            sha256 = json.loads(data)["sha256"] if data else None
-        except (ValueError, KeyError, TypeError):
+            sha256 = json.loads(path.read_bytes())["sha256"]
+        except (OSError, ValueError, KeyError, TypeError):
             return None
         return sha256 if isinstance(sha256, str) and len(sha256) == 64 and sha256.isalnum() else None
 
-    def _note_use(self, name: str) -> None:
+    def _mark_used(self, sha256: str) -> None:
         with self._lock:
-            self._used.add(name)
+            self._used.add(sha256)
 
 
-def _object_name(sha256: str) -> str:
-    return f"objects/{sha256[:2]}/{sha256}"
+def open_cache(location: str) -> Cache:
+    """Open the cache in a folder or an object store. Raises StoreError for a store that cannot be opened."""
+    if "://" not in location:
+        return Cache(Path(location))
+    open_store(location)
+    return Cache(ObjectPath(location.rstrip("/")))
 
 
-def _entry_name(url: str) -> str:
-    name = hashlib.sha256(url.encode()).hexdigest()
-    return f"urls/{name[:2]}/{name}.json"
+def _hash_and_touch(path: Location) -> str | None:
+    """Return a file's SHA-256, None where it cannot be read; on disk, its modification time records the use."""
+    try:
+        digest = file_sha256(path)
+        if isinstance(path, Path):
+            os.utime(path)
+    except OSError:
+        return None
+    return digest
+
+
+def _move(file: Path, path: Location) -> None:
+    if isinstance(path, ObjectPath):
+        path.upload(file)
+        file.unlink()
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file.replace(path)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # A rename works within one disk only.
+        with write_atomically(path, is_lasting=False) as temporary:
+            shutil.copyfile(file, temporary)
+        file.unlink()
+
+
+def _list_files(folder: Location) -> Iterator[_CachedFile]:
+    """Yield all files below a folder."""
+    if isinstance(folder, ObjectPath):
+        for path, info in folder.scan(recursive=True):
+            if info.is_file:
+                yield _CachedFile(path=path, num_bytes=info.size, used_ns=info.mtime_ns or 0)
+        return
+    for file in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            status = file.stat()
+            if file.is_file():
+                yield _CachedFile(path=file, num_bytes=status.st_size, used_ns=status.st_mtime_ns)

@@ -1,4 +1,4 @@
-"""A URL or an object -> a file on disk and the hash of its bytes, with retries."""
+"""A URL or an object -> a file on disk and its SHA-256. Web requests are retried (shards.retry)."""
 
 import asyncio
 import hashlib
@@ -7,44 +7,43 @@ from collections.abc import Callable
 from pathlib import Path
 
 from curation.fetch.errors import FetchError, TransientError
-from curation.fetch.http import Web
-from curation.fetch.object_reads import download_object, is_object
-from curation.fetch.rate_limits import Hosts
+from curation.fetch.http import HttpClient
+from curation.fetch.rate_limits import RateLimits
+from curation.fetch.read import download_object
 from curation.options import FetchOptions
 from curation.seeds import uniform
+from shards.object_stores import is_object
+from shards.retry import NUM_ATTEMPTS, pause_s
 
-NUM_TRIES = 4
-BACKOFF_S = 1.0
-"""Before the second try; it doubles with each further one, and is drawn from half of that up to the whole."""
-_WEB = ("http", "https")
+_WEB_SCHEMES = ("http", "https")
 
 
 class Downloads:
-    """Fetching within the limits of a run. Lives in one event loop."""
+    """Downloads within the limits of a run. Bound to one event loop."""
 
-    def __init__(self, web: Web, hosts: Hosts, options: FetchOptions, max_bytes: int) -> None:
-        self._web = web
-        self._hosts = hosts
+    def __init__(self, client: HttpClient, limits: RateLimits, options: FetchOptions, max_bytes: int) -> None:
+        self._client = client
+        self._limits = limits
         self._timeout_s = options.fetch_timeout
         self._max_bytes = max_bytes
 
     async def download(self, url: str, path: Path) -> str:
-        """Write the bytes behind a URL to a file, trying again where that may help; returns their SHA-256.
+        """Write the bytes of a URL to a file and return their SHA-256, with up to NUM_ATTEMPTS attempts.
 
-        Raises FetchError or TooManyBytesError for a reason of the other side, OSError for one of this disk.
+        Raises FetchError or TooManyBytesError where the source is at fault, OSError where this machine's disk is.
         """
-        for tried in range(1, NUM_TRIES + 1):
+        for attempt in range(1, NUM_ATTEMPTS):
             try:
-                return await self._try(url, path)
-            except TransientError as error:
-                if tried == NUM_TRIES:
-                    raise FetchError(f"{error}, {NUM_TRIES} times") from error
-                # Drawn by name, so that many that fail together do not come back together.
-                share = 0.5 + uniform(0, "backoff", url, tried) / 2
-                await asyncio.sleep(BACKOFF_S * 2 ** (tried - 1) * share)
-        raise AssertionError("the last try returns or raises")
+                return await self._download_once(url, path)
+            except TransientError:
+                # Drawn from the URL, so that clips which fail together are not retried together.
+                await asyncio.sleep(pause_s(attempt, uniform(0, "backoff", url, attempt)))
+        try:
+            return await self._download_once(url, path)
+        except TransientError as error:
+            raise FetchError(f"{error}, {NUM_ATTEMPTS} times") from error
 
-    async def _try(self, url: str, path: Path) -> str:
+    async def _download_once(self, url: str, path: Path) -> str:
         digest = hashlib.sha256()
         with path.open("wb") as file:
 
@@ -52,26 +51,18 @@ class Downloads:
                 digest.update(chunk)
                 file.write(chunk)
 
-            if scheme_of(url) in _WEB:
-                await self._web.download(url, write, self._max_bytes)
+            scheme = url.partition("://")[0].lower()
+            if scheme in _WEB_SCHEMES:
+                await self._client.download(url, write, self._max_bytes)
             elif is_object(url):
                 await self._download_object(url, write)
+            elif scheme == "file":
+                raise FetchError("file:// is read only where the listing lies on this machine")
             else:
-                raise FetchError(_why_not(scheme_of(url)))
+                raise FetchError(f"{scheme}:// locations cannot be fetched")
         return digest.hexdigest()
 
     async def _download_object(self, url: str, write: Callable[[bytes], object]) -> None:
-        async with self._hosts.everywhere:
+        async with self._limits.all_fetches:
             deadline_s = time.monotonic() + self._timeout_s
             await asyncio.to_thread(download_object, url, write, self._max_bytes, deadline_s)
-
-
-def scheme_of(url: str) -> str:
-    """Give what stands before `://`, in small letters."""
-    return url.partition("://")[0].lower()
-
-
-def _why_not(scheme: str) -> str:
-    if scheme == "file":
-        return "file:// is read only where the listing lies on this machine"
-    return f"{scheme}:// locations cannot be fetched"

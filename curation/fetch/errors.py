@@ -1,20 +1,20 @@
-"""Why there are no bytes. None of these ends a run: each becomes the verdict of one clip.
+"""Why a location gave no bytes. None of these ends a run: each becomes the verdict of one clip.
 
 ::
 
     FetchError
-        TransientError          it may go well another time
+        TransientError          a retry may succeed
     TooManyBytesError
 """
 
 
 class FetchError(Exception):
-    """The bytes could not be had. The message says why."""
+    """The bytes cannot be fetched."""
 
 
 class TransientError(FetchError):
-    """The bytes could not be had, but trying again may help."""
+    """The bytes cannot be fetched now, but a retry may succeed."""
 
 
 class TooManyBytesError(Exception):
-    """There are more bytes than the limit allows. The message says how many."""
+    """There are more bytes than the limit allows."""

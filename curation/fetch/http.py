@@ -1,7 +1,7 @@
-"""URLs of the web -> bytes, from public addresses and hosts that were named, by one try without a retry.
+"""Web URLs -> bytes, from public addresses and allowed hosts only, in one attempt.
 
-Redirects are followed here, not by the library, so that each leads through the same checks and limits as a URL of the
-listing. Proxies of the environment are not used: behind one, nobody could tell which address is connected to.
+Redirects are followed here, not by aiohttp, so that each passes the same checks and limits as a URL of the listing.
+Proxies of the environment are not used: the address that a proxy connects to cannot be checked.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from yarl import URL
 
 from curation.fetch.errors import FetchError, TooManyBytesError, TransientError
 from curation.fetch.public_addresses import AddressRefusedError, AllowedHosts, make_public_socket
-from curation.fetch.rate_limits import Host, Hosts
+from curation.fetch.rate_limits import HostLimits, RateLimits
 from curation.options import FetchOptions
 from curation.run.versions import software_versions
 
@@ -24,91 +24,101 @@ USER_AGENT = f"pix2gif-curate/{software_versions()['pix2gif']} (makes data sets 
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _TOO_MANY_REQUESTS = 429
-_WORTH_A_RETRY = (408, 425, _TOO_MANY_REQUESTS)
-_CHUNK = 2**16
+_TRANSIENT_STATUSES = (408, 425, _TOO_MANY_REQUESTS)
+_CHUNK_BYTES = 2**16
 
 
-class Web:
-    """Connections to the hosts of a run."""
+class HttpClient:
+    """Connections to the hosts of a run: checked sessions to public addresses, unchecked ones to allowed hosts."""
 
-    def __init__(self, options: FetchOptions, hosts: Hosts, public: aiohttp.ClientSession, any_: aiohttp.ClientSession):
+    def __init__(
+        self,
+        options: FetchOptions,
+        limits: RateLimits,
+        public_session: aiohttp.ClientSession,
+        allowed_session: aiohttp.ClientSession,
+    ) -> None:
         self._timeout_s = options.fetch_timeout
         self._allowed = AllowedHosts(options.allow_host)
-        self._hosts = hosts
-        self._public, self._any = public, any_
+        self._limits = limits
+        self._public_session, self._allowed_session = public_session, allowed_session
 
     async def download(self, url: str, write: Callable[[bytes], object], max_bytes: int) -> None:
-        """Give the bytes behind a URL to `write`, a chunk at a time.
+        """Pass the bytes of a URL to `write` in chunks.
 
-        Raises TransientError where another try may help, FetchError where not, or TooManyBytesError as soon as it is
-        known that there are more. Raises what `write` raises.
+        Raises TransientError where a retry may succeed, another FetchError where not, and TooManyBytesError as soon as
+        the size is known to exceed `max_bytes`. Raises what `write` raises.
         """
-        left_s = self._timeout_s
-        here = _parse(url)
+        remaining_s = self._timeout_s
+        current = _parse(url)
         for _ in range(MAX_REDIRECTS + 1):
-            host = self._hosts[here.host or ""]
-            async with host.turn():
+            host = self._limits.host(current.host or "")
+            async with host.request_slot():
                 start_s = time.monotonic()
-                leads_to = await self._ask(here, host, write, max_bytes, left_s)
-                left_s -= time.monotonic() - start_s
-            if leads_to is None:
+                redirect = await self._request(current, host, write, max_bytes, remaining_s)
+                remaining_s -= time.monotonic() - start_s
+            if redirect is None:
                 return
-            here = leads_to
+            current = redirect
         raise FetchError(f"more than {MAX_REDIRECTS} redirects")
 
-    async def _ask(
-        self, url: URL, host: Host, write: Callable[[bytes], object], max_bytes: int, left_s: float
+    async def _request(
+        self, url: URL, host: HostLimits, write: Callable[[bytes], object], max_bytes: int, timeout_s: float
     ) -> URL | None:
-        """Make one request, take its body, or say where it leads instead."""
-        session = self._any if self._allowed.allow(url.host or "", url.port) else self._public
-        answered = False
+        """Send one request and write its body; return the target instead if it is a redirect."""
+        is_allowed = self._allowed.allow(url.host or "", url.port)
+        session = self._allowed_session if is_allowed else self._public_session
+        has_responded = False
         try:
-            async with asyncio.timeout(left_s), session.get(url, allow_redirects=False) as response:
-                answered = True
-                host.answered()
-                if response.status < 500 and response.status not in _WORTH_A_RETRY:
-                    host.served()
+            async with asyncio.timeout(timeout_s), session.get(url, allow_redirects=False) as response:
+                has_responded = True
+                host.record_response()
+                if response.status < 500 and response.status not in _TRANSIENT_STATUSES:
+                    host.record_success()
                 if response.status in _REDIRECTS:
-                    return _follow(response)
+                    return _redirect_target(response)
                 if response.status != 200:
-                    raise _refusal(response, host)
-                await _take(response, write, max_bytes)
+                    raise _status_error(response, host)
+                await _read_body(response, write, max_bytes)
                 return None
         except TimeoutError:
-            fault: FetchError = TransientError(f"not whole within {self._timeout_s:g} s")
+            failure: FetchError = TransientError(f"not complete within {self._timeout_s:g} s")
         except (aiohttp.ClientError, ConnectionError, ssl.SSLError) as error:
-            fault = _in_words(error, url)
+            failure = _describe_error(error, url)
         except ValueError as error:
-            fault = FetchError(f"{str(url)[:100]!r} cannot be asked for: {error}"[:200])
-        if not answered and isinstance(fault, TransientError):
-            host.silent()
-        raise fault
+            failure = FetchError(f"{str(url)[:100]!r} cannot be requested: {error}"[:200])
+        if not has_responded and isinstance(failure, TransientError):
+            host.record_no_response()
+        raise failure
 
 
 @contextlib.asynccontextmanager
-async def connect(options: FetchOptions, hosts: Hosts) -> AsyncIterator[Web]:
-    """Open the web for as long as the block lasts."""
+async def open_client(options: FetchOptions, limits: RateLimits) -> AsyncIterator[HttpClient]:
+    """Yield a client whose connections are closed when the block ends."""
     context = ssl.create_default_context()
-    # Where Python finds no certificates of the system's, as on some Macs, every https host would fail.
+    # Python does not find the system's certificates on some Macs.
     with contextlib.suppress(ImportError):
         import certifi
 
         context.load_verify_locations(certifi.where())
-    async with _session(context, public=True) as public, _session(context, public=False) as any_:
-        yield Web(options, hosts, public, any_)
+    async with (
+        _open_session(context, is_public=True) as public_session,
+        _open_session(context, is_public=False) as allowed_session,
+    ):
+        yield HttpClient(options, limits, public_session, allowed_session)
 
 
-def _session(context: ssl.SSLContext, *, public: bool) -> aiohttp.ClientSession:
+def _open_session(context: ssl.SSLContext, *, is_public: bool) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(
-        limit=0,  # Turns are counted by `Hosts`.
+        limit=0,  # RateLimits limits the connections.
         ssl=context,
         resolver=aiohttp.ThreadedResolver(),
-        socket_factory=make_public_socket if public else None,
+        socket_factory=make_public_socket if is_public else None,
     )
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
-        # Encoded bytes would be other bytes, and can grow without end when they are decoded.
+        # A compressed body has other bytes, and may decompress to any size.
         headers={
             "User-Agent": USER_AGENT,
             "Accept": "image/gif, image/*;q=0.5, */*;q=0.1",
@@ -117,7 +127,7 @@ def _session(context: ssl.SSLContext, *, public: bool) -> aiohttp.ClientSession:
         auto_decompress=False,
         trust_env=False,
         timeout=aiohttp.ClientTimeout(total=None),
-        read_bufsize=_CHUNK,
+        read_bufsize=_CHUNK_BYTES,
     )
 
 
@@ -131,7 +141,7 @@ def _parse(url: str) -> URL:
     raise FetchError(f"{url[:100]!r} is not a URL of a host")
 
 
-def _follow(response: aiohttp.ClientResponse) -> URL:
+def _redirect_target(response: aiohttp.ClientResponse) -> URL:
     location = response.headers.get("Location", "")
     try:
         target = response.url.join(URL(location))
@@ -142,17 +152,17 @@ def _follow(response: aiohttp.ClientResponse) -> URL:
     return target
 
 
-def _refusal(response: aiohttp.ClientResponse, host: Host) -> FetchError:
-    """Say what a status means: whether to try again, and when."""
-    words = f"HTTP {response.status} {response.reason or ''}".strip()
-    if response.status not in _WORTH_A_RETRY and response.status < 500:
-        return FetchError(words)
+def _status_error(response: aiohttp.ClientResponse, host: HostLimits) -> FetchError:
+    """Return the error of a status, transient if a retry may succeed, and pause the host if it asks for that."""
+    message = f"HTTP {response.status} {response.reason or ''}".strip()
+    if response.status not in _TRANSIENT_STATUSES and response.status < 500:
+        return FetchError(message)
     wait_s = _retry_after_s(response.headers.get("Retry-After"))
     if wait_s is not None:
         host.pause(wait_s)
     elif response.status == _TOO_MANY_REQUESTS:
-        host.refused()
-    return TransientError(words)
+        host.record_refusal()
+    return TransientError(message)
 
 
 def _retry_after_s(text: str | None) -> float | None:
@@ -166,32 +176,32 @@ def _retry_after_s(text: str | None) -> float | None:
     return None
 
 
-async def _take(response: aiohttp.ClientResponse, write: Callable[[bytes], object], max_bytes: int) -> None:
+async def _read_body(response: aiohttp.ClientResponse, write: Callable[[bytes], object], max_bytes: int) -> None:
     if (response.content_length or 0) > max_bytes:
         raise TooManyBytesError(f"{response.content_length:,} bytes, more than the limit of {max_bytes:,}")
     num_bytes = 0
-    async for chunk in response.content.iter_chunked(_CHUNK):
+    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
         num_bytes += len(chunk)
         if num_bytes > max_bytes:
             raise TooManyBytesError(f"more bytes than the limit of {max_bytes:,}")
         write(chunk)
 
 
-def _in_words(error: Exception, url: URL) -> FetchError:
-    """Say what went wrong on the way, the same for the same fault, and whether it may pass."""
+def _describe_error(error: Exception, url: URL) -> FetchError:
+    """Return the error of a failed request, with the same message for the same fault, transient if it may pass."""
     host = url.host
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return TransientError(f"no address is known of the host {host}")
+        return TransientError(f"the host {host} has no known address")
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return FetchError(f"the certificate of {host} does not hold: {error.certificate_error}"[:200])
+        return FetchError(f"the certificate of {host} is not valid: {error.certificate_error}"[:200])
     if isinstance(error, aiohttp.ClientConnectorError):
         if isinstance(error.os_error, AddressRefusedError):
             return FetchError(f"{host} is at {error.os_error.strerror}; --allow-host {host} would allow it")
         return TransientError(f"cannot connect to {host}: {error.os_error.strerror or error.os_error}"[:200])
     if isinstance(error, aiohttp.ClientPayloadError):
-        return TransientError("the answer was cut short")
+        return TransientError("the response was cut short")
     if isinstance(error, aiohttp.InvalidURL):
         return FetchError(f"{str(url)[:100]!r} is not a URL")
     if isinstance(error, aiohttp.ClientResponseError):
-        return TransientError("the answer is not HTTP")
-    return TransientError("the connection was broken off")
+        return TransientError("the response is not HTTP")
+    return TransientError("the connection was lost")

@@ -1,8 +1,8 @@
-"""Which addresses may be connected to: those of the public internet, and what the user named.
+"""Guard against server-side request forgery: connect to public addresses and to allowed hosts only.
 
-A listing may come from anybody, and so may a redirect: neither may reach what only this machine or its network can
-see, such as a cloud's metadata service. The check is made on the address that is connected to, when it is: a name
-that is looked up again can mean another address.
+A listing and a redirect may come from anybody, and must not reach what only this machine or its network can, such as a
+cloud's metadata service. The address is checked when it is connected to: a second look-up of a name may return another
+address.
 """
 
 import errno
@@ -14,24 +14,24 @@ from typing import Any
 from curation.config_checks import parse_host
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-"""Stands for IPv4 where a network has none (RFC 6052); it counts as reserved, but leads to what is wrapped in it."""
+"""IPv6 prefix for IPv4 addresses (RFC 6052). It counts as reserved, but leads to the embedded address."""
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class AddressRefusedError(OSError):
-    """An address that is not of the public internet. The message is one for all, so that several addresses agree."""
+    """An address that is not public. All have the same message, so that a host's verdict does not depend on which."""
 
     def __init__(self) -> None:
         super().__init__(errno.EACCES, "a private, loopback, link-local or reserved address")
 
 
 def is_public(address: str) -> bool:
-    """Tell whether an address is of the public internet, and so are those that are wrapped in it."""
+    """Return whether an address, and any address embedded in it, is on the public internet."""
     try:
         outer = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    return all(map(_is_public, _reached(outer)))
+    return all(map(_is_public, _find_destinations(outer)))
 
 
 def _is_public(address: Address) -> bool:
@@ -39,8 +39,8 @@ def _is_public(address: Address) -> bool:
     return address.is_global and not (address.is_multicast or address.is_reserved or site_local)
 
 
-def _reached(address: Address) -> Iterator[Address]:
-    """Yield the addresses that a packet to this one may end up at."""
+def _find_destinations(address: Address) -> Iterator[Address]:
+    """Yield the addresses that a packet to this one may reach."""
     if address in _NAT64:
         yield ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         return
@@ -53,7 +53,7 @@ def _reached(address: Address) -> Iterator[Address]:
 
 
 def make_public_socket(address_info: tuple[Any, ...]) -> socket.socket:
-    """Make a socket for one result of getaddrinfo. Raises AddressRefusedError where its address is not public."""
+    """Create a socket for a result of getaddrinfo. Raises AddressRefusedError if the address is not public."""
     family, kind, protocol, _, address = address_info
     if not is_public(address[0]):
         raise AddressRefusedError
@@ -61,11 +61,11 @@ def make_public_socket(address_info: tuple[Any, ...]) -> socket.socket:
 
 
 class AllowedHosts:
-    """Hosts that may be fetched from whatever their addresses are: `HOST` with any port, or `HOST:PORT`."""
+    """Hosts that may have any address: `HOST` on every port, or `HOST:PORT`."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._allowed = {parse_host(name) for name in names}
 
     def allow(self, host: str, port: int | None) -> bool:
-        """Tell whether a host, as a URL names it, is among them."""
+        """Return whether a URL's host and port are allowed."""
         return not self._allowed.isdisjoint({(host.lower(), None), (host.lower(), port)})

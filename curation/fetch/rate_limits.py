@@ -1,6 +1,6 @@
-"""Who may ask a host now: so many at once, over all and for a host, so often a second, and not while it wants peace.
+"""Rate limits: concurrent requests in total and per host, requests per second, Retry-After, and hosts that are down.
 
-One event loop makes all requests of a run, so what is counted here holds over the whole run.
+One event loop makes all requests of a run, so the limits hold over the whole run.
 """
 
 import asyncio
@@ -11,99 +11,102 @@ from curation.fetch.errors import FetchError
 from curation.options import FetchOptions
 
 MAX_PAUSE_S = 600.0
-"""A host that wants to be left alone for longer is not waited for."""
+"""Longest Retry-After that is obeyed; the clips of a host that asks for more fail."""
 REFUSAL_PAUSE_S = 5.0
-"""Pause of a host that was asked too often and does not say how long to wait; it doubles while it goes on saying so."""
+"""Pause after a 429 without Retry-After; it doubles with each further one."""
 _MAX_REFUSAL_PAUSE_S = 120.0
-SILENCE_PAUSE_S = 1.0
-"""Pause of a host that has stopped answering; it doubles with each further request that gets no answer."""
-_MAX_SILENCE_PAUSE_S = 120.0
-_SILENCES_BEFORE_PAUSE = 8
-_SILENCES_BEFORE_GIVING_UP = 20
-"""About 12 minutes of pauses together: a network that fails for less costs no more than the clips under way."""
+NO_RESPONSE_PAUSE_S = 1.0
+"""First pause of a host that does not respond; it doubles with each further request without a response."""
+_MAX_NO_RESPONSE_PAUSE_S = 120.0
+_NO_RESPONSES_BEFORE_PAUSE = 8
+_NO_RESPONSES_BEFORE_GIVING_UP = 20
+"""About 12 minutes of pauses in total; a shorter network failure costs only the clips being fetched."""
 
 
-class Host:
-    """One host, and when it may be asked."""
+class HostLimits:
+    """The limits of one host."""
 
-    def __init__(self, name: str, options: FetchOptions, everywhere: asyncio.Semaphore) -> None:
+    def __init__(self, name: str, options: FetchOptions, all_fetches: asyncio.Semaphore) -> None:
         self._name = name
         self._interval_s = 1 / options.rate_per_host if options.rate_per_host else 0.0
         self._slots = asyncio.Semaphore(options.fetches_per_host)
-        self._everywhere = everywhere
-        self._open_at_s = 0.0
-        self._num_silences = 0
+        self._all_fetches = all_fetches
+        self._next_request_at_s = 0.0
+        self._num_no_responses = 0
         self._refusal_pause_s = 0.0
-        self._refusal_over_at_s = 0.0
+        self._refused_until_s = 0.0
 
     @contextlib.asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait until a request may be made, and hold its place until the block ends. Raises FetchError to give up."""
+    async def request_slot(self) -> AsyncIterator[None]:
+        """Wait until a request is allowed and count it as running for the block.
+
+        Raises FetchError where the host is given up.
+        """
         async with self._slots:
-            await self._claim()
+            await self._acquire()
             try:
                 yield
             finally:
-                self._everywhere.release()
+                self._all_fetches.release()
 
-    async def _claim(self) -> None:
-        # A wait for one thing may outlast the other, so both are looked at again until they hold together.
+    async def _acquire(self) -> None:
+        # While waiting for one limit the other may be reached again, so both are checked until both allow it.
         while True:
-            self._refuse_to_wait()
-            if (wait_s := self._open_at_s - _now_s()) > 0:
+            self._check_not_given_up()
+            if (wait_s := self._next_request_at_s - _now_s()) > 0:
                 await asyncio.sleep(wait_s)
                 continue
-            await self._everywhere.acquire()
-            if self._open_at_s <= _now_s():
-                self._open_at_s = _now_s() + self._interval_s
+            await self._all_fetches.acquire()
+            if self._next_request_at_s <= _now_s():
+                self._next_request_at_s = _now_s() + self._interval_s
                 return
-            self._everywhere.release()
+            self._all_fetches.release()
 
-    def _refuse_to_wait(self) -> None:
-        if self._num_silences >= _SILENCES_BEFORE_GIVING_UP:
-            raise FetchError(f"{self._name} had stopped answering; it was not asked any more")
-        if self._open_at_s - _now_s() > MAX_PAUSE_S:
-            raise FetchError(f"{self._name} asked to be left alone for more than {MAX_PAUSE_S:.0f} s")
+    def _check_not_given_up(self) -> None:
+        if self._num_no_responses >= _NO_RESPONSES_BEFORE_GIVING_UP:
+            raise FetchError(f"{self._name} stopped responding; no further requests were sent")
+        if self._next_request_at_s - _now_s() > MAX_PAUSE_S:
+            raise FetchError(f"{self._name} asked for a pause of more than {MAX_PAUSE_S:.0f} s")
 
     def pause(self, seconds: float) -> None:
-        """Ask nothing for so long."""
-        self._open_at_s = max(self._open_at_s, _now_s() + seconds)
+        """Send no request for so many seconds."""
+        self._next_request_at_s = max(self._next_request_at_s, _now_s() + seconds)
 
-    def answered(self) -> None:
-        """Note that the host is there."""
-        self._num_silences = 0
+    def record_response(self) -> None:
+        """Record that the host responded, with any status."""
+        self._num_no_responses = 0
 
-    def served(self) -> None:
-        """Note that the host gave what it has, if only the word that it has nothing."""
+    def record_success(self) -> None:
+        """Record a response that is no refusal: it ends the doubling of pauses after 429."""
         self._refusal_pause_s = 0.0
 
-    def refused(self) -> None:
-        """Note that the host was asked too often. Requests that were under way together are refused together, once."""
-        if _now_s() >= self._refusal_over_at_s:
+    def record_refusal(self) -> None:
+        """Record a 429 without Retry-After. Those of requests that ran at the same time count once."""
+        if _now_s() >= self._refused_until_s:
             self._refusal_pause_s = min(max(2 * self._refusal_pause_s, REFUSAL_PAUSE_S), _MAX_REFUSAL_PAUSE_S)
-            self._refusal_over_at_s = _now_s() + self._refusal_pause_s
-        self.pause(self._refusal_over_at_s - _now_s())
+            self._refused_until_s = _now_s() + self._refusal_pause_s
+        self.pause(self._refused_until_s - _now_s())
 
-    def silent(self) -> None:
-        """Note a request without an answer; a host that gives none at all gets longer and longer pauses."""
-        self._num_silences += 1
-        if (excess := self._num_silences - _SILENCES_BEFORE_PAUSE) >= 0:
-            self.pause(min(SILENCE_PAUSE_S * 2**excess, _MAX_SILENCE_PAUSE_S))
+    def record_no_response(self) -> None:
+        """Record a request without a response; after several in a row, pauses grow until the host is given up."""
+        self._num_no_responses += 1
+        if (excess := self._num_no_responses - _NO_RESPONSES_BEFORE_PAUSE) >= 0:
+            self.pause(min(NO_RESPONSE_PAUSE_S * 2**excess, _MAX_NO_RESPONSE_PAUSE_S))
 
 
-class Hosts:
-    """All hosts of a run, by name; ports of one host are one host."""
+class RateLimits:
+    """The limits of all hosts of a run. The ports of a host count as one host."""
 
     def __init__(self, options: FetchOptions) -> None:
         self._options = options
-        self.everywhere = asyncio.Semaphore(options.max_fetches)
-        """Places for fetches under way, of all hosts together."""
-        self._hosts: dict[str, Host] = {}
+        self.all_fetches = asyncio.Semaphore(options.max_fetches)
+        """Limits the concurrent fetches of all hosts together."""
+        self._hosts: dict[str, HostLimits] = {}
 
-    def __getitem__(self, name: str) -> Host:
-        """Give a host, new or known."""
+    def host(self, name: str) -> HostLimits:
+        """Return the limits of a host."""
         if name not in self._hosts:
-            self._hosts[name] = Host(name, self._options, self.everywhere)
+            self._hosts[name] = HostLimits(name, self._options, self.all_fetches)
         return self._hosts[name]
 
 

@@ -1,18 +1,21 @@
-"""A place within reach of every worker -> bytes: a file, or an object in a store."""
+"""A location that workers can read -> its bytes: a file, or an object in a store."""
 
 import hashlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from curation.errors import SourceChangedError
 from curation.fetch.errors import FetchError, TooManyBytesError
-from curation.fetch.object_reads import download_object, is_object
+from shards.errors import StoreError
+from shards.object_stores import first_line, is_object, open_store
 
 _TIMEOUT_S = 300.0
+_CHUNK_BYTES = 2**20
 
 
 def read_clip(path: str, sha256: str | None, max_bytes: int) -> bytes:
-    """Read a clip's bytes again, later in the run. Raises SourceChangedError where they are not the same ones."""
+    """Read a clip's bytes again, later in the run. Raises SourceChangedError where their SHA-256 is another."""
     try:
         data = fetch_bytes(path, max_bytes)
     except (FetchError, TooManyBytesError) as error:
@@ -23,9 +26,9 @@ def read_clip(path: str, sha256: str | None, max_bytes: int) -> bytes:
 
 
 def fetch_bytes(location: str, max_bytes: int) -> bytes:
-    """Read a path or an object, such as `s3://bucket/key`. Raises FetchError, or TooManyBytesError.
+    """Read a path or an object, such as `s3://bucket/key`. Raises FetchError or TooManyBytesError.
 
-    A URL of the web is not read here: the fetch stage has brought it, or said why not, before a worker asks.
+    Web URLs are refused: the fetch stage downloads them before any worker starts.
     """
     scheme, is_url, _ = location.partition("://")
     if is_object(location):
@@ -41,8 +44,41 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
     try:
         if not path.is_file():
             raise FetchError(f"{path} is not a file" if path.exists() else f"there is no file {path}")
-        if path.stat().st_size > max_bytes:
-            raise TooManyBytesError(f"{path.stat().st_size:,} bytes, more than the limit of {max_bytes:,}")
+        _check_size(path.stat().st_size, max_bytes)
         return path.read_bytes()
     except (OSError, ValueError) as error:
         raise FetchError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def download_object(location: str, write: Callable[[bytes], object], max_bytes: int, deadline_s: float) -> None:
+    """Pass an object's bytes to `write` in chunks, until time.monotonic() reaches `deadline_s`.
+
+    Raises FetchError or TooManyBytesError. Neither is worth a retry, because the store's client retries requests.
+    """
+    try:
+        store, path = open_store(location)
+        num_bytes = store.get_file_info(path).size
+        if num_bytes is None:
+            raise FetchError(f"there is no object {location}")
+        _check_size(num_bytes, max_bytes)
+        # A stream, not a file: opening a file on Google's store blocks all threads of this process.
+        with store.open_input_stream(path, compression=None) as stream:
+            while num_bytes:
+                if time.monotonic() > deadline_s:
+                    raise FetchError("not complete by the deadline")
+                chunk = stream.read(min(num_bytes, _CHUNK_BYTES))
+                if not chunk:
+                    raise FetchError("the response was cut short")
+                write(chunk)
+                num_bytes -= len(chunk)
+    except StoreError as error:
+        raise FetchError(str(error)) from error
+    except FileNotFoundError as error:
+        raise FetchError(f"there is no object {location}") from error
+    except (OSError, ValueError) as error:
+        raise FetchError(f"cannot read {location}: {first_line(error)}") from error
+
+
+def _check_size(num_bytes: int, max_bytes: int) -> None:
+    if num_bytes > max_bytes:
+        raise TooManyBytesError(f"{num_bytes:,} bytes, more than the limit of {max_bytes:,}")

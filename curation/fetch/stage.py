@@ -1,7 +1,7 @@
-"""Clips -> where their bytes lie within reach of every worker; or a verdict at once.
+"""Clips -> the locations of their bytes, readable by every worker, or a verdict.
 
-Runs in one process, before anything is measured: in one event loop, so that the limits for a host hold over the whole
-run. A clip on a disk of this machine passes through as it is; any other is found in the cache, or fetched into it.
+Runs in one process and one event loop before anything is measured, so that per-host limits hold over the whole run. A
+clip on this machine's disks passes through; any other is found in the cache, or fetched into it.
 """
 
 import asyncio
@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from curation.errors import OutputError
-from curation.fetch.cache import Cache
+from curation.fetch.cache import Cache, open_cache
 from curation.fetch.errors import FetchError, TooManyBytesError
-from curation.fetch.object_cache import open_cache_store
 from curation.listing.clips import Clip
 from curation.options import FetchOptions
 from shards.errors import StoreError
@@ -30,152 +29,149 @@ if TYPE_CHECKING:
     from curation.fetch.download import Downloads
 
 _MAX_THREADS = 32
-"""For hashing what the cache holds, and for object stores, whose clients block."""
+"""Threads that hash cached files and call the clients of object stores, which block."""
 Result = TypeVar("Result")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Arrivals:
-    """What became of the clips of one fetch stage."""
+class FetchedClips:
+    """The result of the fetch stage."""
 
-    asked: Mapping[str, Clip]
-    """All clips, as they were asked for."""
+    requested: Mapping[str, Clip]
+    """All clips, by key."""
     locations: dict[str, str]
-    """By clip key: where the bytes lie now of those that lay elsewhere, within reach of every worker."""
+    """By clip key: where the bytes of a remote clip are now, readable by every worker."""
     failures: dict[str, tuple[Verdict, str]]
-    """By clip key: the verdict and the reason in words of those that have none."""
+    """By clip key: verdict and detail of a clip that could not be fetched."""
 
     @property
     def clips(self) -> Iterator[Clip]:
-        """Those that have bytes, in the order asked for, and where they have them."""
-        for key, clip in self.asked.items():
+        """The clips that have bytes, with their locations, in the order of `requested`."""
+        for key, clip in self.requested.items():
             if key not in self.failures:
                 location = self.locations.get(key)
                 yield dataclasses.replace(clip, location=location) if location else clip
 
     @property
     def num_clips(self) -> int:
-        """How many have bytes."""
-        return len(self.asked) - len(self.failures)
+        """Number of clips that have bytes."""
+        return len(self.requested) - len(self.failures)
 
 
 def fetch_all(
     clips: Mapping[str, Clip], options: FetchOptions, folder: Location, max_bytes: int, done: Callable[[int], object]
-) -> Arrivals:
-    """Bring every clip within reach; `done` counts those from elsewhere as they are settled.
+) -> FetchedClips:
+    """Fetch every remote clip; call `done(1)` after each.
 
-    `folder` is the run's own, for what is arriving, and for what has arrived where the options name no cache. Raises
-    OutputError where the cache cannot be used, and OSError for a full or unwritable disk.
+    `folder` belongs to the run: it holds downloads in progress, and the cache where the options name none. Raises
+    OutputError where the cache cannot be used, and OSError where a disk is full or cannot be written to.
     """
     queues: dict[str, collections.deque[str]] = collections.defaultdict(collections.deque)
     for key, clip in clips.items():
-        if is_elsewhere(clip):
-            queues[_queue_name(clip.location)].append(key)
+        if is_remote(clip):
+            queues[_find_host(clip.location)].append(key)
     if not queues:
-        return Arrivals(asked=clips, locations={}, failures={})
+        return FetchedClips(requested=clips, locations={}, failures={})
     try:
-        cache = open_cache(options, folder)
-        with _room_for_arrivals(folder) as arriving:
-            bring = _Bring(clips, cache, arriving, done)
-            run_downloads(lambda downloads: bring.all(queues, downloads, options), options, max_bytes)
+        cache = open_cache(options.cache or str(folder))
+        with _make_download_folder(folder) as downloads_folder:
+            fetcher = _Fetcher(clips, cache, downloads_folder, done)
+            run_downloads(lambda downloads: fetcher.fetch_all(queues, downloads, options), options, max_bytes)
         if options.max_cache_bytes is not None:
             cache.trim(options.max_cache_bytes)
     except StoreError as error:
         raise OutputError(f"the cache {options.cache or folder} cannot be used: {error}") from error
-    return Arrivals(asked=clips, locations=bring.locations, failures=bring.failures)
+    return FetchedClips(requested=clips, locations=fetcher.locations, failures=fetcher.failures)
 
 
 @contextlib.contextmanager
-def _room_for_arrivals(folder: Location) -> Iterator[Path]:
-    """Give an empty folder on disk: in the run's own, or, where that lies in a store, any on this machine."""
+def _make_download_folder(folder: Location) -> Iterator[Path]:
+    """Yield an empty folder on disk: in the run's own folder, or a temporary one where that is in a store."""
     if not isinstance(folder, Path):
-        with tempfile.TemporaryDirectory(prefix="pix2gif-") as room:
-            yield Path(room)
+        with tempfile.TemporaryDirectory(prefix="pix2gif-") as temporary:
+            yield Path(temporary)
         return
-    arriving = folder / "arriving"
-    shutil.rmtree(arriving, ignore_errors=True)
-    arriving.mkdir(parents=True)
-    yield arriving
-    shutil.rmtree(arriving, ignore_errors=True)
+    downloads = folder / "arriving"
+    shutil.rmtree(downloads, ignore_errors=True)
+    downloads.mkdir(parents=True)
+    yield downloads
+    shutil.rmtree(downloads, ignore_errors=True)
 
 
-def is_elsewhere(clip: Clip) -> bool:
-    """Tell whether a clip's bytes must be brought from another place than a disk of this machine."""
+def is_remote(clip: Clip) -> bool:
+    """Return whether a clip's bytes are not on this machine's disks."""
     return "://" in clip.location
-
-
-def open_cache(options: FetchOptions, folder: Location) -> Cache:
-    """Open the cache that the options name, or else that of the run's own folder."""
-    return Cache(open_cache_store(options.cache or str(folder)))
 
 
 def run_downloads(
     work: "Callable[[Downloads], Coroutine[Any, Any, Result]]", options: FetchOptions, max_bytes: int
 ) -> Result:
-    """Run what downloads in an event loop of its own; what it raises is raised here."""
-    # Imported here: most runs fetch nothing, and it costs a quarter of a second.
+    """Run a coroutine that downloads in a new event loop; raises what it raises."""
+    # Imported here: most runs fetch nothing, and aiohttp takes a quarter of a second to import.
     from curation.fetch.download import Downloads
-    from curation.fetch.http import connect
-    from curation.fetch.rate_limits import Hosts
+    from curation.fetch.http import open_client
+    from curation.fetch.rate_limits import RateLimits
 
     async def run() -> Result:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(min(_MAX_THREADS, options.max_fetches)))
-        hosts = Hosts(options)
-        async with connect(options, hosts) as web:
-            return await work(Downloads(web, hosts, options, max_bytes))
+        limits = RateLimits(options)
+        async with open_client(options, limits) as client:
+            return await work(Downloads(client, limits, options, max_bytes))
 
     try:
         return asyncio.run(run())
-    except BaseExceptionGroup as faults:
-        # Whatever stops one download stops all of them, and one reason is enough.
-        raise faults.exceptions[0] from faults
+    except BaseExceptionGroup as errors:
+        # An error in one download stops all of them; the first one tells the reason.
+        raise errors.exceptions[0] from errors
 
 
-class _Bring:
-    """What has been brought so far."""
+class _Fetcher:
+    """Fetches clips into the cache and collects the results."""
 
-    def __init__(self, clips: Mapping[str, Clip], cache: Cache, arriving: Path, done: Callable[[int], object]) -> None:
+    def __init__(
+        self, clips: Mapping[str, Clip], cache: Cache, downloads_folder: Path, done: Callable[[int], object]
+    ) -> None:
         self.locations: dict[str, str] = {}
         self.failures: dict[str, tuple[Verdict, str]] = {}
         self._clips = clips
         self._cache = cache
-        self._arriving = arriving
+        self._downloads_folder = downloads_folder
         self._done = done
 
-    async def all(
-        self, queues: dict[str, collections.deque[str]], downloads: "Downloads", options: FetchOptions
+    async def fetch_all(
+        self, queues: Mapping[str, collections.deque[str]], downloads: "Downloads", options: FetchOptions
     ) -> None:
-        """Bring all clips: a queue for each host, so that one which is slow or wants peace holds up no other."""
+        """Fetch the clips of all queues, by key. Each host has its own queue, so a slow one delays no other."""
         async with asyncio.TaskGroup() as group:
-            for name, queue in queues.items():
-                most = options.fetches_per_host if name else options.max_fetches
-                for _ in range(min(most, len(queue))):
-                    group.create_task(self._work_off(queue, downloads))
+            for host, queue in queues.items():
+                num_tasks = options.fetches_per_host if host else options.max_fetches
+                for _ in range(min(num_tasks, len(queue))):
+                    group.create_task(self._process(queue, downloads))
 
-    async def _work_off(self, queue: collections.deque[str], downloads: "Downloads") -> None:
+    async def _process(self, queue: collections.deque[str], downloads: "Downloads") -> None:
         while queue:
             clip = self._clips[queue.popleft()]
             try:
-                self.locations[clip.key] = await self._bring(clip, downloads)
+                self.locations[clip.key] = await self._fetch(clip, downloads)
             except FetchError as error:
                 self.failures[clip.key] = (Verdict.FETCH_FAILED, str(error))
             except TooManyBytesError as error:
                 self.failures[clip.key] = (Verdict.TOO_LARGE, str(error))
             self._done(1)
 
-    async def _bring(self, clip: Clip, downloads: "Downloads") -> str:
-        if found := await asyncio.to_thread(self._cache.find, clip.location):
-            return found
-        path = self._arriving / clip.key
+    async def _fetch(self, clip: Clip, downloads: "Downloads") -> str:
+        if location := await asyncio.to_thread(self._cache.find, clip.location):
+            return location
+        path = self._downloads_folder / clip.key
         try:
             sha256 = await downloads.download(clip.location, path)
-            return await asyncio.to_thread(self._cache.keep, clip.location, path, sha256)
+            return await asyncio.to_thread(self._cache.add, clip.location, path, sha256)
         finally:
             path.unlink(missing_ok=True)
 
 
-def _queue_name(location: str) -> str:
-    """Name the host of a URL; nothing for what is no host's, as an object."""
+def _find_host(location: str) -> str:
+    """Return the host of a URL, or "" for a location without one, such as an object in a store."""
     try:
         parts = urllib.parse.urlsplit(location)
         return (parts.hostname or "") if parts.scheme.lower() in ("http", "https") else ""

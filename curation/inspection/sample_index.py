@@ -5,7 +5,6 @@ manifest: a second look at the same data set begins at once.
 """
 
 import dataclasses
-import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ import pyarrow.parquet as pq
 
 from shards.atomic import write_atomically
 from shards.errors import DatasetError
-from shards.location import Location, on_disk
+from shards.location import Location, on_disk, user_cache_folder
 from shards.manifest import Manifest
 from shards.members import walk_samples
 from shards.schema import IMAGE_MIME, MANIFEST, SampleRecord
@@ -136,6 +135,6 @@ def _scan(path: Location, split: str) -> pa.Table:
 
 
 def _cache_folder() -> Path:
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pix2gif" / "views"
+    folder = user_cache_folder() / "views"
     folder.mkdir(parents=True, exist_ok=True)
     return folder

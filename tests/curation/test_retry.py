@@ -19,26 +19,25 @@ from curation.run.saved_options import load_options, save_options
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from shards.manifest import read_manifest
 from shards.verify import verify_dataset
-from tests.curation.fetch.conftest import brisk, host  # noqa: F401 # Fixtures.
-from tests.curation.fetch.hosts import Host
+from tests.web_server import WebServer
 
 CONFIG = CurationConfig(resolution=64, min_motion=0.1, max_motion=60)
 
 
 @pytest.fixture
-def pages(host: Host, tmp_path: Path) -> dict[str, bytes]:  # noqa: F811
+def pages(web_server: WebServer, tmp_path: Path) -> dict[str, bytes]:
     """Three small GIFs on a host."""
     for seed in range(3):
         drawn = DrawnGif(name="", caption="", width=40, height=40, num_frames=4, dx=2.0, seed=seed)
         save_gif(tmp_path / "drawn.gif", draw_frames(drawn))
-        host.pages[f"/{seed}.gif"] = (tmp_path / "drawn.gif").read_bytes()
-    return host.pages
+        web_server.pages[f"/{seed}.gif"] = (tmp_path / "drawn.gif").read_bytes()
+    return web_server.pages
 
 
-def run(host: Host, folder: Path, name: str = "out") -> Path:  # noqa: F811
+def run(web_server: WebServer, folder: Path, name: str = "out") -> Path:
     """Curate the host's three GIFs and a page."""
     listing = folder / "listing.tsv"
-    listing.write_text("".join(f"{host.url}/{seed}.gif\ta caption\n" for seed in range(4)))
+    listing.write_text("".join(f"{web_server.url}/{seed}.gif\ta caption\n" for seed in range(4)))
     fetch = FetchOptions(allow_host=("127.0.0.1",), rate_per_host=0)
     options = RunOptions(listing=listing, out=folder / name, workers=0, fetch=fetch)
     curate(options, CONFIG, Progress(quiet=True))
@@ -58,20 +57,20 @@ def hashes(out: Path) -> dict[str, str]:
 
 
 def test_what_could_not_be_fetched_is_asked_for_again_and_nothing_else(
-    host: Host,  # noqa: F811
+    web_server: WebServer,
     pages: dict[str, bytes],
     tmp_path: Path,
-    brisk: None,  # noqa: F811
+    short_pauses: None,
 ) -> None:
     pages["/3.gif"] = b"<html>gone</html>"
-    undisturbed = run(host, tmp_path, "undisturbed")
+    undisturbed = run(web_server, tmp_path, "undisturbed")
     lost = pages.pop("/1.gif")
-    out = run(host, tmp_path)
+    out = run(web_server, tmp_path)
     assert verdicts(out) == ["kept", "fetch_failed", "kept", "not_a_gif"]
-    host.log.clear()
+    web_server.log.clear()
     pages["/1.gif"] = lost
     summary = again(out)
-    assert host.paths() == ["/1.gif"]
+    assert web_server.paths() == ["/1.gif"]
     assert summary
     assert (summary.num_reused, summary.num_pairs_measured) == (2, 6)
     assert verdicts(out) == ["kept", "kept", "kept", "not_a_gif"]
@@ -80,16 +79,16 @@ def test_what_could_not_be_fetched_is_asked_for_again_and_nothing_else(
     verify_dataset(out)
     assert "pix2gif retry" not in str(summary)
     assert again(out) is None
-    assert host.paths() == ["/1.gif"]
+    assert web_server.paths() == ["/1.gif"]
 
 
 def test_what_fails_again_keeps_its_verdict_and_can_be_tried_once_more(
-    host: Host,  # noqa: F811
+    web_server: WebServer,
     pages: dict[str, bytes],
     tmp_path: Path,
-    brisk: None,  # noqa: F811
+    short_pauses: None,
 ) -> None:
-    out = run(host, tmp_path)
+    out = run(web_server, tmp_path)
     before = hashes(out)
     assert verdicts(out)[3] == "fetch_failed"
     for _ in range(2):
@@ -113,9 +112,9 @@ def test_a_clip_that_timed_out_is_measured_again(tmp_path: Path) -> None:
     assert (summary.num_reused, verdicts(out)) == (0, ["timed_out"])
 
 
-def test_a_listing_that_has_changed_is_refused(host: Host, pages: dict[str, bytes], tmp_path: Path) -> None:  # noqa: F811
-    out = run(host, tmp_path)
-    (tmp_path / "listing.tsv").write_text(f"{host.url}/0.gif\tanother caption\n")
+def test_a_listing_that_has_changed_is_refused(web_server: WebServer, pages: dict[str, bytes], tmp_path: Path) -> None:
+    out = run(web_server, tmp_path)
+    (tmp_path / "listing.tsv").write_text(f"{web_server.url}/0.gif\tanother caption\n")
     with pytest.raises(OutputError, match="another listing"):
         again(out)
     verify_dataset(out)

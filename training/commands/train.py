@@ -10,7 +10,7 @@ from training.trainer.config import resolve_config
 
 def train(
     shards: Annotated[
-        str, typer.Argument(help="A finished data set, or a latent cache: a folder, http(s):// or s3://.")
+        str, typer.Argument(help="A finished data set, or a latent cache: a folder, http(s)://, s3:// or gs://.")
     ],
     out: Annotated[Path, typer.Option(help="The run's folder: checkpoints, metrics, GIFs, the model at the end.")],
     preset: Annotated[

@@ -1,4 +1,4 @@
-"""What of the data may be chosen: where they lie, in what order they come, and how they are read."""
+"""Configuration of the loader: the location of the data, their order, and how they are read."""
 
 import dataclasses
 from pathlib import Path
@@ -9,40 +9,38 @@ from training.data.errors import DataError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """What to read and how. Checked on construction; raises DataError."""
+    """What to read and how. Construction raises DataError for an invalid value."""
 
     location: str
-    """Folder or URL (http://, https://, s3://) of a data set, or of a latent cache."""
+    """Folder or URL (http://, https://, s3://, gs://) of a data set or a latent cache."""
     split: str = "train"
     """train, val or test."""
     seed: int = 0
-    """Decides the order and the flips."""
+    """Determines the order and the flips."""
     global_batch: int
     """Samples of an optimizer step, over all ranks and accumulated micro-batches."""
     micro_batch: int
-    """Samples that a rank passes through the model at once."""
+    """Samples that a rank passes through the model at a time."""
     num_workers: int = 2
-    """Processes of each rank that read and decode; 0 does it in the trainer's own. It changes no batch."""
+    """Processes per rank that read and decode; 0 reads in the trainer's own. Batches do not depend on it."""
     prefetch_batches: int = 4
-    """Micro-batches that each worker keeps ready, 1 or more."""
+    """Micro-batches that each worker prefetches, 1 or more."""
     resolution: int | None = None
-    """Side of the pictures that the model expects, in pixels; None takes what there is."""
+    """Side in pixels of the pictures that the model expects; None accepts any."""
     flip: bool = True
     """Mirror half of the pairs, source and target together."""
     window_shards: int | None = None
-    """Shards that are in use at a time; None mixes all of them. Choose it where shards are fetched into a cache."""
+    """Shards that are shuffled together; None shuffles all. Set it where shards are downloaded into a cache."""
     cache: Path | None = None
-    """Folder for whole shards of a remote data set, and for indexes of offsets. Without one a remote data set is
-    read by ranges, and indexes are kept in the user's cache."""
+    """Folder for the shards of a remote data set and for indexes of offsets. Without one, a remote data set is read by
+    ranges and indexes are kept in the user's cache folder."""
     on_damage: Literal["raise", "skip"] = "raise"
-    """Whether a damaged sample ends the training or is counted and another stands in for it."""
+    """Whether a damaged sample raises, or is counted and replaced by another sample."""
     verify: Literal["quick", "full"] = "quick"
-    """Before the first batch: that every shard has its size (quick), or its hash and contents too (full). Of a remote
-    data set the manifest alone is held; a shard is held against its hash when it is fetched."""
+    """Checks before the first batch: the size of every shard (quick), or also its SHA-256 and contents (full). Of a
+    remote data set only the manifest is checked; a shard's SHA-256 is checked when it is downloaded."""
     pin_memory: bool = False
-    """Put batches in page-locked memory, from which copies to a GPU overlap with its work."""
-    s3_endpoint: str | None = None
-    """URL of an S3 service other than Amazon's; else AWS_ENDPOINT_URL tells it."""
+    """Copy batches to page-locked memory, so that transfers to a GPU overlap with its work."""
 
     def __post_init__(self) -> None:
         for name, least in (("global_batch", 1), ("micro_batch", 1), ("num_workers", 0), ("prefetch_batches", 1)):

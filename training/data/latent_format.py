@@ -1,5 +1,6 @@
 """The latent cache on disk: manifest, schema, shards of latents."""
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Iterable
@@ -11,17 +12,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from shards.atomic import write_atomically
+from shards.location import ReadableLocation
 from shards.manifest import ShardEntry
 from shards.writer import file_sha256
 from training.data.errors import DataError
 
 LATENTS_MANIFEST = "latents.json"
-
-
 LATENTS_VERSION = 1
-
-
-_TENSORS = ("source_mode", "target_mean", "target_logvar")
+TENSORS = ("source_mode", "target_mean", "target_logvar")
 
 
 Latent = NDArray[np.float16]
@@ -29,7 +27,7 @@ Latent = NDArray[np.float16]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PairLatents:
-    """What the autoencoder says of one pair; nothing is scaled."""
+    """The autoencoder's output for one pair, not scaled."""
 
     source_mode: Latent
     """float16 [4, h, w]."""
@@ -49,14 +47,14 @@ class LatentRow:
     token_ids: NDArray[np.int32]
     """int32 [L]."""
     plain: PairLatents
-    """Of the pair as it is."""
+    """Of the pair, not mirrored."""
     flipped: PairLatents | None = None
-    """Of the pair mirrored, left to right; all rows of a cache have it or none."""
+    """Of the pair mirrored left to right; all rows of a cache have it, or none."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LatentSplit:
-    """What a split holds."""
+    """The shards of a split."""
 
     num_samples: int
     shards: tuple[ShardEntry, ...]
@@ -64,25 +62,25 @@ class LatentSplit:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LatentManifest:
-    """All of latents.json."""
+    """The contents of latents.json."""
 
     schema_version: int = LATENTS_VERSION
     dataset_sha256: str
-    """Of the bytes of dataset.json."""
+    """SHA-256 of dataset.json."""
     vae: str
     """Name or path of the autoencoder."""
     vae_sha256: str
-    """Of its weights."""
+    """SHA-256 of its weights."""
     resolution: int
     """Of the pictures, in pixels."""
     has_flips: bool
     config: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """Whatever else made the bytes what they are."""
+    """Other parameters that can change a byte."""
     splits: dict[str, LatentSplit]
 
 
 def write_latent_shard(path: Path, rows: Iterable[LatentRow]) -> ShardEntry:
-    """Write `rows` to `path`, which appears when it is whole; returns its line of the manifest.
+    """Write `rows` to `path`, which appears when it is complete, and return its manifest entry.
 
     Raises ValueError where rows differ in shape, type or in having flips.
     """
@@ -100,7 +98,7 @@ def write_latent_shard(path: Path, rows: Iterable[LatentRow]) -> ShardEntry:
 
 def _to_batch(rows: list[LatentRow]) -> pa.RecordBatch:
     if not rows:
-        raise ValueError("a latent shard holds one sample at least")
+        raise ValueError("a latent shard needs at least one sample")
     has_flips = rows[0].flipped is not None
     if any((row.flipped is not None) != has_flips for row in rows):
         raise ValueError("all rows of a latent shard have flips, or none")
@@ -112,7 +110,7 @@ def _to_batch(rows: list[LatentRow]) -> pa.RecordBatch:
     }
     shapes = {}
     for prefix in ("", "flipped_") if has_flips else ("",):
-        for name in _TENSORS:
+        for name in TENSORS:
             arrays = [getattr(row.flipped if prefix else row.plain, name) for row in rows]
             columns[prefix + name] = _to_column(arrays, np.float16)
             shapes[prefix + name] = arrays[0].shape
@@ -130,14 +128,21 @@ def _to_column(arrays: list[NDArray[Any]], dtype: type) -> pa.FixedSizeListArray
 
 
 def write_latent_manifest(out: Path, manifest: LatentManifest) -> None:
-    """Write OUT/latents.json, last of all."""
+    """Write OUT/latents.json, after all shards."""
     with write_atomically(out / LATENTS_MANIFEST) as temporary:
         text = json.dumps(dataclasses.asdict(manifest), indent=2, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def parse_latent_manifest(data: bytes, path: str) -> LatentManifest:
-    """Parse latents.json, which came from `path`. Raises DataError where it is damaged or of another version."""
+def read_latent_manifest(out: ReadableLocation) -> LatentManifest:
+    """Read OUT/latents.json. Raises FileNotFoundError, or DataError where it is damaged or of another version."""
+    path = out / LATENTS_MANIFEST
+    with contextlib.suppress(NotADirectoryError):
+        return _parse_manifest(path.read_bytes(), path)
+    raise FileNotFoundError(path)
+
+
+def _parse_manifest(data: bytes, path: ReadableLocation) -> LatentManifest:
     try:
         fields = json.loads(data)
         version = fields["schema_version"]
@@ -147,22 +152,13 @@ def parse_latent_manifest(data: bytes, path: str) -> LatentManifest:
             )
         known = {field.name: fields[field.name] for field in dataclasses.fields(LatentManifest)}
         return LatentManifest(
-            **{**known, "splits": {name: _to_split(value) for name, value in known["splits"].items()}}
+            **{**known, "splits": {name: _parse_split(value) for name, value in known["splits"].items()}}
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: not a manifest of latents: {error!r}") from error
 
 
-def read_latent_manifest(out: Path) -> LatentManifest:
-    """Read OUT/latents.json. Raises DataError."""
-    path = out / LATENTS_MANIFEST
-    try:
-        return parse_latent_manifest(path.read_bytes(), str(path))
-    except FileNotFoundError:
-        raise DataError(f"{out}: no {LATENTS_MANIFEST}, so no finished latent cache") from None
-
-
-def _to_split(fields: dict[str, Any]) -> LatentSplit:
+def _parse_split(fields: dict[str, Any]) -> LatentSplit:
     names = [field.name for field in dataclasses.fields(ShardEntry)]
     shards = tuple(ShardEntry(**{name: shard[name] for name in names}) for shard in fields["shards"])
     return LatentSplit(num_samples=fields["num_samples"], shards=shards)

@@ -1,13 +1,13 @@
-"""The latent cache: what the autoencoder and the tokenizer made of a data set, read in place of its pictures.
+"""The latent cache: a data set encoded by the autoencoder and the tokenizer, read in place of its pictures.
 
 ::
 
     OUT/
       latents.json            the manifest, written last
-      train/00000.arrow ...   one file a source shard, its samples in the same order; likewise val/, test/
+      train/00000.arrow ...   one file per shard of the data set, with its samples in order; also val/, test/
 
-A file is Arrow IPC with one record batch, not compressed, so that a row is read where it lies in memory. h, w: the
-resolution divided by 8. L: tokens of a prompt, 77.
+A file is Arrow IPC with one uncompressed record batch, so that rows are read from the memory map without a copy.
+h, w: the resolution divided by 8. L: tokens of a prompt, 77.
 """
 
 import collections
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from shards.manifest import ShardEntry
 from training.data.batch import LatentBatch
 from training.data.errors import DamageError
-from training.data.latent_format import _TENSORS, Latent, LatentRow, PairLatents
+from training.data.latent_format import TENSORS, Latent, LatentRow, PairLatents
 from training.data.shard_cache import ShardFiles
 
 MAX_OPEN = 128
@@ -43,18 +43,18 @@ class LatentShard:
             self._motion_px = batch["motion_px"].to_numpy()
             self._token_ids = _to_rows(batch["token_ids"])
             columns = {name: _to_rows(batch[name]).reshape(-1, *shape) for name in batch.schema.names[4:]}
-            self._plain = [columns[name] for name in _TENSORS]
-            self._flipped = [columns["flipped_" + name] for name in _TENSORS if "flipped_" + name in columns]
+            self._plain = [columns[name] for name in TENSORS]
+            self._flipped = [columns["flipped_" + name] for name in TENSORS if "flipped_" + name in columns]
         except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
             raise DamageError(label, f"cannot be read as latents ({type(error).__name__})") from error
         if len(self._motion_px) != entry.num_samples:
-            raise DamageError(label, f"{len(self._motion_px)} samples, the manifest tells {entry.num_samples}")
+            raise DamageError(label, f"{len(self._motion_px)} samples, not {entry.num_samples} as in the manifest")
 
     def __len__(self) -> int:
         return len(self._motion_px)
 
     def row(self, place: int) -> LatentRow:
-        """Give a sample; its arrays are views of the file."""
+        """Return a sample; its arrays are views of the file."""
         return LatentRow(
             key=self._keys[place].as_py(),
             caption=self._captions[place].as_py(),
@@ -82,7 +82,7 @@ def read_latent_shard(path: Path, entry: ShardEntry) -> list[LatentRow]:
 
 
 class LatentSource:
-    """The samples of a split by their numbers. Can be sent to a worker before anything was read."""
+    """The samples of a split by number. Picklable before the first read, to be sent to workers."""
 
     def __init__(self, files: ShardFiles, entries: Sequence[ShardEntry]) -> None:
         self.shard_sizes = tuple(entry.num_samples for entry in entries)
@@ -92,7 +92,7 @@ class LatentSource:
         self._open: collections.OrderedDict[int, LatentShard] = collections.OrderedDict()
 
     def read(self, sample: int) -> LatentRow:
-        """Read one sample. Raises DamageError or StorageError."""
+        """Read a sample. Raises DamageError, or DataError where its shard cannot be read."""
         shard = int(np.searchsorted(self._ends, sample, side="right"))
         return self._opened(shard).row(sample - int(self._ends[shard]) + self.shard_sizes[shard])
 
@@ -103,12 +103,12 @@ class LatentSource:
         positions: NDArray[np.int64],
         flipped: NDArray[np.bool_],
         damages: Sequence[DamageError],
-        room: NDArray[np.uint8] | None = None,
+        buffer: NDArray[np.uint8] | None = None,
     ) -> LatentBatch:
-        """Make a batch, of the mirrored pairs where `flipped`; it needs no room."""
+        """Make a batch, of the mirrored pairs where `flipped`; `buffer` is not used."""
         rows = list(rows)
         pairs = [row.flipped if flip else row.plain for row, flip in zip(rows, flipped.tolist(), strict=True)]
-        tensors = {name: torch.from_numpy(np.stack([getattr(pair, name) for pair in pairs])) for name in _TENSORS}
+        tensors = {name: torch.from_numpy(np.stack([getattr(pair, name) for pair in pairs])) for name in TENSORS}
         return LatentBatch(
             keys=[row.key for row in rows],
             captions=[row.caption for row in rows],
@@ -120,8 +120,8 @@ class LatentSource:
             **tensors,
         )
 
-    def room_bytes(self, num_samples: int) -> int:
-        """Say what room a batch needs: none, it is small enough for a message."""
+    def num_picture_bytes(self, num_samples: int) -> int:
+        """Return 0: latents are small enough to be pickled."""
         return 0
 
     def _opened(self, shard: int) -> LatentShard:
@@ -131,5 +131,5 @@ class LatentSource:
             while len(self._open) >= MAX_OPEN:
                 self._open.popitem(last=False)
             entry = self._entries[shard]
-            self._open[shard] = LatentShard(self._files.local_path(entry), entry, self._files.path_of(entry))
+            self._open[shard] = LatentShard(self._files.local_path(entry), entry, str(self._files.path_of(entry)))
         return self._open[shard]

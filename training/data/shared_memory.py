@@ -1,13 +1,13 @@
-"""How a batch gets from a worker to the trainer: its pictures through memory that both see, the rest as a message.
+"""Shared memory that brings decoded pictures from a worker to the trainer.
 
-Memory that is made anew for each batch costs a third of what decoding costs: the system clears it page by page. So a
-stream has a fixed number of rooms for each worker, made before the workers are forked off. A worker writes a batch's
-pictures into a free room; the trainer's tensors are views of it; when the last of them is gone, the room is free again.
-Where a worker finds none, because batches are being kept, it makes memory anew.
+Fresh shared memory for each batch, as torch's loader makes it, costs a third of what decoding costs, because the system
+clears it page by page. So each worker has a few buffers, mapped before it is forked and used in turn. It decodes a
+batch into the next one; the trainer copies the pictures out. All other fields go through torch's queue.
 """
 
 import dataclasses
 import itertools
+import math
 import mmap
 import weakref
 from typing import Any
@@ -19,85 +19,69 @@ from torch import Tensor
 
 from training.data.batch import Batch, LatentBatch
 
-Room = NDArray[np.uint8]
-
-_POOLS: "weakref.WeakValueDictionary[int, RoomPool]" = weakref.WeakValueDictionary()
+_POOLS: "weakref.WeakValueDictionary[int, BufferPool]" = weakref.WeakValueDictionary()
 _IDS = itertools.count()
 
 
-class RoomPool:
-    """Rooms of equal size, `num_rooms` for each worker. Inherited by a fork; cannot be sent."""
+class BufferPool:
+    """Equal buffers for forked workers, each used again `num_buffers` batches of its worker later.
 
-    def __init__(self, num_workers: int, num_rooms: int, num_bytes: int) -> None:
+    A worker must not be more than `num_buffers` - 1 batches ahead of the last one that the trainer unpacked.
+    """
+
+    def __init__(self, num_workers: int, num_buffers: int, num_bytes: int) -> None:
         self.id = next(_IDS)
-        # Anonymous, so the size of /dev/shm, which containers keep small, is no limit.
-        self._rooms = np.frombuffer(mmap.mmap(-1, num_workers * num_rooms * num_bytes), dtype=np.uint8)
-        self._rooms = self._rooms.reshape(num_workers, num_rooms, num_bytes)
-        # One byte a room: a worker sets its own rooms' to 1, the trainer sets them back.
-        self._taken = np.frombuffer(mmap.mmap(-1, num_workers * num_rooms), dtype=np.uint8)
-        self._taken = self._taken.reshape(num_workers, num_rooms)
+        # Anonymous, so that /dev/shm, which is small in containers, does not limit it.
+        memory = mmap.mmap(-1, num_workers * num_buffers * num_bytes)
+        self._buffers = np.frombuffer(memory, dtype=np.uint8).reshape(num_workers, num_buffers, num_bytes)
         _POOLS[self.id] = self
 
-    def take(self, worker: int) -> tuple[int, Room] | None:
-        """Give a free room of this worker and its number, in the worker; None where all are taken."""
-        free = np.flatnonzero(self._taken[worker] == 0)
-        if not len(free):
-            return None
-        self._taken[worker, free[0]] = 1
-        return int(free[0]), self._rooms[worker, free[0]]
-
-    def give_back(self, worker: int, number: int) -> None:
-        """Make a room free again."""
-        self._taken[worker, number] = 0
-
-    def view(self, worker: int, number: int) -> Tensor:
-        """Give the tensor of a room, uint8 [bytes], in the trainer; the room is free when no view of it is left."""
-        room = self._rooms[worker, number]
-        weakref.finalize(room, self.give_back, worker, number).atexit = False
-        return torch.from_numpy(room)
+    def get(self, worker: int, batch: int) -> NDArray[np.uint8]:
+        """Return the buffer of a worker's batch, counted from 0: uint8 [bytes]."""
+        buffer: NDArray[np.uint8] = self._buffers[worker, batch % self._buffers.shape[1]]
+        return buffer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Parcel:
-    """A batch on its way."""
+class PackedBatch:
+    """A batch on its way from a worker to the trainer."""
 
     kind: type[Batch] | type[LatentBatch]
     fields: dict[str, Any]
-    """Of the batch; small tensors as arrays, which need no memory of their own."""
-    room: tuple[int, int, int] | None
-    """Pool, worker and number of the room where the pictures lie; None where they are among the fields."""
+    """Fields of the batch; tensors as arrays, which are pickled, while each tensor would take shared memory."""
+    buffer: tuple[int, int, int] | None
+    """Pool, worker and batch of the buffer that holds the pictures; None where they are among the fields."""
 
     def unpack(self) -> Batch | LatentBatch:
-        """Make the batch, in the trainer's process."""
-        fields = {name: _to_tensor(value) for name, value in self.fields.items()}
-        if self.room is not None:
-            pool, worker, number = self.room
-            shape = fields.pop("shape")
-            pictures = _POOLS[pool].view(worker, number)[: int(np.prod(shape))].view(shape)
-            fields["source"], fields["target"] = pictures.permute(0, 1, 4, 2, 3)
-        return self.kind(**fields)
+        """Return the batch, in memory of its own."""
+        return self._unpack(Tensor.clone)
 
     def pin_memory(self) -> Batch | LatentBatch:
-        """Unpack into page-locked memory; torch's loader calls this in a thread of its own."""
-        return self.unpack().pin_memory()
+        """Return the batch in page-locked memory; torch's loader calls this in a thread."""
+        return self._unpack(lambda pictures: pictures).pin_memory()
+
+    def _unpack(self, copy: Any) -> Batch | LatentBatch:
+        fields: dict[str, Any] = {
+            name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+            for name, value in self.fields.items()
+        }
+        if self.buffer is not None:
+            pool, worker, batch = self.buffer
+            shape = fields.pop("shape")
+            pictures = copy(torch.from_numpy(_POOLS[pool].get(worker, batch)[: math.prod(shape)]))
+            fields["source"], fields["target"] = pictures.view(shape).permute(0, 1, 4, 2, 3)
+        return self.kind(**fields)
 
 
-def pack(batch: Batch | LatentBatch, room: tuple[int, int, int] | None) -> Parcel:
-    """Make a batch ready to be sent; `room` is where its pictures were written."""
+def pack(batch: Batch | LatentBatch, buffer: tuple[int, int, int] | None) -> PackedBatch:
+    """Pack a batch, its pictures in `buffer` (pool, worker, batch) if there is one."""
     fields = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
-    if isinstance(batch, Batch):
-        source, target = fields.pop("source"), fields.pop("target")
-        if room is None:
-            fields["source"], fields["target"] = source, target
-        else:
-            count, channels, height, width = source.shape
-            fields["shape"] = (2, count, height, width, channels)
-    small = {
-        name: value.numpy() if isinstance(value, Tensor) and name not in ("source", "target") else value
-        for name, value in fields.items()
-    }
-    return Parcel(kind=type(batch), fields=small, room=room)
-
-
-def _to_tensor(value: Any) -> Any:
-    return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+    large = ("source", "target")
+    if buffer is not None:
+        count, channels, height, width = fields["source"].shape
+        fields = {name: value for name, value in fields.items() if name not in large}
+        fields["shape"] = (2, count, height, width, channels)
+    for name, value in fields.items():
+        if isinstance(value, Tensor) and name not in large:
+            fields[name] = value.numpy()
+    return PackedBatch(kind=type(batch), fields=fields, buffer=buffer)

@@ -1,15 +1,16 @@
-"""The trainer's way in: a data set's location -> the micro-batches of one rank, from any position on.
+"""The loader's entry point: a data set's location -> the micro-batches of one rank, from any position on.
 
     with BatchStream(config, rank=rank, world_size=world_size, start_position=position) as stream:
         for batch in stream: ...
 
-What comes at a position is a function of the data set, the seed and the position alone (docs/data-order.md), so a
-position is all that a checkpoint needs to keep.
+The batch at a position depends on the data set, the seed and the position alone (docs/data-order.md), so a checkpoint
+saves nothing but the position.
 """
 
 import logging
 import multiprocessing
-from collections.abc import Iterator, Sequence
+import weakref
+from collections.abc import Generator, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -20,19 +21,18 @@ from training.data.config import DataConfig
 from training.data.errors import DataError
 from training.data.open_data import open_data
 from training.data.order import SampleOrder, divides, micro_batches
-from training.data.shared_memory import Parcel, RoomPool
+from training.data.shared_memory import BufferPool, PackedBatch
 from training.data.worker import Reader, Requests, start_worker
 
 logger = logging.getLogger(__name__)
 
 
 class BatchStream:
-    """The micro-batches of one rank, from `start_position` on, for `num_steps` global steps or for ever.
+    """The micro-batches of one rank, from `start_position` on, for `num_steps` global steps or without end.
 
-    Each step is global_batch / world_size / micro_batch batches in a row. Every rank gives the same `start_position`,
-    which may be any number. Iterated again, it goes on after the last whole step. Raises DataError, one sentence,
-    before a worker is started; and while it is iterated where a sample is damaged and is not to be skipped, or a
-    worker was killed.
+    Each step is global_batch / world_size / micro_batch consecutive batches. All ranks pass the same `start_position`,
+    any number. A second iteration continues after the last whole step. Raises DataError before a worker is started;
+    while iterating, where a sample is damaged and must not be skipped, or a worker was killed.
     """
 
     def __init__(
@@ -50,26 +50,26 @@ class BatchStream:
                 f"in micro-batches of {config.micro_batch}"
             )
         if not 0 <= rank < world_size or start_position < 0:
-            raise DataError(f"rank {rank} of {world_size} at position {start_position} cannot be")
+            raise DataError(f"rank {rank} of {world_size} at position {start_position} is not possible")
         self.config = config
         self.data = open_data(config)
         self.num_skipped = 0
-        """Samples that were passed over for damage, in the batches of this rank so far."""
+        """Damaged samples that were skipped in the batches of this rank so far."""
         self._start = start_position
         self._num_steps = num_steps
         self._num_batches = 0
         self._rank, self._world_size = rank, world_size
-        self._told: set[str] = set()
-        self._iterator: Any = None
+        self._reported: set[str] = set()
+        self._batches: weakref.ref[Generator[Batch | LatentBatch]] | None = None
 
     @property
     def kind(self) -> Literal["pictures", "latents"]:
-        """Which batches come: Batch or LatentBatch."""
+        """What a batch is: "pictures" for Batch, "latents" for LatentBatch."""
         return self.data.kind
 
     @property
     def num_samples(self) -> int:
-        """Samples of the split, and so of an epoch."""
+        """Number of samples of the split, and so of an epoch."""
         return sum(self.data.source.shard_sizes)
 
     @property
@@ -79,37 +79,21 @@ class BatchStream:
 
     @property
     def batches_per_step(self) -> int:
-        """Micro-batches of this rank in a global step."""
+        """Number of micro-batches of this rank in a global step."""
         return self.config.global_batch // self._world_size // self.config.micro_batch
 
     @property
     def position(self) -> int:
-        """Where to go on from: the start and the samples, over all ranks, of the whole steps given out so far."""
+        """Where to resume: the start plus the samples, of all ranks, of the whole steps yielded so far."""
         return self._start + self._num_batches // self.batches_per_step * self.config.global_batch
 
-    def __iter__(self) -> Iterator[Batch | LatentBatch]:
+    def __iter__(self) -> Generator[Batch | LatentBatch]:
         self.close()
-        num_done = self._num_batches // self.batches_per_step
-        self._num_batches = num_done * self.batches_per_step
-        self._iterator = iterator = iter(self._loader(num_done))
-        try:
-            while True:
-                try:
-                    found = next(iterator)
-                except StopIteration:
-                    return
-                except RuntimeError as error:
-                    raise DataError(f"a process that reads the data ended: {str(error).splitlines()[0]}") from error
-                if isinstance(found, DataError):
-                    raise found
-                batch = found.unpack() if isinstance(found, Parcel) else found
-                del found
-                self._num_batches += 1
-                self._count(batch)
-                yield batch
-        finally:
-            if self._iterator is iterator:
-                self.close()
+        num_steps_done = self._num_batches // self.batches_per_step
+        self._num_batches = num_steps_done * self.batches_per_step
+        batches = self._read(self._loader(num_steps_done))
+        self._batches = weakref.ref(batches)
+        return batches
 
     def __enter__(self) -> Self:
         return self
@@ -118,12 +102,25 @@ class BatchStream:
         self.close()
 
     def close(self) -> None:
-        """End the workers. Batches that they had ready are lost, and come again at the same position."""
-        if self._iterator is not None and hasattr(self._iterator, "_shutdown_workers"):
-            self._iterator._shutdown_workers()
-        self._iterator = None
+        """Stop the workers. Batches that they prefetched are lost, and are read again from the same position."""
+        if self._batches and (batches := self._batches()):
+            batches.close()
 
-    def _loader(self, num_done: int) -> "torch.utils.data.DataLoader[Any]":
+    def _read(self, loader: "torch.utils.data.DataLoader[Any]") -> Generator[Batch | LatentBatch]:
+        # torch stops the workers when the last reference to its iterator is gone.
+        items = iter(loader)
+        try:
+            while (item := _next_item(items)) is not None:
+                if isinstance(item, DataError):
+                    raise item
+                batch = item.unpack() if isinstance(item, PackedBatch) else item
+                self._num_batches += 1
+                self._count_skipped(batch)
+                yield batch
+        finally:
+            del items
+
+    def _loader(self, num_steps_done: int) -> "torch.utils.data.DataLoader[Any]":
         config, source = self.config, self.data.source
         order = SampleOrder(source.shard_sizes, seed=config.seed, window_shards=config.window_shards)
         positions = micro_batches(
@@ -132,7 +129,7 @@ class BatchStream:
             world_size=self._world_size,
             global_batch=config.global_batch,
             micro_batch=config.micro_batch,
-            num_steps=None if self._num_steps is None else self._num_steps - num_done,
+            num_steps=None if self._num_steps is None else self._num_steps - num_steps_done,
         )
         workers: dict[str, Any] = {}
         if config.num_workers:
@@ -146,34 +143,33 @@ class BatchStream:
             batch_size=None,
             sampler=Requests(order, positions),
             num_workers=config.num_workers,
-            collate_fn=_as_it_is,
+            collate_fn=_identity,
             pin_memory=config.pin_memory,
-            # Its own, as the loader draws a number, and the global one is the trainer's and part of its checkpoint.
+            # The loader draws from its generator; the global one belongs to the trainer's checkpoint.
             generator=torch.Generator(),
             **workers,
         )
 
-    def _pool(self) -> RoomPool | None:
-        """Make rooms for what the workers have ready and for two batches in the trainer's hands."""
-        num_bytes = self.data.source.room_bytes(self.config.micro_batch)
-        # A pool is inherited, so it is of no use to a process that is not forked off.
-        if not (self.config.num_workers and num_bytes and self.data.is_fork_safe and _forks()):
+    def _pool(self) -> BufferPool | None:
+        """Map the buffers of the workers; None where pictures go another way."""
+        num_bytes = self.data.source.num_picture_bytes(self.config.micro_batch)
+        # Anonymous memory is inherited by forked processes only.
+        is_forked = self.data.is_fork_safe and multiprocessing.get_start_method() == "fork"
+        if not (self.config.num_workers and num_bytes and is_forked):
             return None
-        return RoomPool(self.config.num_workers, self.config.prefetch_batches + 2, num_bytes)
+        # The loader requests a worker's next batch before the trainer unpacks the current one.
+        return BufferPool(self.config.num_workers, self.config.prefetch_batches + 1, num_bytes)
 
-    def _count(self, batch: Batch | LatentBatch) -> None:
+    def _count_skipped(self, batch: Batch | LatentBatch) -> None:
         self.num_skipped += batch.num_skipped
         for damage in batch.damages:
-            if damage.shard not in self._told:
-                self._told.add(damage.shard)
-                logger.warning("%s; skipped, as will be what else is damaged in this shard", damage)
+            if damage.shard not in self._reported:
+                self._reported.add(damage.shard)
+                logger.warning("%s; skipped, as will be further damage in this shard", damage)
 
 
 def read_batch(config: DataConfig, samples: Sequence[int]) -> Batch | LatentBatch:
-    """Read samples by their numbers, not mirrored, in this process: the fixed clips of a validation, say.
-
-    Raises DataError.
-    """
+    """Read samples by number in this process, not mirrored, for example for validation. Raises DataError."""
     data = open_data(config)
     if bad := [sample for sample in samples if not 0 <= sample < sum(data.source.shard_sizes)]:
         raise DataError(f"{config.location}: no sample {bad[0]} in {config.split}")
@@ -185,9 +181,16 @@ def read_batch(config: DataConfig, samples: Sequence[int]) -> Batch | LatentBatc
     )
 
 
-def _forks() -> bool:
-    return multiprocessing.get_start_method() == "fork"
+def _next_item(items: Any) -> Any:
+    """Return the next item of torch's iterator; None at its end, and a DataError where a worker was killed."""
+    try:
+        return next(items)
+    except StopIteration:
+        return None
+    except RuntimeError as error:
+        # Returned, not raised: the traceback of torch's error would keep the iterator and its workers alive.
+        return DataError(f"a process that reads the data ended: {str(error).splitlines()[0]}")
 
 
-def _as_it_is(batch: Any) -> Any:
+def _identity(batch: Any) -> Any:
     return batch

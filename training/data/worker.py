@@ -1,4 +1,4 @@
-"""What happens in the processes that read: a micro-batch's positions -> its samples, decoded, in a parcel."""
+"""The part of the loader that runs in worker processes: positions of a micro-batch -> its samples, decoded."""
 
 import dataclasses
 import signal
@@ -9,22 +9,23 @@ import numpy as np
 import torch.utils.data
 from numpy.typing import NDArray
 
+from training.data.batch import Batch, LatentBatch
 from training.data.errors import DamageError, DataError
 from training.data.open_data import MAX_REPLACEMENTS, Source
 from training.data.order import SampleOrder, draw_flips, draw_replacement
-from training.data.shared_memory import Parcel, RoomPool, pack
+from training.data.shared_memory import BufferPool, PackedBatch, pack
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """One micro-batch, as it goes to a worker."""
+    """One micro-batch to read."""
 
     positions: NDArray[np.int64]
     samples: NDArray[np.int64]
 
 
 class Requests(torch.utils.data.Sampler[Request]):
-    """The micro-batches of a rank in order. It runs in the trainer's process, which alone holds the permutations."""
+    """The micro-batches of a rank in order. Runs in the trainer's process, the only one to hold the permutations."""
 
     def __init__(self, order: SampleOrder, positions: Iterable[NDArray[np.int64]]) -> None:
         self._order = order
@@ -35,38 +36,35 @@ class Requests(torch.utils.data.Sampler[Request]):
             yield Request(positions, self._order.samples_at(positions))
 
 
-class Reader(torch.utils.data.Dataset[Parcel | DataError]):
-    """A request -> its batch in a parcel, or the error that forbids one, which the trainer's process raises."""
+class Reader(torch.utils.data.Dataset[Batch | LatentBatch | PackedBatch | DataError]):
+    """A request -> its batch, packed in a worker; or the error, which the trainer's process raises."""
 
-    def __init__(self, source: Source, pool: RoomPool | None, *, seed: int, flip: bool, skip: bool) -> None:
+    def __init__(self, source: Source, pool: BufferPool | None, *, seed: int, flip: bool, skip: bool) -> None:
         self._source = source
         self._pool = pool
         self._seed = seed
         self._flip = flip
         self._skip = skip
+        self._num_requests = 0
 
-    def __getitem__(self, request: Request) -> Parcel | DataError:
+    def __getitem__(self, request: Request) -> Batch | LatentBatch | PackedBatch | DataError:
+        worker = torch.utils.data.get_worker_info()
+        key = (self._pool.id, worker.id, self._num_requests) if self._pool and worker else None
+        buffer = self._pool.get(*key[1:]) if self._pool and key else None
+        self._num_requests += 1
         damages: list[DamageError] = []
         flipped = draw_flips(self._seed, request.positions) & self._flip
+        rows = (
+            self._read(position, sample, damages)
+            for position, sample in zip(request.positions.tolist(), request.samples.tolist(), strict=True)
+        )
         try:
-            rows = (
-                self._read(position, sample, damages)
-                for position, sample in zip(request.positions.tolist(), request.samples.tolist(), strict=True)
+            batch = self._source.collate(
+                rows, positions=request.positions, flipped=flipped, damages=damages, buffer=buffer
             )
-            return self._pack(rows, request.positions, flipped, damages)
         except DataError as error:
             return error
-
-    def _pack(
-        self, rows: Iterable[Any], positions: NDArray[np.int64], flipped: NDArray[np.bool_], damages: list[DamageError]
-    ) -> Parcel:
-        worker = torch.utils.data.get_worker_info()
-        taken = self._pool.take(worker.id) if self._pool and worker else None
-        if self._pool is None or worker is None or taken is None:
-            return pack(self._source.collate(rows, positions=positions, flipped=flipped, damages=damages), None)
-        number, room = taken
-        batch = self._source.collate(rows, positions=positions, flipped=flipped, damages=damages, room=room)
-        return pack(batch, (self._pool.id, worker.id, number))
+        return pack(batch, key) if worker else batch
 
     def _read(self, position: int, sample: int, damages: list[DamageError]) -> Any:
         for attempt in range(MAX_REPLACEMENTS):
@@ -81,9 +79,6 @@ class Reader(torch.utils.data.Dataset[Parcel | DataError]):
 
 
 def start_worker(_: int) -> None:
-    """Leave it to the trainer when to end: signals go to whole groups of processes, and it has a checkpoint to write.
-
-    A worker ends when its trainer tells it, or is gone.
-    """
+    """Ignore signals that reach the whole process group: the trainer stops its workers after its last checkpoint."""
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(name, signal.SIG_IGN)

@@ -21,6 +21,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from shards.atomic import write_atomically
+from shards.location import ReadableLocation
 from shards.manifest import ShardEntry, digest, read_manifest
 from shards.reader import read_shard
 from shards.schema import MANIFEST, Sample
@@ -52,7 +53,7 @@ class EncodeTask:
     """One shard to be encoded."""
 
     split: str
-    shard: Path
+    shard: ReadableLocation
     path: Path
     receipt: Path
     """Where to note what was written, for a run that resumes."""
@@ -71,16 +72,6 @@ class EncodedShard:
     entry: ShardEntry
 
 
-def local_folder(location: str) -> Path:
-    """Return the folder of a data set that is to be encoded. Raises TrainingError where it is a URL."""
-    if "://" in location:
-        raise TrainingError(
-            f"{location} is no folder: a data set is encoded once, from this machine's disks; copy it here first and "
-            "name the folder, or train on the URL itself"
-        )
-    return Path(location).absolute()
-
-
 def choose_workers(asked: int | None, num_gpus: int) -> tuple[int, float]:
     """Return how many workers encode, 0 for this process alone, and how much of a GPU each is given.
 
@@ -94,7 +85,13 @@ def choose_workers(asked: int | None, num_gpus: int) -> tuple[int, float]:
 
 
 def encode_dataset(
-    shards: Path, out: Path, config: TrainingConfig, run: Run, *, batch: int = 16, done: Callable[[int], object]
+    shards: ReadableLocation,
+    out: Path,
+    config: TrainingConfig,
+    run: Run,
+    *,
+    batch: int = 16,
+    done: Callable[[int], object],
 ) -> LatentManifest | None:
     """Encode every shard of a finished data set into `out`, mirrored pictures too where `config` flips.
 

@@ -1,4 +1,4 @@
-"""What was fetched is found by its URL, proved by its hash, and dropped where it is damaged or in excess."""
+"""The cache finds files by URL, checks their hashes, and removes damaged and old ones."""
 
 import hashlib
 import json
@@ -11,76 +11,75 @@ from pathlib import Path
 import pytest
 
 from curation.fetch.cache import Cache
-from curation.fetch.object_cache import Store
 
 
-def keep(cache: Cache, folder: Path, url: str, data: bytes) -> Path:
-    """Keep some bytes as if they had been fetched."""
-    arrived = folder / "arrived"
-    arrived.write_bytes(data)
-    location = cache.keep(url, arrived, hashlib.sha256(data).hexdigest())
-    assert not arrived.exists()
+def add(cache: Cache, folder: Path, url: str, data: bytes) -> Path:
+    """Add bytes as if they had been fetched."""
+    download = folder / "download"
+    download.write_bytes(data)
+    location = cache.add(url, download, hashlib.sha256(data).hexdigest())
+    assert not download.exists()
     return Path(location)
 
 
-def open_folder(folder: Path) -> Cache:
-    return Cache(Store(folder / "cache"))
+def open_in(folder: Path) -> Cache:
+    return Cache(folder / "cache")
 
 
-def test_what_was_kept_is_found_by_another_run(tmp_path: Path) -> None:
-    path = keep(open_folder(tmp_path), tmp_path, "http://a/1.gif", b"GIF89a 1")
+def test_another_run_finds_added_files(tmp_path: Path) -> None:
+    path = add(open_in(tmp_path), tmp_path, "http://a/1.gif", b"GIF89a 1")
     assert path.read_bytes() == b"GIF89a 1"
     assert path.name == hashlib.sha256(b"GIF89a 1").hexdigest()
-    assert open_folder(tmp_path).find("http://a/1.gif") == str(path)
-    assert open_folder(tmp_path).find("http://a/2.gif") is None
+    assert open_in(tmp_path).find("http://a/1.gif") == str(path)
+    assert open_in(tmp_path).find("http://a/2.gif") is None
 
 
-def test_two_urls_of_the_same_bytes_keep_them_once(tmp_path: Path) -> None:
-    cache = open_folder(tmp_path)
-    paths = {keep(cache, tmp_path, f"http://{host}/1.gif", b"GIF89a 1") for host in "ab"}
+def test_equal_bytes_of_two_urls_are_stored_once(tmp_path: Path) -> None:
+    cache = open_in(tmp_path)
+    paths = {add(cache, tmp_path, f"http://{host}/1.gif", b"GIF89a 1") for host in "ab"}
     assert len(paths) == 1
 
 
 @pytest.mark.parametrize("damage", [b"GIF89a 2", b"GIF", b""], ids=["flipped", "cut", "empty"])
-def test_damaged_bytes_are_forgotten_and_can_be_kept_again(tmp_path: Path, damage: bytes) -> None:
-    path = keep(open_folder(tmp_path), tmp_path, "http://a/1.gif", b"GIF89a 1")
+def test_damaged_file_is_removed_and_can_be_added_again(tmp_path: Path, damage: bytes) -> None:
+    path = add(open_in(tmp_path), tmp_path, "http://a/1.gif", b"GIF89a 1")
     path.write_bytes(damage)
-    assert open_folder(tmp_path).find("http://a/1.gif") is None
+    assert open_in(tmp_path).find("http://a/1.gif") is None
     assert not path.exists()
-    keep(open_folder(tmp_path), tmp_path, "http://a/1.gif", b"GIF89a 1")
-    assert open_folder(tmp_path).find("http://a/1.gif") == str(path)
+    add(open_in(tmp_path), tmp_path, "http://a/1.gif", b"GIF89a 1")
+    assert open_in(tmp_path).find("http://a/1.gif") == str(path)
 
 
 @pytest.mark.parametrize(
     "entry",
     ["", "{", "[]", "null", "{}", '{"sha256": 3}', json.dumps({"sha256": "../" * 21 + "x"}), '{"sha256": "ab"}'],
 )
-def test_an_entry_that_is_none_finds_nothing(tmp_path: Path, entry: str) -> None:
-    keep(open_folder(tmp_path), tmp_path, "http://a/1.gif", b"GIF89a 1")
+def test_invalid_entry_finds_nothing(tmp_path: Path, entry: str) -> None:
+    add(open_in(tmp_path), tmp_path, "http://a/1.gif", b"GIF89a 1")
     (path,) = (tmp_path / "cache" / "urls").rglob("*.json")
     path.write_text(entry)
-    assert open_folder(tmp_path).find("http://a/1.gif") is None
+    assert open_in(tmp_path).find("http://a/1.gif") is None
 
 
-def test_what_was_used_longest_ago_leaves_first_and_what_the_run_used_stays(tmp_path: Path) -> None:
-    earlier = open_folder(tmp_path)
-    paths = [keep(earlier, tmp_path, f"http://a/{n}.gif", bytes([n]) * 100) for n in range(5)]
+def test_trim_removes_least_recently_used_files_but_none_of_this_run(tmp_path: Path) -> None:
+    earlier = open_in(tmp_path)
+    paths = [add(earlier, tmp_path, f"http://a/{n}.gif", bytes([n]) * 100) for n in range(5)]
     for age, path in enumerate(paths):
         os.utime(path, (1000 - age, 1000 - age))
-    now = open_folder(tmp_path)
+    now = open_in(tmp_path)
     assert now.find("http://a/4.gif")
     now.trim(250)
     assert [path.exists() for path in paths] == [True, False, False, False, True]
     assert len(list((tmp_path / "cache" / "urls").rglob("*.json"))) == 2
     now.trim(0)
     assert [path.exists() for path in paths] == [False, False, False, False, True]
-    open_folder(tmp_path).trim(0)
+    open_in(tmp_path).trim(0)
     assert not any(path.exists() for path in paths)
 
 
-def test_a_cache_within_its_bound_is_left_alone(tmp_path: Path) -> None:
-    path = keep(open_folder(tmp_path), tmp_path, "http://a/1.gif", b"GIF89a 1")
-    open_folder(tmp_path).trim(8)
+def test_trim_keeps_a_cache_within_its_limit(tmp_path: Path) -> None:
+    path = add(open_in(tmp_path), tmp_path, "http://a/1.gif", b"GIF89a 1")
+    open_in(tmp_path).trim(8)
     assert path.exists()
 
 
@@ -94,15 +93,15 @@ def other_disk(tmp_path: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def test_a_cache_on_another_disk_takes_the_same_bytes_from_many_at_once(tmp_path: Path, other_disk: Path) -> None:
-    cache = open_folder(other_disk)
+def test_cache_on_another_disk_accepts_equal_files_from_many_threads(tmp_path: Path, other_disk: Path) -> None:
+    cache = open_in(other_disk)
     data = b"GIF89a" * 100_000
 
-    def keep_one(number: int) -> Path:
+    def add_one(number: int) -> Path:
         (tmp_path / str(number)).mkdir()
-        return keep(cache, tmp_path / str(number), f"http://a/{number}.gif", data)
+        return add(cache, tmp_path / str(number), f"http://a/{number}.gif", data)
 
     with ThreadPoolExecutor(8) as threads:
-        (path,) = set(threads.map(keep_one, range(40)))
+        (path,) = set(threads.map(add_one, range(40)))
     assert path.read_bytes() == data
     assert len([kept for kept in other_disk.rglob("*") if kept.is_file()]) == 41

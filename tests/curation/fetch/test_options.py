@@ -1,4 +1,4 @@
-"""What may be chosen about fetching: defaults, files, options, and one sentence for what cannot be."""
+"""Options of fetching: validation, precedence of file and command line, error messages."""
 
 import subprocess
 import sys
@@ -27,16 +27,16 @@ BAD = [
 
 
 @pytest.mark.parametrize(("name", "value", "allowed"), BAD)
-def test_a_bad_value_is_refused_by_name_with_what_is_allowed(name: str, value: object, allowed: str) -> None:
+def test_invalid_value_is_refused_by_name(name: str, value: object, allowed: str) -> None:
     with pytest.raises(ConfigError, match=f"{name} is .*it must be .*{allowed}"):
         FetchOptions(**{name: value})
 
 
-def test_every_option_has_a_bad_value_here() -> None:
+def test_every_option_has_an_invalid_value_here() -> None:
     assert {name for name, _, _ in BAD} == set(FetchOptions.__dataclass_fields__)
 
 
-def test_a_listing_is_a_path_or_a_url(tmp_path: Path) -> None:
+def test_listing_is_a_path_or_a_url(tmp_path: Path) -> None:
     def listing(given: Path | str) -> Path | str:
         return RunOptions(listing=given, out=tmp_path).listing
 
@@ -46,16 +46,16 @@ def test_a_listing_is_a_path_or_a_url(tmp_path: Path) -> None:
     assert RunOptions(listing="https://host/x/a.tsv?signed=/by#me", out=tmp_path).listing_name == "a.tsv"
 
 
-def test_a_cache_is_a_folder_or_a_place_in_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_is_a_folder_or_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert FetchOptions(cache="cache").cache == str(tmp_path / "cache")
     assert FetchOptions(cache="s3://bucket/cache").cache == "s3://bucket/cache"
 
 
-def test_the_command_takes_them_from_the_line_and_from_a_file(host, tmp_path: Path) -> None:
-    host.pages["/a.gif"] = b"<html>gone</html>"
-    (tmp_path / "listing.tsv").write_text(f"{host.url}/a.gif\ta caption\n")
-    (tmp_path / "run.toml").write_text(f'allow_host = ["{host.name}"]\ncache = "from-file"\nmax-fetches = 3\n')
+def test_command_line_overrides_config_file(web_server, tmp_path: Path) -> None:
+    web_server.pages["/a.gif"] = b"<html>gone</html>"
+    (tmp_path / "listing.tsv").write_text(f"{web_server.url}/a.gif\ta caption\n")
+    (tmp_path / "run.toml").write_text(f'allow_host = ["{web_server.name}"]\ncache = "from-file"\nmax-fetches = 3\n')
     command = [Path(sys.executable).parent / "pix2gif-curate", "listing.tsv", "--workers", "0", "--out"]
 
     def run(*words: str) -> str:
@@ -65,8 +65,8 @@ def test_the_command_takes_them_from_the_line_and_from_a_file(host, tmp_path: Pa
     assert "not_a_gif" in run("one", "--config", "run.toml")
     assert (tmp_path / "from-file" / "objects").is_dir()
     assert "fetch_failed" in run("two", "--config", "run.toml", "--allow-host", "other", "--cache", "from-line")
-    assert "not_a_gif" in run("three", "--allow-host", "other", "--allow-host", host.name, "--cache", "from-file")
-    assert host.paths() == ["/a.gif"]
-    said = run("four", "--allow-host", "http://host")
-    assert said.startswith("Error: allow_host is 'http://host'; it must be")
-    assert said.count("\n") == 1
+    assert "not_a_gif" in run("three", "--allow-host", "other", "--allow-host", web_server.name, "--cache", "from-file")
+    assert web_server.paths() == ["/a.gif"]
+    output = run("four", "--allow-host", "http://host")
+    assert output.startswith("Error: allow_host is 'http://host'; it must be")
+    assert output.count("\n") == 1

@@ -49,7 +49,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_the_public_internet_may_be_connected_to(address: str) -> None:
+def test_public_addresses_are_allowed(address: str) -> None:
     assert is_public(address)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with make_public_socket((family, socket.SOCK_STREAM, 0, "", (address, 80))) as made:
@@ -57,7 +57,7 @@ def test_the_public_internet_may_be_connected_to(address: str) -> None:
 
 
 @pytest.mark.parametrize("address", REFUSED)
-def test_other_addresses_may_not(address: str) -> None:
+def test_other_addresses_are_refused(address: str) -> None:
     assert not is_public(address)
     with pytest.raises(AddressRefusedError, match="a private, loopback, link-local or reserved address"):
         make_public_socket((socket.AF_INET6, socket.SOCK_STREAM, 0, "", (address, 80)))
@@ -74,7 +74,7 @@ def test_other_addresses_may_not(address: str) -> None:
         ("::1", ("::1", None)),
     ],
 )
-def test_hosts_are_named_with_a_port_or_without(text: str, parsed: tuple[str, int | None]) -> None:
+def test_parse_host_accepts_host_with_and_without_port(text: str, parsed: tuple[str, int | None]) -> None:
     assert parse_host(text) == parsed
 
 
@@ -82,12 +82,12 @@ def test_hosts_are_named_with_a_port_or_without(text: str, parsed: tuple[str, in
     "text",
     ["", ":80", "host:", "host:port", "host:0", "host:65536", "[::1", "[::1]80", "http://host", "a b", "user@host"],
 )
-def test_what_names_no_host_is_refused(text: str) -> None:
+def test_parse_host_refuses_invalid_hosts(text: str) -> None:
     with pytest.raises(ValueError, match="not a host"):
         parse_host(text)
 
 
-def test_a_host_is_allowed_at_its_port_or_at_all_and_no_other_is() -> None:
+def test_allowed_hosts_match_host_and_port() -> None:
     allowed = AllowedHosts(["Local", "intranet:8080", "[::1]:80"])
     assert allowed.allow("local", 1)
     assert allowed.allow("LOCAL", 2)

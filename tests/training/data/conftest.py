@@ -1,4 +1,4 @@
-"""The drawn data set in uneven shards; caches of the user go to a folder of the test."""
+"""The drawn data set in uneven shards; the user's cache folder is one of the test."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tests.training.data.helpers import cut, write_latents
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _temporary_user_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
 
 
@@ -20,5 +20,5 @@ def uneven(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def latents(uneven: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A made-up latent cache of the same samples, with flips."""
+    """A random latent cache of the same samples, with flips."""
     return write_latents(uneven, tmp_path_factory.mktemp("latents") / "out")

@@ -1,13 +1,9 @@
-"""What these tests read: the drawn data set cut into uneven shards, and a web server that knows ranges."""
+"""Data sets for the loader's tests, and shortcuts to read them."""
 
 import dataclasses
-import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -27,11 +23,11 @@ from training.data.latent_format import (
 )
 
 SIZES = (1, 30, 17, 42, 20)
-"""Samples of the shards, of 110 in all."""
+"""Samples per shard, 110 in total."""
 
 
 def cut(dataset: Path, out: Path, sizes: Sequence[int] = SIZES) -> Path:
-    """Write the train split of a data set anew, in shards of these sizes."""
+    """Write the train split of a data set in shards of other sizes."""
     manifest = read_manifest(dataset)
     split = manifest.splits["train"]
     samples = (sample for shard in split.shards for sample in read_shard(dataset / "train" / shard.name))
@@ -44,24 +40,24 @@ def cut(dataset: Path, out: Path, sizes: Sequence[int] = SIZES) -> Path:
 
 
 def write_split(out: Path, manifest: Manifest, **changes: Any) -> None:
-    """Write a manifest whose train split is changed."""
+    """Write a manifest with changes to its train split."""
     train = dataclasses.replace(manifest.splits["train"], **changes)
     write_manifest(out, dataclasses.replace(manifest, splits={**manifest.splits, "train": train}))
 
 
 def copy(folder: Path, to: Path) -> Path:
-    """Copy a data set, to change it."""
+    """Copy a data set, so that a test can change it."""
     return Path(shutil.copytree(folder, to))
 
 
 def config(location: Path | str, **changes: Any) -> DataConfig:
-    """Configure small batches."""
+    """Return a config with small batches."""
     fields = {"location": str(location), "seed": 3, "global_batch": 8, "micro_batch": 4, "num_workers": 0}
     return DataConfig(**{**fields, **changes})
 
 
 def batches(location: Path | str, num_steps: int, *, start: int = 0, rank: int = 0, ranks: int = 1, **changes: Any):
-    """Read the micro-batches of some steps."""
+    """Return the micro-batches of some steps."""
     stream = BatchStream(
         config(location, **changes), rank=rank, world_size=ranks, start_position=start, num_steps=num_steps
     )
@@ -70,20 +66,25 @@ def batches(location: Path | str, num_steps: int, *, start: int = 0, rank: int =
 
 
 def keys(of: Iterable[Any]) -> list[str]:
-    """Join the keys of batches."""
+    """Return the keys of all batches in order."""
     return [key for batch in of for key in batch.keys]
 
 
 def same(first: Any, second: Any) -> bool:
-    """Say whether two batches are the same in every field."""
+    """Return whether two batches are equal in every field."""
     pairs = [(getattr(first, field.name), getattr(second, field.name)) for field in dataclasses.fields(first)]
     return type(first) is type(second) and all(
         torch.equal(a, b) if isinstance(a, torch.Tensor) else str(a) == str(b) for a, b in pairs
     )
 
 
+def are_same(first: Iterable[Any], second: Iterable[Any]) -> bool:
+    """Return whether two sequences of batches are equal."""
+    return all(same(a, b) for a, b in zip(first, second, strict=True))
+
+
 def latent_row(key: str, number: int, *, has_flips: bool = True) -> LatentRow:
-    """Make up a sample of a latent cache."""
+    """Make a random sample of a latent cache."""
     rng = np.random.default_rng(number)
 
     def pair() -> PairLatents:
@@ -101,7 +102,7 @@ def latent_row(key: str, number: int, *, has_flips: bool = True) -> LatentRow:
 
 
 def write_latents(dataset: Path, out: Path, *, has_flips: bool = True) -> Path:
-    """Make up a latent cache of a data set, its keys in the same order."""
+    """Write a random latent cache with the keys of a data set in the same order."""
     entries, number = [], 0
     for shard in read_manifest(dataset).splits["train"].shards:
         rows = []
@@ -120,61 +121,3 @@ def write_latents(dataset: Path, out: Path, *, has_flips: bool = True) -> Path:
     )
     write_latent_manifest(out, manifest)
     return out
-
-
-class Host(ThreadingHTTPServer):
-    """A web server over a folder, on the loopback interface; `asked` tells paths and ranges."""
-
-    def __init__(self, folder: Path, *, ranges: bool = True) -> None:
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.folder = folder
-        self.ranges = ranges
-        self.asked: list[tuple[str, str | None]] = []
-        self.num_failures = 0
-        """How many requests for shards are yet to be cut off in the middle."""
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class Answer(SimpleHTTPRequestHandler):
-    """Sends files, whole or in ranges."""
-
-    server: Host
-
-    def do_GET(self) -> None:
-        path, wanted = self.server.folder / self.path.lstrip("/"), self.headers["Range"]
-        self.server.asked.append((self.path, wanted))
-        if not path.is_file():
-            self.send_error(404)
-            return
-        data = path.read_bytes()
-        if wanted and self.server.ranges:
-            first, last = (int(number) for number in re.findall(r"\d+", wanted))
-            data = data[first : last + 1]
-            self.send_response(206)
-        else:
-            self.send_response(200)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        if self.server.num_failures and self.path.endswith(".tar"):
-            self.server.num_failures -= 1
-            data = data[: len(data) // 2]
-            self.close_connection = True
-        self.wfile.write(data)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # The name is the library's.
-        """Keep the test's output clean."""
-
-
-@contextmanager
-def serve(folder: Path, *, ranges: bool = True) -> Iterator[Host]:
-    """Run a host."""
-    with Host(folder, ranges=ranges) as host:
-        thread = Thread(target=host.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield host
-        host.shutdown()
-        thread.join()

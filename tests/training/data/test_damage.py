@@ -1,4 +1,4 @@
-"""A damaged sample is named with its shard; by choice another stands in for it, the same for everyone."""
+"""A damaged sample raises an error that names it, or is replaced by the same other sample for all ranks."""
 
 import dataclasses
 import io
@@ -11,7 +11,7 @@ from PIL import Image
 from shards.manifest import read_manifest
 from shards.reader import read_shard
 from shards.writer import write_shard
-from tests.training.data.helpers import batches, copy, keys, same, write_split
+from tests.training.data.helpers import are_same, batches, copy, keys, write_split
 from training.data import DamageError, DataError
 
 
@@ -28,7 +28,7 @@ def overwrite(path, offset, data):
 
 @pytest.fixture
 def damaged(uneven, tmp_path):
-    """The data set, with one target picture spoilt; the member's name."""
+    """The data set with a damaged target picture, the path of its shard, and the name of the member."""
     folder = copy(uneven, tmp_path / "damaged")
     path = folder / "train" / "00003.tar"
     member = find(path, 3 * 7 + 2)
@@ -36,14 +36,14 @@ def damaged(uneven, tmp_path):
     return folder, path, member.name
 
 
-def test_a_damaged_member_is_named(damaged):
+def test_damaged_member_is_named(damaged):
     folder, path, member = damaged
     with pytest.raises(DamageError) as caught:
         batches(folder, 14)
     assert str(caught.value) == f"{path}: {member} is not a whole JPEG picture"
 
 
-def test_a_worker_tells_it_in_the_same_sentence(damaged):
+def test_worker_gives_the_same_error(damaged):
     folder, path, member = damaged
     with pytest.raises(DamageError, match="is not a whole JPEG picture") as caught:
         batches(folder, 14, num_workers=1)
@@ -51,14 +51,14 @@ def test_a_worker_tells_it_in_the_same_sentence(damaged):
     assert "\n" not in str(caught.value)
 
 
-def test_another_sample_stands_in_and_it_is_counted_and_told_once(damaged, uneven, caplog):
+def test_damaged_sample_is_replaced_counted_and_logged_once(damaged, uneven, caplog):
     folder, path, member = damaged
     with caplog.at_level(logging.WARNING):
         found = batches(folder, 28, on_damage="skip", num_workers=2)
     sound = batches(uneven, 28)
     assert sum(batch.num_skipped for batch in found) == 2
     assert [record.message for record in caplog.records] == [
-        f"{path}: {member} is not a whole JPEG picture; skipped, as will be what else is damaged in this shard"
+        f"{path}: {member} is not a whole JPEG picture; skipped, as will be further damage in this shard"
     ]
     lost = member.partition(".")[0]
     assert keys(sound).count(lost) == 2
@@ -66,11 +66,11 @@ def test_another_sample_stands_in_and_it_is_counted_and_told_once(damaged, uneve
     assert [keys(sound)[place] for place in changed] == [lost, lost]
     by_rank = [batches(folder, 28, on_damage="skip", rank=rank, ranks=2) for rank in range(2)]
     together = [batch for pair in zip(*by_rank, strict=True) for batch in pair]
-    assert all(same(a, b) for a, b in zip(found, together, strict=True))
+    assert are_same(found, together)
 
 
 @pytest.mark.parametrize("what", ["record", "header", "short"])
-def test_other_damage_is_named_too(uneven, tmp_path, what):
+def test_damaged_record_header_and_truncation_are_named(uneven, tmp_path, what):
     folder = copy(uneven, tmp_path / "damaged")
     path = folder / "train" / "00001.tar"
     member = find(path, 3 * 10)
@@ -90,7 +90,7 @@ def test_other_damage_is_named_too(uneven, tmp_path, what):
     assert found[0].num_skipped >= (1 if what == "record" else 20)
 
 
-def test_data_that_are_damaged_throughout_are_given_up(uneven, tmp_path):
+def test_data_set_of_damaged_shards_raises(uneven, tmp_path):
     folder = copy(uneven, tmp_path / "damaged")
     for shard in read_manifest(folder).splits["train"].shards:
         path = folder / "train" / shard.name
@@ -99,7 +99,7 @@ def test_data_that_are_damaged_throughout_are_given_up(uneven, tmp_path):
         batches(folder, 1, on_damage="skip")
 
 
-def test_a_picture_of_another_size_is_never_skipped(uneven, tmp_path):
+def test_picture_of_another_size_raises_even_if_damage_is_skipped(uneven, tmp_path):
     folder = copy(uneven, tmp_path / "sizes")
     manifest = read_manifest(folder)
     path = folder / "train" / "00002.tar"

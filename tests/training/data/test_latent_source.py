@@ -1,4 +1,4 @@
-"""A latent cache reads back as it was written, in the order that the pictures have."""
+"""Latent caches: writing, reading, the order of samples, and errors."""
 
 import dataclasses
 import shutil
@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from shards.schema import MANIFEST
-from tests.training.data.helpers import batches, config, copy, keys, latent_row, same, serve, write_latents
+from tests.training.data.helpers import are_same, batches, config, copy, keys, latent_row, write_latents
+from tests.web_server import serve
 from training.data import BatchStream, DataError, LatentBatch
 from training.data.latent_format import (
     LATENTS_MANIFEST,
@@ -20,7 +21,7 @@ from training.data.latent_source import read_latent_shard
 
 
 @pytest.mark.parametrize("has_flips", [True, False])
-def test_rows_read_back_as_they_were_written(tmp_path, has_flips):
+def test_rows_are_read_as_written(tmp_path, has_flips):
     rows = [latent_row(f"clip_{number}", number, has_flips=has_flips) for number in range(5)]
     entry = write_latent_shard(tmp_path / "00000.arrow", rows)
     assert entry.num_samples == 5
@@ -28,19 +29,19 @@ def test_rows_read_back_as_they_were_written(tmp_path, has_flips):
         np.testing.assert_equal(dataclasses.asdict(found), dataclasses.asdict(written))
 
 
-def test_equal_rows_are_equal_bytes(tmp_path):
+def test_equal_rows_give_equal_bytes(tmp_path):
     rows = [latent_row("clip", 1)]
     assert write_latent_shard(tmp_path / "a", rows).sha256 == write_latent_shard(tmp_path / "b", rows).sha256
 
 
-def test_the_manifest_reads_back(latents, tmp_path):
+def test_manifest_is_read_as_written(latents, tmp_path):
     manifest = read_latent_manifest(latents)
     write_latent_manifest(tmp_path, manifest)
     assert read_latent_manifest(tmp_path) == manifest
 
 
 @pytest.mark.parametrize("change", ["type", "shape", "flips", "nothing"])
-def test_rows_that_do_not_belong_together_are_refused(tmp_path, change):
+def test_inconsistent_rows_are_refused(tmp_path, change):
     rows = [latent_row("a", 1), latent_row("b", 2)]
     if change == "type":
         rows[1] = dataclasses.replace(rows[1], token_ids=rows[1].token_ids.astype(np.int64))
@@ -55,7 +56,7 @@ def test_rows_that_do_not_belong_together_are_refused(tmp_path, change):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_latents_come_in_the_order_of_the_pictures_with_the_same_flips(latents, uneven, workers):
+def test_latents_have_the_order_and_flips_of_the_pictures(latents, uneven, workers):
     of_latents, of_pictures = batches(latents, 15, num_workers=workers), batches(uneven, 15)
     assert keys(of_latents) == keys(of_pictures)
     for a, b in zip(of_latents, of_pictures, strict=True):
@@ -64,7 +65,7 @@ def test_latents_come_in_the_order_of_the_pictures_with_the_same_flips(latents, 
         assert torch.equal(a.flipped, b.flipped)
 
 
-def test_a_batch_holds_the_rows_mirrored_where_it_says_so(latents):
+def test_batch_holds_mirrored_latents_where_flipped(latents):
     shards = read_latent_manifest(latents).splits["train"].shards
     rows = {row.key: row for shard in shards for row in read_latent_shard(latents / "train" / shard.name, shard)}
     (batch, *_) = batches(latents, 1)
@@ -82,22 +83,22 @@ def test_a_batch_holds_the_rows_mirrored_where_it_says_so(latents):
     assert BatchStream(config(latents)).kind == "latents"
 
 
-def test_latents_without_flips_are_read_without_flip_only(uneven, tmp_path):
+def test_latents_without_flips_need_flip_off(uneven, tmp_path):
     folder = write_latents(uneven, tmp_path / "latents", has_flips=False)
     with pytest.raises(DataError, match="holds no flipped latents"):
         batches(folder, 1)
     assert not any(batch.flipped.any() for batch in batches(folder, 4, flip=False))
 
 
-def test_remote_latents_are_read_through_a_cache(latents, tmp_path):
-    with serve(latents) as host:
+def test_remote_latents_need_a_cache(latents, tmp_path):
+    with serve(latents) as server:
         with pytest.raises(DataError, match="set cache to a folder"):
-            batches(host.url, 1)
-        found = batches(host.url, 14, cache=tmp_path, num_workers=1)
-    assert all(same(a, b) for a, b in zip(found, batches(latents, 14), strict=True))
+            batches(server.url, 1)
+        found = batches(server.url, 14, cache=tmp_path, num_workers=1)
+    assert are_same(found, batches(latents, 14))
 
 
-def test_a_damaged_file_is_named_or_skipped(latents, tmp_path):
+def test_damaged_shard_raises_or_is_skipped(latents, tmp_path):
     folder = copy(latents, tmp_path / "damaged")
     path = folder / "train" / "00002.arrow"
     path.write_bytes(bytes(path.stat().st_size))
@@ -107,7 +108,7 @@ def test_a_damaged_file_is_named_or_skipped(latents, tmp_path):
     assert found[0].num_skipped >= 17
 
 
-def test_other_latents_are_refused(latents, tmp_path):
+def test_unsuitable_latents_are_refused(latents, tmp_path):
     folder = copy(latents, tmp_path / "other")
     with pytest.raises(DataError, match="made at 64 x 64 pixels, but 256 x 256 are expected"):
         batches(folder, 1, resolution=256)
@@ -126,5 +127,5 @@ def test_other_latents_are_refused(latents, tmp_path):
     data = bytearray(path.read_bytes())
     data[5000] ^= 1
     path.write_bytes(data)
-    with pytest.raises(DataError, match=r"00001.arrow: not the bytes that the manifest tells"):
+    with pytest.raises(DataError, match=r"00001.arrow: its SHA-256 is not the manifest's"):
         batches(folder, 1, verify="full")

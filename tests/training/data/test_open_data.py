@@ -1,6 +1,7 @@
-"""Batches of real worker processes: the order holds for any ranks and workers, and resuming is exact."""
+"""Batches do not depend on ranks and workers, resuming is exact, and workers stop when they should."""
 
 import io
+import multiprocessing
 import os
 import signal
 
@@ -12,7 +13,7 @@ from PIL import Image
 
 from shards.manifest import read_manifest
 from shards.reader import read_shard
-from tests.training.data.helpers import batches, config, keys, same
+from tests.training.data.helpers import are_same, batches, config, keys, same
 from training.data import Batch, BatchStream, DataError, read_batch
 
 NUM = 110
@@ -24,7 +25,7 @@ def all_samples(folder):
 
 
 @pytest.mark.parametrize(("ranks", "micro", "workers"), [(1, 10, 0), (1, 5, 2), (2, 5, 1), (5, 1, 0)])
-def test_each_epoch_has_every_sample_once(uneven, ranks, micro, workers):
+def test_every_epoch_has_each_sample_once(uneven, ranks, micro, workers):
     shape = {"global_batch": 10, "micro_batch": micro, "num_workers": workers, "ranks": ranks}
     by_rank = [batches(uneven, 2 * NUM // 10, rank=rank, **shape) for rank in range(ranks)]
     per_epoch = len(by_rank[0]) // 2
@@ -34,22 +35,23 @@ def test_each_epoch_has_every_sample_once(uneven, ranks, micro, workers):
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
-def test_ranks_see_the_order_that_one_alone_would_see(uneven, ranks):
+def test_order_does_not_depend_on_the_number_of_ranks(uneven, ranks):
     alone = batches(uneven, 4, micro_batch=2)
     by_rank = [batches(uneven, 4, micro_batch=2, rank=rank, ranks=ranks) for rank in range(ranks)]
     per_step = 4 // ranks
     together = [batch for step in range(4) for of in by_rank for batch in of[step * per_step : (step + 1) * per_step]]
-    assert all(same(a, b) for a, b in zip(alone, together, strict=True))
+    assert are_same(alone, together)
 
 
-def test_workers_change_no_batch(uneven):
+def test_batches_do_not_depend_on_workers(uneven):
     none, one, two = (batches(uneven, 5, num_workers=workers) for workers in (0, 1, 2))
     assert len(none) == 10
-    assert all(same(a, b) and same(a, c) for a, b, c in zip(none, one, two, strict=True))
+    assert are_same(none, one)
+    assert are_same(none, two)
 
 
 @pytest.mark.parametrize("step", [1, 9, 20])
-def test_going_on_with_other_ranks_and_workers_equals_never_stopping(uneven, step):
+def test_resuming_with_other_ranks_and_workers_is_exact(uneven, step):
     through = batches(uneven, 22, micro_batch=4)
     stream = BatchStream(config(uneven, num_workers=1), num_steps=step)
     with stream:
@@ -57,10 +59,10 @@ def test_going_on_with_other_ranks_and_workers_equals_never_stopping(uneven, ste
     assert stream.position == 8 * step
     resumed = [batches(uneven, 22 - step, start=stream.position, rank=rank, ranks=2) for rank in range(2)]
     together = [batch for pair in zip(*resumed, strict=True) for batch in pair]
-    assert all(same(a, b) for a, b in zip(through[2 * step :], together, strict=True))
+    assert are_same(through[2 * step :], together)
 
 
-def test_the_position_counts_whole_steps_and_iterating_again_goes_on_there(uneven):
+def test_second_iteration_continues_after_the_last_whole_step(uneven):
     stream = BatchStream(config(uneven), start_position=5, num_steps=4)
     iterator = iter(stream)
     seen = [next(iterator) for _ in range(3)]
@@ -71,16 +73,16 @@ def test_the_position_counts_whole_steps_and_iterating_again_goes_on_there(uneve
     assert stream.position == 5 + 4 * 8
 
 
-def test_the_order_is_that_of_the_seed(uneven):
+def test_order_depends_on_the_seed_alone(uneven):
     assert keys(batches(uneven, 2)) == keys(batches(uneven, 2, flip=False)) != keys(batches(uneven, 2, seed=4))
 
 
-def test_a_window_keeps_the_epoch_whole(uneven):
+def test_window_covers_the_whole_epoch(uneven):
     windowed = keys(batches(uneven, NUM // 10, window_shards=2, global_batch=10, micro_batch=10))
     assert sorted(windowed) == sorted(all_samples(uneven))
 
 
-def test_pictures_are_those_that_pillow_decodes_and_flip_in_pairs(uneven):
+def test_pictures_equal_those_of_pillow_and_pairs_flip_together(uneven):
     samples, num_flipped = all_samples(uneven), 0
     for batch in batches(uneven, 3):
         for row, key in enumerate(batch.keys):
@@ -96,7 +98,7 @@ def test_pictures_are_those_that_pillow_decodes_and_flip_in_pairs(uneven):
     assert not any(batch.flipped.any() for batch in batches(uneven, 3, flip=False))
 
 
-def test_a_batch_moves_and_becomes_floats(uneven):
+def test_batch_moves_to_a_device_and_converts_to_floats(uneven):
     (batch, *_) = batches(uneven, 1)
     assert isinstance(batch, Batch)
     assert batch.source.dtype == torch.uint8
@@ -113,7 +115,7 @@ def test_a_batch_moves_and_becomes_floats(uneven):
     assert moved.keys == batch.keys
 
 
-def test_the_trainers_generators_are_left_alone(uneven):
+def test_global_random_generators_are_untouched(uneven):
     torch.manual_seed(0)
     np.random.seed(0)
     before = torch.get_rng_state(), np.random.get_state()[1].tolist()
@@ -122,45 +124,54 @@ def test_the_trainers_generators_are_left_alone(uneven):
     assert np.random.get_state()[1].tolist() == before[1]
 
 
-def worker_pids(stream):
-    return [worker.pid for worker in stream._iterator._workers]
+def worker_pids():
+    return [worker.pid for worker in multiprocessing.active_children()]
 
 
-def test_a_signal_to_all_processes_ends_no_worker(uneven):
+def test_workers_ignore_signals_to_the_process_group(uneven):
     expected = batches(uneven, 6)
     stream = BatchStream(config(uneven, num_workers=2, prefetch_batches=1), num_steps=6)
     with stream:
         iterator = iter(stream)
         found = [next(iterator), next(iterator)]
-        for pid in worker_pids(stream):
+        for pid in worker_pids():
             for name in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
                 os.kill(pid, name)
         found += list(iterator)
-    assert all(same(a, b) for a, b in zip(expected, found, strict=True))
+    assert are_same(expected, found)
 
 
-def test_a_killed_worker_is_told_in_a_sentence(uneven):
+def test_killed_worker_raises_data_error(uneven):
     stream = BatchStream(config(uneven, num_workers=1))
     with stream:
         iterator = iter(stream)
         next(iterator)
-        os.kill(worker_pids(stream)[0], signal.SIGKILL)
+        os.kill(worker_pids()[0], signal.SIGKILL)
         with pytest.raises(DataError, match=r"a process that reads the data ended: .*worker"):
             list(iterator)
 
 
-def test_no_worker_is_left_behind(uneven):
+def test_closing_the_iterator_stops_the_workers(uneven):
     stream = BatchStream(config(uneven, num_workers=2))
     iterator = iter(stream)
     next(iterator)
-    pids = worker_pids(stream)
+    pids = worker_pids()
     iterator.close()
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
 
 
-def test_fixed_samples_are_read_by_number_and_not_mirrored(uneven):
+def test_closing_the_stream_stops_the_workers(uneven):
+    with BatchStream(config(uneven, num_workers=2)) as stream:
+        iterator = iter(stream)
+        next(iterator)
+        assert len(worker_pids()) == 2
+    assert worker_pids() == []
+    assert list(iterator) == []
+
+
+def test_read_batch_reads_samples_by_number_not_mirrored(uneven):
     batch = read_batch(config(uneven), [3, 0, 100])
     everything = list(all_samples(uneven))
     assert batch.keys == [everything[3], everything[0], everything[100]]

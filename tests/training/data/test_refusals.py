@@ -1,4 +1,4 @@
-"""What cannot be trained on is refused when the stream is made, in one sentence, before a worker is started."""
+"""Unsuitable data and values raise DataError when the stream is created, before a worker is started."""
 
 import pytest
 
@@ -13,25 +13,25 @@ def refused(match, location, *, ranks=1, **changes):
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_without_a_manifest(tmp_path):
+def test_folder_without_a_manifest(tmp_path):
     refused("no dataset.json, so no finished data set", tmp_path)
     refused("no dataset.json, so no finished data set", tmp_path / "nowhere")
 
 
-def test_a_scheme_that_is_not_read():
-    refused("not from gs://", "gs://bucket/data")
+def test_unknown_scheme():
+    refused("not from ftp://", "ftp://host/data")
 
 
-def test_a_missing_shard_and_one_of_another_size(uneven, tmp_path):
+def test_missing_shard_and_shard_of_another_size(uneven, tmp_path):
     folder = copy(uneven, tmp_path / "less")
     path = folder / "train" / "00002.tar"
     path.write_bytes(path.read_bytes()[:-1024])
-    refused(r"00002.tar: [\d,]+ bytes, the manifest tells", folder)
+    refused(r"00002.tar: [\d,]+ bytes, not [\d,]+ as in the manifest", folder)
     path.unlink()
     refused("00002.tar: missing", folder)
 
 
-def test_an_edited_manifest(uneven, tmp_path):
+def test_edited_manifest(uneven, tmp_path):
     folder = copy(uneven, tmp_path / "edited")
     write_split(folder, read_manifest(folder), num_samples=111)
     refused("do not add up", folder)
@@ -39,17 +39,17 @@ def test_an_edited_manifest(uneven, tmp_path):
     refused("not a manifest", folder)
 
 
-def test_a_split_without_samples(uneven):
+def test_split_without_samples(uneven):
     refused("no samples in split 'test'; those with samples: train, val", uneven, split="test")
 
 
-def test_another_resolution(uneven):
+def test_other_resolution(uneven):
     refused("made at 256 x 256 pixels, but 512 x 512 are expected; curate it anew", uneven, resolution=512)
     assert BatchStream(config(uneven, resolution=256)).resolution == (256, 256)
 
 
 @pytest.mark.parametrize(("ranks", "micro"), [(3, 4), (1, 3), (4, 4)])
-def test_a_batch_that_does_not_divide(uneven, ranks, micro):
+def test_indivisible_batch(uneven, ranks, micro):
     refused(
         f"a global batch of 8 cannot be divided among {ranks} ranks in micro-batches of {micro}",
         uneven,
@@ -70,7 +70,7 @@ def test_a_batch_that_does_not_divide(uneven, ranks, micro):
         ("verify", "never"),
     ],
 )
-def test_a_value_that_is_not_allowed_is_named(uneven, field, value):
+def test_invalid_value_is_named(uneven, field, value):
     refused(f"{field} is {value!r}", uneven, **{field: value})
 
 

@@ -1,4 +1,4 @@
-"""Offsets are those of the tar; a kept index is used, made by one for all, and never trusted against the shard."""
+"""The index has the offsets of the tar, is kept and shared between processes, and is checked against the shard."""
 
 import subprocess
 import sys
@@ -8,25 +8,24 @@ import numpy as np
 import pytest
 
 from shards.manifest import read_manifest
-from tests.training.data.helpers import batches, cut, same
+from tests.training.data.helpers import are_same, batches, cut
 from training.data.shard_cache import ShardFiles
-from training.data.storage import open_storage
 from training.data.tar_index import load_index
 
 
 @pytest.fixture
 def shard(uneven):
-    """Files, entry and path of the fourth shard."""
+    """The ShardFiles, manifest entry and path of the fourth shard."""
     entry = read_manifest(uneven).splits["train"].shards[3]
-    return ShardFiles(storage=open_storage(str(uneven)), split="train"), entry, uneven / "train" / entry.name
+    return ShardFiles(location=uneven, split="train"), entry, uneven / "train" / entry.name
 
 
-def test_the_index_tells_where_tarfile_finds_the_members(shard, tmp_path):
+def test_index_has_the_offsets_of_tarfile_and_is_kept(shard, tmp_path):
     files, entry, path = shard
     with tarfile.open(path) as tar:
         expected = np.array([(member.offset_data, member.size) for member in tar]).reshape(-1, 6)
     made = load_index(files, entry, tmp_path)
-    without_shard = ShardFiles(storage=open_storage(str(tmp_path / "none")), split="train")
+    without_shard = ShardFiles(location=tmp_path / "none", split="train")
     kept = load_index(without_shard, entry, tmp_path)
     assert made.problem is None
     assert np.array_equal(made.extents, expected)
@@ -34,7 +33,7 @@ def test_the_index_tells_where_tarfile_finds_the_members(shard, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["cut", "too few", "beyond the end", "no array"])
-def test_a_kept_index_that_cannot_be_the_shards_is_made_anew(shard, tmp_path, damage):
+def test_damaged_index_is_made_again(shard, tmp_path, damage):
     files, entry, _ = shard
     sound = load_index(files, entry, tmp_path).extents
     kept = tmp_path / f"{entry.sha256}.npy"
@@ -51,27 +50,27 @@ def test_a_kept_index_that_cannot_be_the_shards_is_made_anew(shard, tmp_path, da
 
 
 @pytest.mark.parametrize("shift", ["rows", "bytes"])
-def test_an_index_of_other_places_is_found_out(uneven, tmp_path, shift):
+def test_wrong_offsets_are_noticed(uneven, tmp_path, shift):
     cache = tmp_path / "cache"
     expected = batches(uneven, 14, cache=cache)
     for kept in (cache / "index").glob("*.npy"):
         extents = np.load(kept)
-        # Whole samples of the same shard, or offsets that are a little off.
+        # Offsets of another sample, or shifted by some bytes.
         np.save(kept, extents + np.uint32([8, 0] * 3) if shift == "bytes" else extents[:1].repeat(len(extents), axis=0))
     found = batches(uneven, 14, cache=cache)
-    assert all(same(a, b) for a, b in zip(expected, found, strict=True))
+    assert are_same(expected, found)
 
 
-def test_a_shard_that_was_made_anew_has_another_index(dataset, uneven, tmp_path):
+def test_rewritten_shard_gets_a_new_index(dataset, uneven, tmp_path):
     cache = tmp_path / "cache"
     batches(uneven, 14, cache=cache)
     other = cut(dataset, tmp_path / "other", (30, 1, 17, 42, 20))
     expected = batches(other, 14)
     found = batches(other, 14, cache=cache)
-    assert all(same(a, b) for a, b in zip(expected, found, strict=True))
+    assert are_same(expected, found)
 
 
-def test_a_data_set_and_a_home_that_cannot_be_written_do(uneven, tmp_path, monkeypatch):
+def test_nothing_is_written_to_the_data_set_or_an_unwritable_user_cache(uneven, tmp_path, monkeypatch):
     blocked = tmp_path / "a file"
     blocked.touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
@@ -80,7 +79,7 @@ def test_a_data_set_and_a_home_that_cannot_be_written_do(uneven, tmp_path, monke
     assert sorted((path, path.stat().st_mtime_ns) for path in uneven.rglob("*")) == before
 
 
-def test_several_processes_at_once_make_each_index_once(uneven, tmp_path):
+def test_concurrent_processes_make_each_index_once(uneven, tmp_path):
     code = (
         "import sys, training.data.tar_index as index\n"
         "from tests.training.data.helpers import batches\n"

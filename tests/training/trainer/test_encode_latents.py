@@ -3,11 +3,13 @@ from dataclasses import replace
 
 import pytest
 
+from shards.location import ObjectPath
+from tests.bucket import upload_tree
 from tests.training.trainer.test_trainer import losses
 from training.data.latent_format import read_latent_manifest
 from training.errors import TrainingError
 from training.trainer.config import tiny
-from training.trainer.encode_latents import choose_workers, encode_dataset, local_folder
+from training.trainer.encode_latents import choose_workers, encode_dataset
 from training.trainer.trainer import Trainer
 
 
@@ -49,6 +51,12 @@ def test_an_interrupted_cache_goes_on_and_is_the_same(small_shards, latents, tmp
     assert json.loads((tmp_path / "latents.json").read_text())["has_flips"] is True
 
 
+def test_data_set_in_a_bucket_gives_the_same_latents(s3, small_shards, latents, tmp_path):
+    upload_tree(s3, small_shards, "shards")
+    encode_dataset(ObjectPath("s3://bucket/shards"), tmp_path, tiny(), map, done=lambda n: None)
+    assert read_latent_manifest(tmp_path) == read_latent_manifest(latents)
+
+
 @pytest.mark.parametrize(
     ("asked", "num_gpus", "chosen"),
     [
@@ -64,14 +72,3 @@ def test_an_interrupted_cache_goes_on_and_is_the_same(small_shards, latents, tmp
 )
 def test_each_gpu_has_a_worker_unless_others_are_asked_for(asked, num_gpus, chosen):
     assert choose_workers(asked, num_gpus) == chosen
-
-
-@pytest.mark.parametrize("location", ["s3://bucket/sets/one", "https://example.org/sets/one"])
-def test_a_data_set_elsewhere_is_told_to_be_copied(location):
-    with pytest.raises(TrainingError, match=f"{location} is no folder: .* copy it here first"):
-        local_folder(location)
-
-
-def test_a_folder_is_named_wholly(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert local_folder("shards") == tmp_path / "shards"
