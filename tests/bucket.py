@@ -1,4 +1,4 @@
-"""A bucket of a real S3 service on this machine, for tests of whatever lies in stores."""
+"""A bucket of moto's S3 service, in this process."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ def service() -> Iterator[str]:
 
 @pytest.fixture
 def s3(service: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A client of the service, which holds an empty bucket; our own code finds it by the environment."""
+    """A boto3 client of the service, with an empty bucket; our own code finds the service through the environment."""
     for name, value in {**KEYS, "AWS_ENDPOINT_URL": service}.items():
         monkeypatch.setenv(name, value)
     client = boto3.client("s3", endpoint_url=service, region_name="us-east-1")
@@ -34,18 +34,18 @@ def s3(service: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def list_keys(s3: Any, prefix: str = "") -> list[str]:
-    """Names of all objects."""
+    """Return the names of all objects."""
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket="bucket", Prefix=prefix)
     return [kept["Key"] for page in pages for kept in page.get("Contents", [])]
 
 
 def read(s3: Any, key: str) -> bytes:
-    """Read an object, by another client than ours."""
+    """Read an object with boto3."""
     return bytes(s3.get_object(Bucket="bucket", Key=key)["Body"].read())
 
 
 def upload_tree(s3: Any, folder: Path, prefix: str) -> None:
-    """Put all files of a folder below a prefix."""
+    """Upload all files of a folder to names that start with a prefix."""
     for path in folder.rglob("*"):
         if path.is_file():
             s3.upload_file(str(path), "bucket", f"{prefix}/{path.relative_to(folder)}")
