@@ -1,7 +1,4 @@
-"""`pix2gif plan`: a finished data set and other thresholds -> what they would keep, and nothing written."""
-
-import os
-from typing import Annotated
+"""`pix2gif plan`: finished data set, new thresholds -> counts of what they would keep. Writes nothing."""
 
 import typer
 
@@ -34,15 +31,12 @@ def plan(
     val_fraction: ValFraction = None,
     seed: Seed = None,
     samples_per_shard: SamplesPerShard = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Workers that the time is told for.", show_default="one a core")
-    ] = None,
 ) -> None:
-    """Tell what other thresholds would keep of a finished data set: in seconds, and without writing anything.
+    """Show what other thresholds would keep of a finished data set, without writing anything.
 
-    Counts and histograms are those that a run with the same options makes, as its flow table holds every pair. What is
-    not named stays as the data set has it. `pix2gif resplit` with the same options makes it; where splits are other
-    ones, it also leaves out near copies that stand in two of them, which are not looked for here.
+    The flow table has every pair, so counts and histograms are exact. Options that are not given keep their values.
+    `pix2gif resplit` with the same options writes the data set. If splits change, it also removes near-duplicates
+    across the new splits, which this command does not count.
 
     Example: pix2gif plan shards/ --min-motion 3 --max-motion 15 --pairs-per-gif 20
     """
@@ -64,7 +58,6 @@ def plan(
 
     present = read_finished(parse_location(dataset))
     config = present.config(given)
-    # What the GIFs are is known; where they are is of no matter here.
+    # A plan reads no GIF, so their folder is not needed.
     options = RunOptions(**{**find_sources(present, None), "gifs": None}, out=present.out, splits=splits)
-    num_workers = len(os.sched_getaffinity(0)) if workers is None else workers
-    typer.echo(format_plan(make_plan(present, catalog_of(present, options, config), config, num_workers)))
+    typer.echo(format_plan(make_plan(present, catalog_of(present, options, config), config)))

@@ -1,4 +1,4 @@
-"""A plan -> lines for a terminal: the funnel, the splits, the histogram before and after, what would be lost."""
+"""Plan -> text for the terminal: funnel, splits, motion histograms before and after, losses."""
 
 from collections.abc import Iterable
 
@@ -6,81 +6,93 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.inspection.plan import Plan
-from curation.inspection.web.number_format import in_percent, in_time, in_units
+from curation.inspection.web.number_format import format_bytes, format_percent
 from curation.selection.flatten import compute_flatness
 from curation.selection.pair_counts import compute_bin_edges
 from curation.target_histogram import describe_balance
 
-_BAR = 28
-_MAX_LINES = 40
+_BAR_WIDTH = 28
+_MAX_HISTOGRAM_LINES = 40
 
 
 def format_plan(plan: Plan) -> str:
-    """Lay a plan out."""
-    return "\n".join([*_funnel(plan), "", *_splits(plan), "", *_histogram(plan), "", *_loss(plan), *_cost(plan)])
+    """Format a plan for the terminal."""
+    return "\n".join(
+        [
+            *_format_funnel(plan),
+            "",
+            *_format_splits(plan),
+            "",
+            *_format_histograms(plan),
+            "",
+            *_format_loss(plan),
+            *_format_size(plan),
+        ]
+    )
 
 
-def _funnel(plan: Plan) -> Iterable[str]:
+def _format_funnel(plan: Plan) -> Iterable[str]:
     config = plan.config
-    cap = f"{config.pairs_per_gif:,} pairs a GIF at most"
-    yield f"{plan.dataset.out}: pairs of {config.min_motion:g} to {config.max_motion:g} px, {cap}"
+    yield (
+        f"{plan.dataset.out}: motion from {config.min_motion:g} to {config.max_motion:g} px, "
+        f"up to {config.pairs_per_gif:,} pairs per GIF"
+    )
     yield f"  histogram {describe_balance(config.balance)}, seed {config.seed}"
-    num_in_range = [number for one in plan.splits.values() for number in one.num_in_range.tolist()]
+    num_in_range = np.concatenate([quotas.num_in_range for quotas in plan.splits.values()])
+    num_kept_clips = sum(len(quotas.kept_clips) for quotas in plan.splits.values())
     yield f"  {'rows':10}{plan.dataset.manifest.listing.num_rows:>12,}"
     yield f"  {'clips':10}{plan.num_clips:>12,}"
     yield f"  {'measured':10}{plan.num_measured:>12,}  with {plan.num_pairs:,} pairs"
-    yield f"  {'in range':10}{sum(map(bool, num_in_range)):>12,}  with {sum(num_in_range):,} pairs"
-    yield f"  {'kept':10}{sum(len(one.kept_clips) for one in plan.splits.values()):>12,}  with {plan.num_kept:,} pairs"
+    yield f"  {'in range':10}{np.count_nonzero(num_in_range):>12,}  with {num_in_range.sum():,} pairs"
+    yield f"  {'kept':10}{num_kept_clips:>12,}  with {plan.num_kept:,} pairs"
 
 
-def _splits(plan: Plan) -> Iterable[str]:
+def _format_splits(plan: Plan) -> Iterable[str]:
     yield f"  {'split':10}{'clips':>12}{'pairs':>14}{'shards':>10}{'size':>12}"
     for split, quotas in plan.splits.items():
         num_kept = int(quotas.num_kept.sum())
-        size = "" if plan.num_bytes is None else in_units(plan.num_bytes * num_kept // max(plan.num_kept, 1))
+        size = "" if plan.num_bytes is None else format_bytes(plan.num_bytes * num_kept // max(plan.num_kept, 1))
         yield f"  {split:10}{len(quotas.kept_clips):>12,}{num_kept:>14,}{plan.num_shards(split):>10,}{size:>12}"
 
 
-def _histogram(plan: Plan) -> Iterable[str]:
-    """Bins of both histograms side by side, of all splits; several pixels a line where there are many."""
+def _format_histograms(plan: Plan) -> Iterable[str]:
+    """Print both histograms side by side, summed over splits. Merges adjacent bins to stay within 40 lines."""
     before, after = (
-        np.array([getattr(one, name) for one in plan.splits.values()]).sum(axis=0)
+        np.array([getattr(quotas, name) for quotas in plan.splits.values()]).sum(axis=0)
         for name in ("in_range_histogram", "kept_histogram")
     )
-    edges, flat = compute_bin_edges(plan.config), [compute_flatness(counts) for counts in (before, after)]
-    # Above the fastest pair there is nothing to show.
+    edges = compute_bin_edges(plan.config)
+    flatness_before, flatness_after = compute_flatness(before), compute_flatness(after)
+    # Skip the empty bins above the largest motion.
     end = int(np.flatnonzero(before).max(initial=0)) + 1
-    width = -(-end // _MAX_LINES)
-    starts = range(0, end, width)
+    bins_per_line = -(-end // _MAX_HISTOGRAM_LINES)
+    starts = range(0, end, bins_per_line)
     before, after = (np.add.reduceat(counts[:end], starts) for counts in (before, after))
-    yield f"  {'motion, px':>12}  {'pairs in range':{_BAR + 8}}  pairs kept"
-    for place, low in enumerate(starts):
-        span = f"{edges[low]} to {edges[min(low + width, end)]}"
-        yield f"  {span:>12}  {_bar(before, place)}  {_bar(after, place).rstrip()}"
-    if flat[0] is not None and flat[1] is not None:
-        yield f"  {flat[0]:.1%} of flat in range, {flat[1]:.1%} of flat as kept"
+    yield f"  {'motion, px':>12}  {'pairs in range':{_BAR_WIDTH + 8}}  pairs kept"
+    for line, start in enumerate(starts):
+        interval = f"{edges[start]} to {edges[min(start + bins_per_line, end)]}"
+        yield f"  {interval:>12}  {_format_bar(before, line)}  {_format_bar(after, line).rstrip()}"
+    if flatness_before is not None and flatness_after is not None:
+        yield f"  flatness {flatness_before:.1%} in range, {flatness_after:.1%} kept (100% is flat)"
 
 
-def _bar(counts: NDArray[np.int64], place: int) -> str:
-    share, most = (counts[place] / max(counts.sum(), 1)), max(counts.max(), 1)
-    return f"{in_percent(share):>7} {'█' * round(_BAR * counts[place] / most):{_BAR}}"
+def _format_bar(counts: NDArray[np.int64], line: int) -> str:
+    length = round(_BAR_WIDTH * counts[line] / max(counts.max(), 1))
+    return f"{format_percent(counts[line], counts.sum()):>7} {'█' * length:{_BAR_WIDTH}}"
 
 
-def _loss(plan: Plan) -> Iterable[str]:
-    now = plan.dataset.manifest.splits.values()
-    num_samples, num_clips = sum(one.num_samples for one in now), sum(one.num_clips for one in now)
-    yield f"Now there are {num_samples:,} samples of {num_clips:,} clips. Of these would be lost:"
-    yield f"  {plan.loss.num_clips:,} clips, left without a pair"
-    yield f"  {plan.loss.num_samples:,} samples, in bins outside the range"
+def _format_loss(plan: Plan) -> Iterable[str]:
+    entries = plan.dataset.manifest.splits.values()
+    num_samples, num_clips = sum(entry.num_samples for entry in entries), sum(entry.num_clips for entry in entries)
+    yield f"The data set now has {num_samples:,} samples of {num_clips:,} clips. The plan drops:"
+    yield f"  {plan.loss.num_clips:,} clips that have no pair left"
+    yield f"  {plan.loss.num_samples:,} samples outside the motion range"
 
 
-def _cost(plan: Plan) -> Iterable[str]:
-    if plan.num_bytes is None or plan.seconds is None:
-        yield "There is no sample to weigh, so bytes and time are not known. Nothing was written."
+def _format_size(plan: Plan) -> Iterable[str]:
+    if plan.num_bytes is None:
+        yield "The size is unknown: the data set has no samples to estimate it from. Nothing was written."
         return
     num_shards = sum(plan.num_shards(split) for split in plan.splits)
-    workers = "1 worker" if plan.workers == 1 else f"{plan.workers} workers"
-    yield (
-        f"About {in_units(plan.num_bytes)} in {num_shards:,} {'shard' if num_shards == 1 else 'shards'}, made in about "
-        f"{in_time(plan.seconds)} by {workers}, once the GIFs are at hand. Nothing was written."
-    )
+    shards = f"{num_shards:,} {'shard' if num_shards == 1 else 'shards'}"
+    yield f"Estimated size: {format_bytes(plan.num_bytes)} in {shards}. Nothing was written."

@@ -1,4 +1,4 @@
-"""What is announced is what is made, and nothing is written."""
+"""A plan counts what resplit keeps, and writes nothing."""
 
 import shutil
 
@@ -15,78 +15,78 @@ from shards.errors import DatasetError
 from shards.manifest import read_manifest
 
 
-def plan_of(dataset, workers=2, **given) -> Plan:
+def make_plan_with(dataset, **given) -> Plan:
     present = read_finished(dataset)
     config = present.config(given)
     options = RunOptions(**find_sources(present, None), out=dataset)
-    return make_plan(present, catalog_of(present, options, config), config, workers)
+    return make_plan(present, catalog_of(present, options, config), config)
 
 
 @pytest.mark.parametrize("given", [{}, {"min_motion": 5.0, "max_motion": 9.5, "pairs_per_gif": 4, "min_pairs": 30}])
-def test_what_is_announced_is_what_is_made(dataset, tmp_path, given):
-    plan = plan_of(dataset, samples_per_shard=25, **given)
+def test_plan_matches_resplit(dataset, tmp_path, given):
+    plan = make_plan_with(dataset, samples_per_shard=25, **given)
     present = read_finished(dataset)
     options = RunOptions(**find_sources(present, None), out=tmp_path / "out", flow=dataset / "flow", workers=0)
     resplit(present, options, present.config({**given, "samples_per_shard": 25}), Progress(quiet=True))
-    made = read_manifest(tmp_path / "out").splits
+    actual = read_manifest(tmp_path / "out").splits
     for split, quotas in plan.splits.items():
-        assert quotas.kept_histogram == made[split].motion_histogram.counts
-        assert len(quotas.kept_clips) == made[split].num_clips
-        assert plan.num_shards(split) == len(made[split].shards)
-    num_bytes = sum(shard.num_bytes for entry in made.values() for shard in entry.shards)
+        assert quotas.kept_histogram == actual[split].motion_histogram.counts
+        assert len(quotas.kept_clips) == actual[split].num_clips
+        assert plan.num_shards(split) == len(actual[split].shards)
+    num_bytes = sum(shard.num_bytes for entry in actual.values() for shard in entry.shards)
     assert plan.num_bytes == pytest.approx(num_bytes, rel=0.25)
 
 
-def test_what_would_be_lost_is_counted_against_what_is_there(dataset):
-    assert plan_of(dataset).loss.num_clips == plan_of(dataset).loss.num_samples == 0
-    plan = plan_of(dataset, min_motion=11.0)
-    kept = read_manifest(dataset).splits.values()
-    slow = sum(sum(entry.motion_histogram.counts[: 11 - 2]) for entry in kept)
-    assert plan.loss.num_samples == slow > 0
-    assert plan_of(dataset, min_motion=100.0, max_motion=200.0).loss.num_clips == 12
+def test_loss_is_counted_against_the_current_samples(dataset):
+    assert make_plan_with(dataset).loss.num_clips == make_plan_with(dataset).loss.num_samples == 0
+    plan = make_plan_with(dataset, min_motion=11.0)
+    current = read_manifest(dataset).splits.values()
+    num_slow = sum(sum(entry.motion_histogram.counts[: 11 - 2]) for entry in current)
+    assert plan.loss.num_samples == num_slow > 0
+    assert make_plan_with(dataset, min_motion=100.0, max_motion=200.0).loss.num_clips == 12
 
 
-def test_the_text_tells_the_funnel_and_that_nothing_was_written(dataset):
+def test_text_has_all_counts_and_nothing_is_written(dataset):
     before = sorted((path, path.stat().st_mtime_ns) for path in dataset.rglob("*"))
-    text = format_plan(plan_of(dataset, min_motion=3.0, max_motion=15.0))
+    text = format_plan(make_plan_with(dataset, min_motion=3.0, max_motion=15.0))
     assert sorted((path, path.stat().st_mtime_ns) for path in dataset.rglob("*")) == before
-    for words in (
+    for expected in (
         "rows",
         "1,920 pairs",
         "train",
         "val",
         "3 to 4",
         "14 to 15",
-        "of flat as kept",
+        "100% is flat",
         "Nothing was written",
     ):
-        assert words in text
+        assert expected in text
     assert all(len(line) <= 120 for line in text.splitlines())
 
 
-def test_many_bins_share_lines_and_empty_ones_at_the_end_are_left_out(dataset):
-    text = format_plan(plan_of(dataset, min_motion=0.0, max_motion=10_000.0))
+def test_text_merges_many_bins_and_skips_empty_ones_at_the_end(dataset):
+    text = format_plan(make_plan_with(dataset, min_motion=0.0, max_motion=10_000.0))
     assert len(text.splitlines()) < 70
 
 
-def test_a_plan_of_nothing_says_so(dataset):
-    text = format_plan(plan_of(dataset, min_motion=9_000.0, max_motion=9_001.0))
+def test_plan_that_keeps_nothing_has_size_0(dataset):
+    text = format_plan(make_plan_with(dataset, min_motion=9_000.0, max_motion=9_001.0))
     assert "with 0 pairs" in text
-    assert "not known" in text
+    assert "Estimated size: 0 B in 0 shards." in text
 
 
-def test_a_damaged_table_gets_a_sentence(dataset, tmp_path):
+def test_damaged_or_missing_flow_table_raises(dataset, tmp_path):
     copied = shutil.copytree(dataset, tmp_path / "out")
     part = next((copied / "flow").glob("part-*.parquet"))
     part.write_bytes(part.read_bytes()[:-100])
     with pytest.raises(DatasetError, match=rf"{part.name}: cannot be read as a part of the flow table"):
-        plan_of(copied)
+        make_plan_with(copied)
     shutil.rmtree(copied / "flow")
     with pytest.raises(DatasetError, match="no part of a flow table"):
-        plan_of(copied)
+        make_plan_with(copied)
 
 
-def test_options_that_are_not_named_are_those_of_the_data_set(dataset):
+def test_options_default_to_those_of_the_data_set(dataset):
     present = read_finished(dataset)
     assert present.config({}) == CurationConfig()
     assert present.config({"seed": 3}).seed == 3
