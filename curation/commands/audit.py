@@ -1,4 +1,4 @@
-"""`pix2gif audit`: a finished data set -> what stands twice in it, and whether a split leaks into another."""
+"""`pix2gif audit`: finished data set -> remaining duplicates and leakage between splits."""
 
 from typing import Annotated
 
@@ -8,14 +8,15 @@ _EXIT_LEAK = 3
 
 
 def audit(
-    out: Annotated[str, typer.Argument(help="A folder that `pix2gif curate` finished, or s3://...")],
+    out: Annotated[str, typer.Argument(help="Finished data set: a folder or s3://...")],
     near_distance: Annotated[
-        int, typer.Option(help="Bits of 64 by which the frames of near copies differ at most; 0: exact ones only.")
+        int,
+        typer.Option(help="Largest distance between near-duplicates, in bits of 64; 0 finds exact duplicates only."),
     ] = 10,
 ) -> None:
-    """Find copies within and across splits, captions that splits share, and clips whose pairs show one instant.
+    """Find duplicates, captions shared by splits, and clips whose pairs all have one source frame.
 
-    Decodes nothing. Ends with status 3 where a clip of one split is, exactly or nearly, one of another.
+    Decodes no picture. Exits with status 3 if a clip has a duplicate in another split.
 
     Example: pix2gif audit shards/
     """
@@ -25,11 +26,9 @@ def audit(
     from shards.location import parse_location
     from shards.manifest import read_manifest
 
-    place = parse_location(out)
-    manifest = read_manifest(place)
-    with Progress().stage("index", sum(entry.num_samples for entry in manifest.splits.values()), "samples") as bar:
-        samples = load_index(place.absolute(), manifest, bar.update)
-    found = audit_dataset(place, samples, near_distance)
-    typer.echo(str(found))
-    if found.num_leaks:
+    dataset = parse_location(out)
+    samples = load_index(dataset, read_manifest(dataset), Progress())
+    result = audit_dataset(dataset, samples, near_distance)
+    typer.echo(str(result))
+    if result.num_leaks:
         raise typer.Exit(_EXIT_LEAK)

@@ -1,7 +1,7 @@
-"""A finished data set -> what in it stands twice, and whether anything leaks from one split into another.
+"""Finished data set -> duplicates that it still contains, and leakage between its splits.
 
-What a run leaves out as a copy is held against its fingerprints again, and so is what it kept, with a threshold of the
-auditor's own choosing. Nothing is decoded: the fingerprints stand beside the flow table, the kept pairs in the shards.
+Compares the fingerprints of all clips with samples again, at a distance of the caller's choice. Decodes no picture:
+fingerprints are in the flow table, kept pairs in the shards.
 """
 
 import collections
@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Iterable
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.decode.fingerprint import unpack_signature
@@ -19,136 +20,143 @@ from curation.selection.signatures import Signatures
 from shards.location import Location, for_arrow, list_files
 from shards.schema import CLIPS, FLOW, Verdict
 
-_LEAST_PAIRS = 3
-_SHOWN = 10
+_MIN_PAIRS = 3
+"""A clip with fewer kept pairs is not reported as a single-source clip."""
+_MAX_LISTED = 10
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Twins:
-    """Two clips that show the same, or nearly."""
+class DuplicatePair:
+    """Two clips with samples that are exact duplicates or near-duplicates."""
 
-    keys: tuple[str, str]
+    clip_keys: tuple[str, str]
     splits: tuple[str, str]
     distance: float | None
-    """Bits of 64 between their frames; None where the frames are the same."""
+    """Median Hamming distance of their frame hashes, in bits of 64. None for exact duplicates."""
 
     @property
     def is_leak(self) -> bool:
-        """Whether they stand in two splits."""
+        """Whether the two clips are in different splits."""
         return self.splits[0] != self.splits[1]
 
     def __str__(self) -> str:
-        how = (
-            "the same frames"
-            if self.distance is None
-            else f"{self.distance:g} {'bit' if self.distance == 1 else 'bits'} apart"
-        )
-        return f"{self.keys[0]} ({self.splits[0]}) and {self.keys[1]} ({self.splits[1]}): {how}"
+        bits = "bit" if self.distance == 1 else "bits"
+        kind = "identical frames" if self.distance is None else f"distance {self.distance:g} {bits}"
+        return f"{self.clip_keys[0]} ({self.splits[0]}) and {self.clip_keys[1]} ({self.splits[1]}): {kind}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Audit:
-    """What was found among the clips that have samples."""
+    """Result of an audit. Only clips with samples are compared."""
 
     num_clips: int
-    num_left_out: int
-    """Rows that the run itself left out as duplicates."""
-    exact: tuple[Twins, ...]
-    near: tuple[Twins, ...]
+    num_duplicate_rows: int
+    """Listing rows that curation excluded as duplicates."""
+    exact: tuple[DuplicatePair, ...]
+    near: tuple[DuplicatePair, ...]
     shared_captions: tuple[tuple[str, tuple[str, ...]], ...]
-    """Captions that clips of several splits have, and these splits."""
-    one_instant: tuple[str, ...]
-    """Clips whose kept pairs, three or more, all begin at one frame."""
+    """Captions that occur in more than one split, each with these splits."""
+    single_source_clips: tuple[str, ...]
+    """Clips with three or more kept pairs that all have the same source frame."""
 
     @property
     def num_leaks(self) -> int:
-        """Pairs of clips that show the same and stand in two splits."""
-        return sum(twins.is_leak for twins in (*self.exact, *self.near))
+        """Number of duplicate pairs whose clips are in different splits."""
+        return sum(pair.is_leak for pair in (*self.exact, *self.near))
 
     def __str__(self) -> str:
-        lines = [
-            f"{self.num_clips:,} clips with samples; {self.num_left_out:,} rows were left out as duplicates before"
-        ]
-        for name, found in (("exact copies", self.exact), ("near copies", self.near)):
-            across = sum(twins.is_leak for twins in found)
-            lines.append(f"{name}: {len(found) - across:,} within a split, {across:,} across splits")
-            leaks_first = sorted(found, key=lambda twins: (not twins.is_leak, twins.keys))
-            lines += _list_some(leaks_first)
+        lines = [f"{self.num_clips:,} clips with samples; curation excluded {self.num_duplicate_rows:,} duplicate rows"]
+        lines += _format_pairs("exact duplicates", self.exact)
+        lines += _format_pairs("near-duplicates", self.near)
         lines.append(f"captions in several splits: {len(self.shared_captions):,}")
-        lines += _list_some(f"{caption!r} in {', '.join(splits)}" for caption, splits in self.shared_captions)
-        lines.append(f"clips whose pairs all begin at one frame: {len(self.one_instant):,}")
-        lines += _list_some(self.one_instant)
-        verdict = "nothing leaks" if not self.num_leaks else f"{self.num_leaks:,} leaks"
-        return "\n".join([*lines, f"{verdict} between splits"])
+        lines += _list_first(f"{caption!r} in {', '.join(splits)}" for caption, splits in self.shared_captions)
+        lines.append(f"clips with one source frame for all pairs: {len(self.single_source_clips):,}")
+        lines += _list_first(self.single_source_clips)
+        leaks = "1 leak" if self.num_leaks == 1 else f"{self.num_leaks or 'no'} leaks"
+        return "\n".join([*lines, f"{leaks} between splits"])
 
 
 def audit_dataset(out: Location, samples: pa.Table, near_distance: int) -> Audit:
-    """Look for copies among the clips that have samples; `samples` is the viewer's table of all of them.
+    """Find duplicates and leakage among the clips that have samples.
 
-    Raises CurationError where the flow table tells no fingerprint of a clip.
+    `samples` has one row per sample and the columns clip_key and source_index (see `sample_index.load_index`).
+    Clips up to `near_distance` bits apart are near-duplicates; 0 finds exact duplicates only.
+    Raises CurationError if the flow table has no fingerprint of a clip.
     """
     clips = pq.read_table(for_arrow(out / CLIPS), columns=["clip_key", "caption", "split", "verdict"]).to_pylist()
-    kept = {row["clip_key"]: row["split"] for row in clips if row["verdict"] == Verdict.KEPT}
-    measured = {
-        one.clip_key: one
+    split_of_clip = {row["clip_key"]: row["split"] for row in clips if row["verdict"] == Verdict.KEPT}
+    measurements = {
+        measurement.clip_key: measurement
         for path in list_files(out / FLOW, "part-*.parquet")
-        for one in read_measurements(path)
-        if one.clip_key in kept
+        for measurement in read_measurements(path)
+        if measurement.clip_key in split_of_clip and measurement.frames_sha256
     }
-    if missing := sorted(kept.keys() - {key for key, one in measured.items() if one.frames_sha256}):
-        raise CurationError(
-            f"{out / FLOW} tells nothing of how {missing[0]} looks; curate once more with this version to find copies"
-        )
-    exact, unique = _find_exact(kept, measured)
-    signatures = Signatures.join(unpack_signature(measured[key].signature) for key in unique if near_distance)
+    if missing := sorted(split_of_clip.keys() - measurements.keys()):
+        raise CurationError(f"{out / FLOW} has no fingerprint of {missing[0]}; run curation again to create it")
+    exact, unique = _find_exact(split_of_clip, measurements)
+    signatures = Signatures.join(unpack_signature(measurements[key].signature) for key in unique if near_distance)
     near = find_near_duplicates(signatures, near_distance)
     return Audit(
-        num_clips=len(kept),
-        num_left_out=sum(row["verdict"] == Verdict.DUPLICATE for row in clips),
+        num_clips=len(split_of_clip),
+        num_duplicate_rows=sum(row["verdict"] == Verdict.DUPLICATE for row in clips),
         exact=exact,
-        near=tuple(_twins(kept, unique[one], unique[other], bits) for (one, other), bits in sorted(near.items())),
-        shared_captions=_find_shared_captions(clips, kept),
-        one_instant=_find_one_instant(samples),
+        near=tuple(
+            _make_pair(split_of_clip, unique[first], unique[second], distance)
+            for (first, second), distance in sorted(near.items())
+        ),
+        shared_captions=_find_shared_captions(clips, split_of_clip),
+        single_source_clips=_find_single_source_clips(samples),
     )
 
 
-def _find_exact(kept: dict[str, str], measured: dict[str, Measurement]) -> tuple[tuple[Twins, ...], list[str]]:
-    """Find exact copies, and list one clip for each set of frames."""
+def _find_exact(
+    split_of_clip: dict[str, str], measurements: dict[str, Measurement]
+) -> tuple[tuple[DuplicatePair, ...], list[str]]:
+    """Return all exact duplicates, and the first clip of each distinct frame hash."""
     first: dict[str, str] = {}
     exact = []
-    for key in kept:
-        original = first.setdefault(measured[key].frames_sha256, key)
+    for key in split_of_clip:
+        original = first.setdefault(measurements[key].frames_sha256, key)
         if original != key:
-            exact.append(_twins(kept, original, key, None))
+            exact.append(_make_pair(split_of_clip, original, key, None))
     return tuple(exact), list(first.values())
 
 
-def _twins(kept: dict[str, str], one: str, other: str, distance: float | None) -> Twins:
-    return Twins(keys=(one, other), splits=(kept[one], kept[other]), distance=distance)
-
-
-def _find_shared_captions(
-    clips: Iterable[dict[str, str]], kept: dict[str, str]
-) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    splits = collections.defaultdict(set)
-    for row in clips:
-        if row["clip_key"] in kept:
-            splits[row["caption"]].add(row["split"])
-    return tuple((caption, tuple(sorted(found))) for caption, found in sorted(splits.items()) if len(found) > 1)
-
-
-def _find_one_instant(samples: pa.Table) -> tuple[str, ...]:
-    grouped = samples.group_by("clip_key").aggregate([("source_index", "count_distinct"), ("source_index", "count")])
-    rows = grouped.to_pylist()
-    return tuple(
-        sorted(
-            row["clip_key"]
-            for row in rows
-            if row["source_index_count"] >= _LEAST_PAIRS and row["source_index_count_distinct"] == 1
-        )
+def _make_pair(split_of_clip: dict[str, str], first: str, second: str, distance: float | None) -> DuplicatePair:
+    return DuplicatePair(
+        clip_keys=(first, second), splits=(split_of_clip[first], split_of_clip[second]), distance=distance
     )
 
 
-def _list_some(found: Iterable[object]) -> list[str]:
-    shown = [f"  {one}" for one in found]
-    return shown[:_SHOWN] + ([f"  and {len(shown) - _SHOWN:,} more"] if len(shown) > _SHOWN else [])
+def _find_shared_captions(
+    clips: Iterable[dict[str, str]], split_of_clip: dict[str, str]
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    splits_of_caption = collections.defaultdict(set)
+    for row in clips:
+        if row["clip_key"] in split_of_clip:
+            splits_of_caption[row["caption"]].add(row["split"])
+    return tuple(
+        (caption, tuple(sorted(splits))) for caption, splits in sorted(splits_of_caption.items()) if len(splits) > 1
+    )
+
+
+def _find_single_source_clips(samples: pa.Table) -> tuple[str, ...]:
+    grouped = samples.group_by("clip_key").aggregate([("source_index", "count_distinct"), ("source_index", "count")])
+    is_single_source = pc.and_(
+        pc.equal(grouped["source_index_count_distinct"], 1), pc.greater_equal(grouped["source_index_count"], _MIN_PAIRS)
+    )
+    return tuple(sorted(grouped.filter(is_single_source)["clip_key"].to_pylist()))
+
+
+def _format_pairs(name: str, pairs: tuple[DuplicatePair, ...]) -> list[str]:
+    num_leaks = sum(pair.is_leak for pair in pairs)
+    leaks_first = sorted(pairs, key=lambda pair: (not pair.is_leak, pair.clip_keys))
+    return [
+        f"{name}: {len(pairs) - num_leaks:,} within a split, {num_leaks:,} across splits",
+        *_list_first(leaks_first),
+    ]
+
+
+def _list_first(items: Iterable[object]) -> list[str]:
+    lines = [f"  {item}" for item in items]
+    return lines[:_MAX_LISTED] + ([f"  and {len(lines) - _MAX_LISTED:,} more"] if len(lines) > _MAX_LISTED else [])

@@ -1,4 +1,4 @@
-"""The auditor, on drawn leaks that a run with its own search for near copies switched off has let through."""
+"""The audit, on leaks in a data set that was curated without the search for near-duplicates."""
 
 import dataclasses
 import shutil
@@ -14,7 +14,7 @@ from curation.config import CurationConfig
 from curation.errors import CurationError
 from curation.flow.measure import method_digest
 from curation.flow.table import read_part, write_part
-from curation.inspection.audit import _find_one_instant, audit_dataset
+from curation.inspection.audit import audit_dataset
 from curation.inspection.sample_index import load_index
 from curation.options import RunOptions
 from curation.pipeline import curate
@@ -29,7 +29,7 @@ BIN = Path(sys.executable).parent
 
 @pytest.fixture(scope="module")
 def leaky(tmp_path_factory):
-    """A data set where val holds what was made of films of train, in every way, and two films of its own."""
+    """A data set whose val split has one altered copy of each train film, and two films of its own."""
     folder = tmp_path_factory.mktemp("leaky")
     films = {f"film_{seed}.gif": film(seed, 8, 1.5) for seed in range(len(LEAKS))}
     leaks = {f"leak_{seed}.gif": leak(film(seed, 8, 1.5)) for seed, leak in enumerate(LEAKS.values())}
@@ -53,48 +53,52 @@ def cache(monkeypatch, tmp_path):
 
 
 def audit(out, near_distance=10):
-    return audit_dataset(out, load_index(out, read_manifest(out), lambda n: None), near_distance)
+    return audit_dataset(out, load_index(out, read_manifest(out), Progress(quiet=True)), near_distance)
 
 
-def test_every_leak_is_found_and_nothing_else(leaky):
-    found = audit(leaky)
-    names = {tuple(key.split("-")[0] for key in twins.keys) for twins in found.near}
+def test_finds_every_leak_and_nothing_else(leaky):
+    result = audit(leaky)
+    names = {tuple(key.split("-")[0] for key in pair.clip_keys) for pair in result.near}
     assert names == {(f"film_{seed}", f"leak_{seed}") for seed in range(len(LEAKS))}
-    assert (found.num_leaks, found.exact) == (len(LEAKS), ())
-    assert found.shared_captions == (("a ball crosses the picture", ("train", "val")),)
+    assert (result.num_leaks, result.exact) == (len(LEAKS), ())
+    assert result.shared_captions == (("a ball crosses the picture", ("train", "val")),)
     assert audit(leaky, near_distance=0).num_leaks == 0
 
 
-def test_the_command_ends_with_status_3_on_a_leak_and_names_it(leaky):
-    ended = subprocess.run([BIN / "pix2gif", "audit", leaky], capture_output=True, text=True, timeout=120, check=False)
-    assert ended.returncode == 3
-    assert f"near copies: 0 within a split, {len(LEAKS)} across splits" in ended.stdout
-    assert "film_2-" in ended.stdout
-    assert f"{len(LEAKS)} leaks between splits" in ended.stdout
+def test_command_exits_with_3_on_leaks_and_lists_them(leaky):
+    process = subprocess.run(
+        [BIN / "pix2gif", "audit", leaky], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert process.returncode == 3
+    assert f"near-duplicates: 0 within a split, {len(LEAKS)} across splits" in process.stdout
+    assert "film_2-" in process.stdout
+    assert f"{len(LEAKS)} leaks between splits" in process.stdout
 
 
-def test_the_demo_has_no_leak(dataset):
+def test_demo_data_set_has_no_leak(dataset):
     assert audit(dataset).num_leaks == 0
 
 
-def test_clips_that_show_one_instant_are_told():
+def test_clips_with_one_source_frame_for_three_pairs_are_listed(dataset):
     samples = pa.table({"clip_key": list("aaabbbcc"), "source_index": [1, 1, 1, 1, 1, 2, 3, 3]})
-    assert _find_one_instant(samples) == ("a",)
+    assert audit_dataset(dataset, samples, near_distance=0).single_source_clips == ("a",)
 
 
-def test_a_table_without_fingerprints_and_a_torn_one_are_refused_in_a_sentence(leaky, tmp_path):
+def test_damaged_table_and_missing_fingerprints_raise(leaky, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(leaky, out)
     path = next((out / "flow").glob("part-*.parquet"))
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-200])
+    original = path.read_bytes()
+    path.write_bytes(original[:-200])
     with pytest.raises(DatasetError, match="tells nothing of its clips"):
         audit(out)
-    path.write_bytes(whole)
+    path.write_bytes(original)
     part = read_part(path, method_digest(CurationConfig()))
-    blind = [dataclasses.replace(one, frames_sha256="", signature="") for one in part.measurements]
+    without_fingerprints = [
+        dataclasses.replace(measurement, frames_sha256="", signature="") for measurement in part.measurements
+    ]
     rows = pq.read_table(path)
     path.unlink()
-    write_part(out / "flow", "another", blind, [rows])
-    with pytest.raises(CurationError, match="curate once more"):
+    write_part(out / "flow", "another", without_fingerprints, [rows])
+    with pytest.raises(CurationError, match="run curation again"):
         audit(out)

@@ -1,3 +1,5 @@
+"""Measuring one GIF: CSV, heat map, errors."""
+
 import csv
 import io
 
@@ -9,7 +11,7 @@ from curation.errors import CurationError
 from curation.inspection.one_gif import draw_heat_map, format_csv, measure_file
 
 
-def test_a_file_is_measured_as_a_run_measures_it(listing):
+def test_csv_has_every_pair_of_the_gif(listing):
     measurement, rows = measure_file(listing.parent / "gifs" / "texture_000.gif", CurationConfig())
     assert rows.num_rows == measurement.num_frames * (measurement.num_frames - 1) // 2
     lines = list(csv.DictReader(io.StringIO(format_csv(rows))))
@@ -20,22 +22,22 @@ def test_a_file_is_measured_as_a_run_measures_it(listing):
 @pytest.mark.parametrize(
     ("name", "reason"), [("gone.gif", "an HTML page"), ("still.gif", "one frame"), ("no.gif", "no file")]
 )
-def test_a_file_that_cannot_be_measured_is_refused_with_the_reason(listing, name, reason):
+def test_unmeasurable_file_raises_with_the_reason(listing, name, reason):
     with pytest.raises(CurationError, match=reason):
         measure_file(listing.parent / "gifs" / name, CurationConfig())
 
 
-def test_the_map_is_brighter_where_there_is_more_motion_and_blank_below_the_diagonal():
+def test_heat_map_brightens_with_motion_and_is_blank_below_the_diagonal():
     num_frames = 6
     sources, targets = np.triu_indices(num_frames, k=1)
     picture = np.asarray(draw_heat_map((targets - sources).astype(np.float32), num_frames, "title")).astype(int)
     cell, margin = 120, 64
-    at = {
+    colour = {
         (i, j): picture[margin + cell * i + cell // 2, margin + cell * j + cell // 2]
         for i in range(num_frames)
         for j in range(num_frames)
     }
-    assert all((at[i, j] == 255).all() for i, j in at if i >= j)
-    brightness = [at[0, j].sum() for j in range(1, num_frames)]
+    assert all((colour[i, j] == 255).all() for i, j in colour if i >= j)
+    brightness = [colour[0, j].sum() for j in range(1, num_frames)]
     assert brightness == sorted(brightness)
-    assert (at[0, 1] == at[4, 5]).all()
+    assert (colour[0, 1] == colour[4, 5]).all()

@@ -143,7 +143,7 @@ def test_a_replay_fails_as_the_run_did_and_goes_well_where_the_decoder_is_mended
     assert bare.returncode == -6, "without the sandbox it takes the command itself"
     unknown = replay(survived, "nothing", environment)
     assert unknown.returncode == 1
-    assert f"holds no clip nothing; it holds {key}" in unknown.stderr
+    assert f"no clip nothing in {survived / 'quarantine'}; available: {key}" in unknown.stderr
 
 
 def test_lost_clips_are_not_tried_again_until_the_limits_change(poisoned, survived, environment, tmp_path):
