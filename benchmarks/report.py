@@ -27,11 +27,16 @@ from playwright.sync_api import sync_playwright
 from curation.config import CurationConfig
 from curation.flow.measure import method_digest
 from curation.flow.table import write_part
-from curation.inspection.report.clip_stats import count_steps, gather_duplicates, gather_failures, gather_shapes
+from curation.inspection.report.clip_stats import (
+    count_funnel,
+    summarize_duplicates,
+    summarize_failures,
+    summarize_sizes,
+)
 from curation.inspection.report.gather import Sources, gather_report
-from curation.inspection.report.motion_stats import count_measured
+from curation.inspection.report.motion_stats import count_measured_pairs
 from curation.inspection.report.page import render_report
-from curation.inspection.report.sample_pairs import draw_pairs
+from curation.inspection.report.sample_pairs import read_sample_pairs
 from curation.listing.catalog import clip_key
 from curation.run.progress import StageTime
 from curation.selection.pair_counts import compute_bin_edges
@@ -190,10 +195,10 @@ def open_page(path: Path) -> Iterator[dict[str, float]]:
             page.wait_for_function("() => window.usable")
             paint = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0"
             page.wait_for_function(f"() => {paint}")
-            told = page.locator("#told").inner_text()
+            status = page.locator("#status").inner_text()
             start = time.perf_counter()
             page.locator("[name=text]").fill("cat")
-            page.wait_for_function("told => document.querySelector('#told').innerText !== told", arg=told)
+            page.wait_for_function("before => document.querySelector('#status').innerText !== before", arg=status)
             filtered = (time.perf_counter() - start) * 1000
             yield {"first paint": page.evaluate(paint), "usable": page.evaluate("usable"), "filtered": filtered}
             browser.close()
@@ -218,17 +223,17 @@ def main() -> None:
     selections = timed("selection", lambda: select_pairs(parts, {key: split_of(key) for key in keys}, config), times)
     memory_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     splits = link_shards(given.folder, drawn, selections)
-    timed("report: pass over the flow table", lambda: count_measured(parts), times)
-    gather_tables = (count_steps, lambda table: gather_failures(table, []), gather_duplicates, gather_shapes)
+    timed("report: pass over the flow table", lambda: count_measured_pairs(parts), times)
+    summaries = (count_funnel, lambda table: summarize_failures(table, []), summarize_duplicates, summarize_sizes)
     timed("baseline: motion from whole parts", lambda: count_plainly(parts), times)
-    timed("report: clips.parquet", lambda: [gather(clips) for gather in gather_tables], times)
-    timed("report: pairs from shards", lambda: draw_pairs(given.folder, splits), times)
+    timed("report: clips.parquet", lambda: [summarize(clips) for summarize in summaries], times)
+    timed("report: pairs from shards", lambda: read_sample_pairs(given.folder, splits), times)
     manifest = Manifest(
         listing=ListingEntry(uri="drawn.tsv", sha256="", num_rows=clips.num_rows), config=dataclasses.asdict(config),
         software={}, verdicts=dict(collections.Counter(clips["verdict"].to_pylist())), splits=splits,
     )  # fmt: skip
     sources = Sources(
-        out=given.folder, config=config, clips=clips, parts=parts, flatness=1.0, incidents=[],
+        out=given.folder, config=config, clips=clips, parts=parts, flatness=1.0, quarantined=[],
         kept={split: one.pairs for split, one in selections.items()},
         in_range_histograms={split: one.in_range_histogram for split, one in selections.items()},
         stages=(StageTime(name="measure", seconds=1.0, num_done=given.pairs, unit="pairs"),),

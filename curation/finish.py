@@ -122,7 +122,7 @@ def finish_dataset(curated: Curated, stages: tuple[StageTime, ...]) -> Manifest:
         kept={split: selection.pairs for split, selection in curated.selections.items()},
         in_range_histograms={split: one.in_range_histogram for split, one in curated.selections.items()},
         flatness=curated.flatness,
-        incidents=list_incidents(curated.out / QUARANTINE),
+        quarantined=list_incidents(curated.out / QUARANTINE),
         stages=stages,
     )
     report = render_report(gather_report(sources, manifest))

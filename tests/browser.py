@@ -1,4 +1,4 @@
-"""A real browser for the tests of pages: Chromium, headless, which speaks to this machine alone."""
+"""Open pages in headless Chromium. Tests skip if Chromium is not installed."""
 
 import contextlib
 import shutil
@@ -8,33 +8,33 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-_QUIET = (
+_OFFLINE_FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-_PATIENCE_MS = 60_000
+_TIMEOUT_MS = 60_000
 
 
 @contextlib.contextmanager
 def open_browser(address: str, **options: object) -> Iterator[Page]:
-    """Open a page in Chromium; skips where it is not installed.
+    """Open a page in a new browser context with these options.
 
-    At the end of the block no error may stand in the page's console, and nothing may have been asked of anybody else.
+    On exit, asserts that the console has no error and that no other host was contacted.
     """
     if CHROMIUM is None:
-        pytest.skip("no Chromium here; install the package chromium")
+        pytest.skip("Chromium is not installed; install the package chromium")
     errors: list[str] = []
-    asked: set[str] = set()
+    requested: set[str] = set()
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(_QUIET))
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(_OFFLINE_FLAGS))
         context: BrowserContext = browser.new_context(**options)
         page = context.new_page()
-        page.set_default_timeout(_PATIENCE_MS)
+        page.set_default_timeout(_TIMEOUT_MS)
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("request", lambda request: asked.add(request.url))
+        page.on("request", lambda request: requested.add(request.url))
         page.goto(address)
         yield page
         browser.close()
     assert errors == []
-    assert {url for url in asked if not url.startswith((address, "data:", "blob:"))} == set()
+    assert {url for url in requested if not url.startswith((address, "data:", "blob:"))} == set()

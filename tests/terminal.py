@@ -1,4 +1,4 @@
-"""What a person sees who runs a program in a terminal."""
+"""Run a program in a pseudo-terminal."""
 
 import contextlib
 import os
@@ -8,14 +8,15 @@ import sys
 import termios
 
 
-def show_in_a_terminal(program: str) -> str:
-    """Run a Python program with its standard error in a terminal of 100 columns; returns what was shown there."""
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 100))
-    subprocess.run([sys.executable, "-c", program], stderr=theirs, check=True)
-    os.close(theirs)
-    shown = b""
-    with os.fdopen(ours, "rb", buffering=0) as screen, contextlib.suppress(OSError):  # So a closed terminal reads.
-        while piece := screen.read(2**16):
-            shown += piece
-    return shown.decode()
+def run_in_terminal(program: str) -> str:
+    """Run a Python program with stderr connected to a terminal of 100 columns. Returns the terminal's output."""
+    controller, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 100))
+    subprocess.run([sys.executable, "-c", program], stderr=terminal, check=True)
+    os.close(terminal)
+    output = b""
+    # Reading from a closed terminal raises OSError.
+    with os.fdopen(controller, "rb", buffering=0) as file, contextlib.suppress(OSError):
+        while chunk := file.read(2**16):
+            output += chunk
+    return output.decode()

@@ -1,4 +1,4 @@
-"""`pix2gif view`: a finished data set -> a browser of all its samples, on this machine."""
+"""`pix2gif view`: finished data set -> local web page that shows every sample."""
 
 from typing import Annotated
 
@@ -6,15 +6,15 @@ import typer
 
 
 def view(
-    out: Annotated[str, typer.Argument(help="A folder that `pix2gif curate` finished, or s3://...")],
-    port: Annotated[int, typer.Option(help="On 127.0.0.1; 0 takes any that is free.", min=0, max=65535)] = 8765,
+    out: Annotated[str, typer.Argument(help="Finished data set: a folder or s3://...")],
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 picks a free one.", min=0, max=65535)] = 8765,
     open_browser: Annotated[
-        bool, typer.Option("--open/--no-open", help="Open the page in the system's browser.")
+        bool, typer.Option("--open/--no-open", help="Open the page in the default browser.")
     ] = True,
 ) -> None:
-    """Look at a data set: every pair as source, target and a blink of the two, by motion, split and caption.
+    """Browse a data set: source, target and both blinking, filtered by motion, split and caption.
 
-    Only this machine can reach the page. Ctrl-C ends it.
+    The page is reachable from this machine only. Press Ctrl-C to stop.
 
     Example: pix2gif view shards/
     """
@@ -26,14 +26,12 @@ def view(
     from shards.location import parse_location
     from shards.manifest import read_manifest
 
-    place = parse_location(out)
-    manifest = read_manifest(place)
+    dataset = parse_location(out).absolute()
+    manifest = read_manifest(dataset)
     with contextlib.closing(bind(port)) as listener:
-        total = sum(entry.num_samples for entry in manifest.splits.values())
-        with Progress().stage("index", total, "samples") as bar:
-            index = load_index(place.absolute(), manifest, bar.update)
+        index = load_index(dataset, manifest, Progress())
         address = f"http://{HOST}:{listener.getsockname()[1]}/"
-        typer.echo(f"{total:,} samples at {address} (Ctrl-C ends it)")
+        typer.echo(f"{index.num_rows:,} samples at {address} (press Ctrl-C to stop)")
         if open_browser:
             typer.launch(address)
-        serve(make_app(place.absolute(), manifest, index), listener)
+        serve(make_app(dataset, manifest, index), listener)

@@ -1,1 +1,1 @@
-"""Look at a finished data set: plan, audit, replay, one GIF's motion, the report and the viewer."""
+"""Inspect a finished data set: plan, audit, replay, motion of one GIF, report and viewer."""

@@ -1,18 +1,19 @@
-"""Shards -> a table of all samples: what each is, and where in its tar its pictures lie.
+"""Shards -> table of all samples: metadata, and the byte ranges of their pictures in the tar files.
 
-One pass over the headers and records of every shard, kept in a file beside the user's other caches, named by the
-manifest: a second look at the same data set begins at once.
+Building the table reads the tar headers and JSON records of every shard, but no picture. The table is cached in the
+user's cache directory under the hash of the manifest.
 """
 
+import contextlib
 import dataclasses
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from curation.run.progress import Progress
 from shards.atomic import write_atomically
 from shards.errors import DatasetError
 from shards.location import Location, on_disk, user_cache_folder
@@ -42,40 +43,39 @@ _INDEX_SCHEMA = pa.schema(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Filters:
-    """Which samples to show."""
+    """Conditions on samples; all must hold."""
 
     split: str = ""
-    """Empty for all."""
+    """Empty for all splits."""
     min_motion: float = 0.0
     max_motion: float = float("inf")
     text: str = ""
-    """Words that the caption or the clip's key holds, all of them, in any case."""
+    """Words, separated by spaces. The caption or clip key must contain each, ignoring case."""
 
 
-def load_index(out: Location, manifest: Manifest, done: Callable[[int], object]) -> pa.Table:
-    """Read the table of a data set's samples, or make it; tells `done` the samples of each shard that it passes.
+def load_index(out: Location, manifest: Manifest, progress: Progress) -> pa.Table:
+    """Return the table of all samples, in the order of the shards, from the cache or else from the shards.
 
-    Raises DatasetError where a shard is not what the manifest tells.
+    Raises DatasetError if a shard is damaged or does not match the manifest.
     """
     path = _cache_folder() / f"{file_sha256(out / MANIFEST)}.parquet"
-    total = sum(entry.num_samples for entry in manifest.splits.values())
-    try:
-        kept = pq.read_table(path, schema=_INDEX_SCHEMA, page_checksum_verification=True)
-        if kept.num_rows == total:
-            done(total)
-            return kept
-    except (OSError, pa.ArrowException):
-        pass
+    num_samples = sum(entry.num_samples for entry in manifest.splits.values())
+    with contextlib.suppress(OSError, pa.ArrowException):
+        cached = pq.read_table(path, schema=_INDEX_SCHEMA, page_checksum_verification=True)
+        if cached.num_rows == num_samples:
+            return cached
     tables = [_INDEX_SCHEMA.empty_table()]
-    for split, entry in manifest.splits.items():
-        for shard in entry.shards:
-            tables.append(_scan(out / split / shard.name, split))
-            if tables[-1].num_rows != shard.num_samples:
-                raise DatasetError(
-                    f"{out / split / shard.name} holds {tables[-1].num_rows} samples, and {MANIFEST} tells "
-                    f"{shard.num_samples}; `pix2gif verify {out}` tells more"
-                )
-            done(shard.num_samples)
+    with progress.stage("index", num_samples, "samples") as bar:
+        for split, entry in manifest.splits.items():
+            for shard in entry.shards:
+                table = _index_shard(out / split / shard.name, split)
+                if table.num_rows != shard.num_samples:
+                    raise DatasetError(
+                        f"{out / split / shard.name} has {table.num_rows} samples, but {MANIFEST} lists "
+                        f"{shard.num_samples}; run `pix2gif verify {out}` for details"
+                    )
+                tables.append(table)
+                bar.update(table.num_rows)
     index = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
     with write_atomically(path) as temporary:
         pq.write_table(index, temporary, compression="zstd", write_page_checksum=True)
@@ -83,20 +83,20 @@ def load_index(out: Location, manifest: Manifest, done: Callable[[int], object])
 
 
 def find_samples(index: pa.Table, filters: Filters) -> pa.Array:
-    """List the rows of the index that pass, in the shards' order."""
-    wanted = pc.and_(
+    """Return the row numbers of all samples that match, in the order of the shards."""
+    matches = pc.and_(
         pc.greater_equal(index["motion_px"], filters.min_motion), pc.less_equal(index["motion_px"], filters.max_motion)
     )
     if filters.split:
-        wanted = pc.and_(wanted, pc.equal(index["split"].cast(pa.string()), filters.split))
+        matches = pc.and_(matches, pc.equal(index["split"].cast(pa.string()), filters.split))
     for word in filters.text.split():
-        found = [pc.match_substring(index[name], word, ignore_case=True) for name in ("caption", "clip_key")]
-        wanted = pc.and_(wanted, pc.or_(*found))
-    return pc.indices_nonzero(wanted)
+        contains = [pc.match_substring(index[name], word, ignore_case=True) for name in ("caption", "clip_key")]
+        matches = pc.and_(matches, pc.or_(*contains))
+    return pc.indices_nonzero(matches)
 
 
 def read_picture(out: Location, index: pa.Table, row: int, role: str) -> tuple[bytes, str]:
-    """Read one picture out of its tar: its bytes and media type. Raises OSError where the shard is gone."""
+    """Read one picture from its tar. Returns its bytes and media type; raises OSError if the shard is missing."""
     split, shard, offset, size, image_format = (
         index[name][row].as_py() for name in ("split", "shard", f"{role}_offset", f"{role}_size", "image_format")
     )
@@ -105,8 +105,8 @@ def read_picture(out: Location, index: pa.Table, row: int, role: str) -> tuple[b
         return file.read(size), IMAGE_MIME[image_format]
 
 
-def _scan(path: Location, split: str) -> pa.Table:
-    """Pass over a shard: headers and records, no picture."""
+def _index_shard(path: Location, split: str) -> pa.Table:
+    """Read the headers and records of a shard, but no picture."""
     rows = []
     try:
         with on_disk(path) as local, local.open("rb") as file:
@@ -130,11 +130,12 @@ def _scan(path: Location, split: str) -> pa.Table:
                     }
                 )
     except (tarfile.TarError, OSError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{path}: cannot be read as a shard: {error}") from error
+        raise DatasetError(f"{path}: not a valid shard: {error}") from error
     return pa.Table.from_pylist(rows, schema=_INDEX_SCHEMA)
 
 
 def _cache_folder() -> Path:
+    """Return the folder of cached indexes, creating it if needed."""
     folder = user_cache_folder() / "views"
     folder.mkdir(parents=True, exist_ok=True)
     return folder

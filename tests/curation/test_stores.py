@@ -20,6 +20,7 @@ from curation.export.dataset import read_finished
 from curation.flow.stage import measure_all
 from curation.inspection.sample_index import load_index, read_picture
 from curation.run import store_lock
+from curation.run.progress import Progress
 from curation.run.quarantine import Incident, find_incident, list_incidents, quarantine, remove_other_incidents
 from curation.run.sandbox import Failure
 from curation.run.store_lock import StoreLock
@@ -143,8 +144,8 @@ def test_flow_table_in_a_bucket_is_reused_by_a_run_on_disk(bucket_files, small_l
 
 def test_viewer_reads_samples_from_a_bucket(bucket_files, small_dataset: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    index = load_index(OUT, read_finished(OUT).manifest, lambda _: None)
-    on_disk = load_index(small_dataset, read_finished(small_dataset).manifest, lambda _: None)
+    index = load_index(OUT, read_finished(OUT).manifest, Progress(quiet=True))
+    on_disk = load_index(small_dataset, read_finished(small_dataset).manifest, Progress(quiet=True))
     assert index.num_rows == on_disk.num_rows > 0
     assert read_picture(OUT, index, 0, "target") == read_picture(small_dataset, on_disk, 0, "target")
 

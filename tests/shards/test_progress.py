@@ -4,7 +4,7 @@ import time
 import pytest
 
 from shards.progress import ProgressBar
-from tests.terminal import show_in_a_terminal
+from tests.terminal import run_in_terminal
 
 PROGRAM = """
 import time
@@ -17,7 +17,7 @@ with ProgressBar("train", 3_000, "steps", num_before=1_000) as bar:
 
 
 def test_a_terminal_shows_a_bar_with_values() -> None:
-    first, *later = show_in_a_terminal(PROGRAM).strip().split("\r")
+    first, *later = run_in_terminal(PROGRAM).strip().split("\r")
     assert first.startswith("train   :  33%|")
     assert any("100%|" in line and "3000/3000 [" in line and "loss 0.25" in line for line in later)
 

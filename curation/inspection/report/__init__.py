@@ -1,1 +1,1 @@
-"""report.html: what a person looks at first."""
+"""Finished data set -> report.html: one self-contained page with counts, charts and sample pairs."""

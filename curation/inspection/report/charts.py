@@ -1,4 +1,4 @@
-"""Where lines, bars and cells of a chart are: what the template draws by."""
+"""Positions and sizes of the lines, bars and cells that the chart templates draw."""
 
 import math
 from collections.abc import Iterator
@@ -11,68 +11,70 @@ from curation.inspection.report.report_data import Grid
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """A vertical axis from 0 to `top`, with round numbers on it."""
+    """A vertical axis from 0 to `top` with ticks at round numbers."""
 
     top: float
-    """The largest value that is drawn to scale; positive."""
+    """Largest value drawn to scale; positive."""
     ticks: tuple[float, ...]
-    """Where the lines are, 0 and at most five more."""
+    """0 and up to five more values."""
 
-    def share(self, value: float) -> float:
-        """Give the height of a bar as a share of the axis, in [0, 1]."""
+    def fraction(self, value: float) -> float:
+        """Return the height of a bar as a fraction of the axis, in [0, 1]."""
         return min(value / self.top, 1.0)
 
 
-def axis_for(values: tuple[float, ...], least_step: float = 0.0) -> Axis:
-    """Make an axis on which every value fits, but for a first or last one that would flatten all the others.
+def make_axis(values: tuple[float, ...], min_step: float = 0.0) -> Axis:
+    """Make an axis for bars of these values.
 
-    The motion histogram's ends gather what did not move and what moved too far. Where one is more than three
-    times as high as all between them, the axis ends above the rest; the chart cuts that bar, and says so.
+    The first and last bin of a motion histogram collect static pairs and very large motion. If one of them is more
+    than three times the others, the axis ends above the others and the chart cuts that bar off.
     """
-    highest, inner = max(values, default=0), max(values[1:-1], default=0)
-    highest = (1.15 * inner if highest > 3 * inner > 0 else highest) or 1
+    highest, highest_inner = max(values, default=0), max(values[1:-1], default=0)
+    highest = (1.15 * highest_inner if highest > 3 * highest_inner > 0 else highest) or 1
     magnitude = 10.0 ** math.floor(math.log10(highest / 5))
     step = next(step for factor in (1, 2, 5, 10) if (step := magnitude * factor) * 5 >= highest * (1 - 1e-9))
-    step = max(step, least_step)
+    step = max(step, min_step)
     return Axis(top=1.05 * highest, ticks=tuple(step * i for i in range(6) if step * i <= 1.01 * highest))
 
 
-def shares(counts: tuple[int, ...]) -> tuple[float, ...]:
-    """Divide every count by their sum; all zero where there is nothing to divide."""
+def normalize(counts: tuple[int, ...]) -> tuple[float, ...]:
+    """Divide counts by their sum; returns zeros if the sum is 0."""
     total = sum(counts) or 1
     return tuple(count / total for count in counts)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One cell of a grid that is not empty."""
+    """A non-empty cell of a grid."""
 
     column: int
     row: int
     count: int
     share: float
-    """Of its column, or of all."""
-    depth: float
-    """How strongly it is drawn, in (0, 1]; the root of its share, so that small ones are still seen."""
+    """Count divided by the sum of the column or of the grid."""
+    opacity: float
+    """In (0, 1], proportional to the square root of the share so that small cells stay visible."""
 
 
-def cells_of(grid: Grid, *, by_column: bool) -> Iterator[Cell]:
-    """Yield the cells of a grid that are not empty, each as a share of its column or of the whole."""
-    whole = sum(map(sum, grid.counts))
-    columns = [(column, sum(counts) if by_column else whole) for column, counts in enumerate(grid.counts)]
-    most = max((count / total for column, total in columns if total for count in grid.counts[column]), default=0)
-    for column, total in columns:
-        for row, count in enumerate(grid.counts[column]):
+def list_cells(grid: Grid, *, by_column: bool) -> Iterator[Cell]:
+    """Yield the non-empty cells. Shares are of the column if `by_column`, else of the whole grid."""
+    grid_total = sum(map(sum, grid.counts))
+    totals = [sum(counts) if by_column else grid_total for counts in grid.counts]
+    max_share = max(
+        (max(counts) / total for counts, total in zip(grid.counts, totals, strict=True) if total), default=0
+    )
+    for column, (counts, total) in enumerate(zip(grid.counts, totals, strict=True)):
+        for row, count in enumerate(counts):
             if count:
                 share = count / total
-                depth = 0.08 + 0.92 * math.sqrt(share / most)
-                yield Cell(column=column, row=row, count=count, share=share, depth=depth)
+                opacity = 0.08 + 0.92 * math.sqrt(share / max_share)
+                yield Cell(column=column, row=row, count=count, share=share, opacity=opacity)
 
 
-def place_in(edges: tuple[int, ...], value: float) -> float:
-    """Tell where a value is on an axis of bins that are drawn equally wide, in bins from the first edge on.
+def bin_position(edges: tuple[int, ...], value: float) -> float:
+    """Return the position of a value on an axis where every bin has width 1, starting at the first edge.
 
-    The last bin is open: whatever is in it is drawn in its middle.
+    Values in the last bin, which has no upper limit, are placed at its middle.
     """
     if value >= edges[-2]:
         return len(edges) - 1.5

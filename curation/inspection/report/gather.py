@@ -1,4 +1,4 @@
-"""What a run made -> the report of it."""
+"""Manifest, tables and shards of a run -> `Report`."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,10 +7,15 @@ from pathlib import Path
 import pyarrow as pa
 
 from curation.config import CurationConfig
-from curation.inspection.report.clip_stats import count_steps, gather_duplicates, gather_failures, gather_shapes
-from curation.inspection.report.motion_stats import count_kept, count_measured
+from curation.inspection.report.clip_stats import (
+    count_funnel,
+    summarize_duplicates,
+    summarize_failures,
+    summarize_sizes,
+)
+from curation.inspection.report.motion_stats import count_kept_pairs, count_measured_pairs
 from curation.inspection.report.report_data import Histogram, Report, SplitSummary
-from curation.inspection.report.sample_pairs import draw_pairs
+from curation.inspection.report.sample_pairs import read_sample_pairs
 from curation.run.progress import StageTime
 from shards.location import Location
 from shards.manifest import Manifest
@@ -18,37 +23,37 @@ from shards.manifest import Manifest
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """Where the report takes what the manifest does not tell."""
+    """Inputs of the report, apart from the manifest."""
 
     out: Location
-    """The data set; its shards are written."""
+    """The data set; its shards are complete."""
     config: CurationConfig
     clips: pa.Table
-    """CLIPS_SCHEMA, but for captions and hashes; uri, key and detail may be null for what was kept or merged."""
+    """CLIPS_SCHEMA without caption and sha256. For kept and merged rows, uri, clip_key and detail may be null."""
     parts: Iterable[Location]
-    """Of the flow table."""
+    """Parts of the flow table."""
     kept: Mapping[str, pa.Table]
     """Kept pairs by split, SELECTION_SCHEMA."""
     in_range_histograms: Mapping[str, tuple[int, ...]]
-    """Pairs in range by split, in the manifest's bins."""
+    """Pairs in range by split, in the bins of the manifest."""
     flatness: float | None
-    incidents: Iterable[str]
+    quarantined: Iterable[str]
     """Keys of the clips in OUT/quarantine/."""
     stages: tuple[StageTime, ...]
 
 
 def gather_report(sources: Sources, manifest: Manifest) -> Report:
-    """Gather what report.html says. Raises DatasetError where a part or a shard is damaged."""
-    measured, kept = count_measured(sources.parts), count_kept(sources.kept.values())
+    """Compute the contents of report.html. Raises DatasetError for a damaged part or shard."""
+    measured, kept = count_measured_pairs(sources.parts), count_kept_pairs(sources.kept.values())
     return Report(
         title=sources.out.name,
         listing=manifest.listing.uri,
-        place="." if isinstance(sources.out, Path) else str(sources.out),
-        clip_steps=count_steps(sources.clips),
+        dataset_argument="." if isinstance(sources.out, Path) else str(sources.out),
+        funnel=count_funnel(sources.clips),
         verdicts=manifest.verdicts,
-        failures=gather_failures(sources.clips, sources.incidents),
-        duplicates=gather_duplicates(sources.clips),
-        shapes=gather_shapes(sources.clips),
+        failures=summarize_failures(sources.clips, sources.quarantined),
+        duplicates=summarize_duplicates(sources.clips),
+        clip_sizes=summarize_sizes(sources.clips),
         num_pairs_measured=pa.compute.sum(sources.clips["num_pairs"]).as_py() or 0,
         num_pairs_in_range=pa.compute.sum(sources.clips["num_in_range"]).as_py() or 0,
         num_pairs_kept=pa.compute.sum(sources.clips["num_kept"]).as_py() or 0,
@@ -74,7 +79,7 @@ def gather_report(sources: Sources, manifest: Manifest) -> Report:
             )
             for name, entry in manifest.splits.items()
         ),
-        pairs=draw_pairs(sources.out, manifest.splits),
+        pairs=read_sample_pairs(sources.out, manifest.splits),
         stages=sources.stages,
         config=manifest.config,
         software=manifest.software,

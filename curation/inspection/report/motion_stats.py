@@ -1,6 +1,6 @@
-"""Parts of the flow table, and kept pairs -> motion against time gap, counted.
+"""Flow table, kept pairs -> motion histograms by time gap.
 
-A table of any length is read part by part, two or three columns of it, and becomes one small array of counts.
+Reads three columns of one part of the table at a time, so memory does not grow with the table.
 """
 
 import dataclasses
@@ -12,36 +12,39 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curation.flow.read_columns import read_part_columns, read_parts_concurrently
-from curation.inspection.report.report_data import GapMotion, Grid
+from curation.inspection.report.report_data import Grid, MotionByGap
 from shards.location import Location
 
 GAP_EDGES_MS = (0, 50, 100, 150, 200, 300, 400, 500, 750, 1000, 1500, 2000, 3000, 5000, 10_000)
-"""The last bin holds all from its lower edge on."""
-_END_PX = 40
-"""From here on motions are shown together."""
+"""The last bin has no upper limit."""
+_LAST_BIN_PX = 40
+"""Lower edge of the last bin of the shown histograms."""
 _ROW_PX = 2
+"""Height of a row of the motion-by-gap grid."""
 _STEPS_PER_PX = 4
-_ROWS_AT_A_TIME = 65_536
-_FAR_PX = 100
-"""From here on motions are counted together."""
-_NUM_STEPS = _FAR_PX * _STEPS_PER_PX + 1
-_GAP_BIN = np.searchsorted(GAP_EDGES_MS[:-1], np.arange(GAP_EDGES_MS[-2] + 1), side="right") - 1
-_SHOWN_SHARES = (0.1, 0.5, 0.9)
+"""Motion is counted in steps of a quarter pixel."""
+_LAST_STEP_PX = 100
+"""Lower edge of the last step."""
+_NUM_STEPS = _LAST_STEP_PX * _STEPS_PER_PX + 1
+_ROWS_PER_BATCH = 65_536
+_GAP_BIN_OF_MS = np.searchsorted(GAP_EDGES_MS[:-1], np.arange(GAP_EDGES_MS[-2] + 1), side="right") - 1
+_QUANTILES = (0.1, 0.5, 0.9)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PairCounts:
-    """Pairs by gap and by motion."""
+    """Number of pairs by time gap and motion."""
 
     by_gap: NDArray[np.int64]
-    """[gap bins, quarters of a pixel]; the last quarter holds all from 100 px on."""
+    """[gap bins, steps of a quarter pixel]; the last step has no upper limit."""
     num_across_cut: int
+    """Pairs with a scene cut between source and target."""
 
     @classmethod
     def of(cls, gap_ms: NDArray[Any], motion_px: NDArray[Any], across_cut: NDArray[Any]) -> "PairCounts":
-        """Count pairs; arrays are [pairs]."""
+        """Count pairs. Arrays are [pairs]."""
         step = np.minimum(motion_px * _STEPS_PER_PX, _NUM_STEPS - 1).astype(np.int64)
-        cell = _GAP_BIN[np.clip(gap_ms, 0, len(_GAP_BIN) - 1)] * _NUM_STEPS + step
+        cell = _GAP_BIN_OF_MS[np.clip(gap_ms, 0, len(_GAP_BIN_OF_MS) - 1)] * _NUM_STEPS + step
         counts = np.bincount(cell, minlength=(len(GAP_EDGES_MS) - 1) * _NUM_STEPS)
         return cls(by_gap=counts.reshape(-1, _NUM_STEPS), num_across_cut=int(np.count_nonzero(across_cut)))
 
@@ -50,37 +53,37 @@ class PairCounts:
 
     @property
     def motion_histogram(self) -> tuple[int, ...]:
-        """Pairs by whole pixels of motion; the last bin holds all from 40 px on."""
-        return tuple(_sum_bins(self.by_gap.sum(axis=0), 1).tolist())
+        """Pairs in 1 px bins of motion. The last bin starts at 40 px and has no upper limit."""
+        return tuple(_merge_steps(self.by_gap.sum(axis=0), 1).tolist())
 
-    def summarize(self) -> GapMotion:
-        """Lay the counts out as they are shown."""
-        rows = np.stack([_sum_bins(counts, _ROW_PX) for counts in self.by_gap])
-        return GapMotion(
+    def summarize(self) -> MotionByGap:
+        """Return the grid and the quantiles that the report shows."""
+        rows = np.stack([_merge_steps(steps, _ROW_PX) for steps in self.by_gap])
+        return MotionByGap(
             grid=Grid(
                 column_edges=GAP_EDGES_MS,
-                row_edges=(*range(0, _END_PX + 1, _ROW_PX), _END_PX + _ROW_PX),
+                row_edges=(*range(0, _LAST_BIN_PX + 1, _ROW_PX), _LAST_BIN_PX + _ROW_PX),
                 counts=tuple(tuple(counts) for counts in rows.tolist()),
             ),
-            spread=tuple(_spread_of(counts) for counts in self.by_gap),
+            quantiles=tuple(_compute_quantiles(steps) for steps in self.by_gap),
         )
 
 
-_NOTHING = PairCounts.of(np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0, bool))
+_NO_PAIRS = PairCounts.of(np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0, bool))
 
 
-def count_measured(parts: Iterable[Location]) -> PairCounts:
-    """Count all pairs of a flow table. Raises DatasetError where a part is damaged."""
-    return sum(read_parts_concurrently(parts, _count_part), start=_NOTHING)
+def count_measured_pairs(parts: Iterable[Location]) -> PairCounts:
+    """Count all pairs of a flow table. Raises DatasetError for a damaged part."""
+    return sum(read_parts_concurrently(parts, _count_part), start=_NO_PAIRS)
 
 
-def count_kept(selections: Iterable[pa.Table]) -> PairCounts:
-    """Count kept pairs, tables of SELECTION_SCHEMA."""
+def count_kept_pairs(selections: Iterable[pa.Table]) -> PairCounts:
+    """Count kept pairs. Tables have the columns of SELECTION_SCHEMA."""
     columns = ("gap_ms", "motion_px", "across_cut")
-    # Some at a time: counting takes several times the memory of what is counted.
-    batches = (some for pairs in selections for some in pairs.select(columns).to_batches(_ROWS_AT_A_TIME))
-    counted = (PairCounts.of(*(some[name].to_numpy(zero_copy_only=False) for name in columns)) for some in batches)
-    return sum(counted, start=_NOTHING)
+    # In batches: counting needs several times the memory of the counted rows.
+    batches = (batch for pairs in selections for batch in pairs.select(columns).to_batches(_ROWS_PER_BATCH))
+    counts = (PairCounts.of(*(batch[name].to_numpy(zero_copy_only=False) for name in columns)) for batch in batches)
+    return sum(counts, start=_NO_PAIRS)
 
 
 def _count_part(path: Location) -> PairCounts:
@@ -88,17 +91,17 @@ def _count_part(path: Location) -> PairCounts:
     return PairCounts.of(*columns)
 
 
-def _sum_bins(steps: NDArray[np.int64], width_px: int) -> NDArray[np.int64]:
-    """Sum counts by quarters of a pixel into bins of whole pixels; the last holds all from 40 px on."""
-    end = _END_PX * _STEPS_PER_PX
+def _merge_steps(steps: NDArray[np.int64], width_px: int) -> NDArray[np.int64]:
+    """Sum quarter-pixel counts into bins of `width_px`; the last bin holds everything from 40 px."""
+    end = _LAST_BIN_PX * _STEPS_PER_PX
     return np.append(steps[:end].reshape(-1, width_px * _STEPS_PER_PX).sum(axis=1), steps[end:].sum())
 
 
-def _spread_of(steps: NDArray[np.int64]) -> tuple[float, float, float] | None:
-    """Find the motion that shares of the pairs do not pass, to a quarter of a pixel."""
+def _compute_quantiles(steps: NDArray[np.int64]) -> tuple[float, float, float] | None:
+    """Return the 10 %, 50 % and 90 % quantile in pixels, rounded down to a quarter. None without pairs."""
     if not steps.any():
         return None
-    low, middle, high = (
-        int(np.searchsorted(np.cumsum(steps), share * steps.sum())) / _STEPS_PER_PX for share in _SHOWN_SHARES
+    low, median, high = (
+        int(np.searchsorted(np.cumsum(steps), quantile * steps.sum())) / _STEPS_PER_PX for quantile in _QUANTILES
     )
-    return low, middle, high
+    return low, median, high

@@ -1,41 +1,47 @@
-"""Render `report.html`, what a person looks at first: in comes a `Report`, out goes one HTML page.
+"""`Report` -> report.html: one self-contained HTML page.
 
-The page is whole in itself: style, script, charts and pictures stand in it, and it asks the network for nothing. All
-but the browser of pairs is there without its script too. Whatever comes from the data set is escaped. The same report
-gives the same bytes.
+Styles, scripts, charts and pictures are inline; the page makes no network request. Without scripts, everything but
+filtering and paging works. All data is escaped. Equal reports give equal bytes.
 """
 
 import base64
 
-from curation.inspection.report.charts import axis_for, cells_of, place_in, shares
-from curation.inspection.report.report_data import VERDICTS_IN_WORDS, Report, ShownPair
-from curation.inspection.web.templates import allow_script, embed_json, load_template, read_script
+from curation.inspection.report.charts import bin_position, list_cells, make_axis, normalize
+from curation.inspection.report.report_data import VERDICT_DESCRIPTIONS, Report, SamplePair
+from curation.inspection.web.templates import csp_hash, embed_json, load_template, read_scripts
 from curation.run.saved_options import RETRIED
 
-NUM_PLAIN_PAIRS = 12
-"""Pairs that are shown without the script too."""
+NUM_STATIC_PAIRS = 12
+"""Pairs that are shown without scripts."""
 
 
 def render_report(report: Report) -> str:
-    """Render the page, UTF-8 when written: no timestamp, no reference outside the data set's folder."""
-    script = read_script("web/browser.js", "report/browse.js")
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {allow_script(script)}"
-    charts = {"axis_for": axis_for, "cells_of": cells_of, "place_in": place_in, "shares": shares}
+    """Render the page. It has no timestamp and refers only to files of the data set."""
+    script = read_scripts("web/browser.js", "report/browse.js")
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {csp_hash(script)}"
+    charts = {
+        "make_axis": make_axis,
+        "list_cells": list_cells,
+        "bin_position": bin_position,
+        "normalize": normalize,
+    }
     return load_template("report/page.html.jinja").render(
         report=report,
-        in_words=VERDICTS_IN_WORDS,
+        descriptions=VERDICT_DESCRIPTIONS,
         retried=[verdict.value for verdict in RETRIED],
-        plain_pairs=report.pairs[:NUM_PLAIN_PAIRS],
-        pairs=embed_json([_describe(pair) for pair in report.pairs]),
-        shown={split.name: sum(pair.split == split.name for pair in report.pairs) for split in report.splits},
+        static_pairs=report.pairs[:NUM_STATIC_PAIRS],
+        pairs=embed_json([_to_json(pair) for pair in report.pairs]),
+        num_pairs_by_split={
+            split.name: sum(pair.split == split.name for pair in report.pairs) for split in report.splits
+        },
         policy=policy,
         script=script,
         charts=charts,
     )
 
 
-def _describe(pair: ShownPair) -> dict[str, object]:
-    """Lay a pair out for the script, which knows samples as the viewer's server describes them."""
+def _to_json(pair: SamplePair) -> dict[str, object]:
+    """Return the fields that web/browser.js reads; the viewer's server sends the same."""
     return {
         "key": pair.key,
         "caption": pair.caption,

@@ -1,66 +1,68 @@
-"""All that the page says, as values: made by the modules beside this one, written down by `page.py`."""
+"""Contents of the report as frozen dataclasses: computed by the other modules here, rendered by `page.py`."""
 
 from dataclasses import dataclass
 
 from curation.run.progress import StageTime
 
-VERDICTS_IN_WORDS = {
+VERDICT_DESCRIPTIONS = {
     "kept": "pairs of this clip are in the shards",
-    "merged": "a further row of a clip that an earlier row stands for: its caption was added there",
-    "duplicate": "another URI with the same pictures stands for it",
-    "fetch_failed": "the bytes could not be had",
-    "not_a_gif": "an HTML page, an XML error, a JPEG: anything but a GIF",
-    "still": "one frame, or all frames alike",
-    "undecodable": "a GIF by its first bytes, but not two sound frames in it",
-    "too_large": "beyond a limit on bytes, pixels or frames",
-    "no_pair_in_range": "measured, but no pair of frames moves as much, or as little, as was asked for",
-    "crashed": "the decoder died of it",
-    "timed_out": "not done by the deadline",
+    "merged": "another row of the same clip; its caption was added to the first row",
+    "duplicate": "same or nearly same frames as another clip",
+    "fetch_failed": "the file could not be read or downloaded",
+    "not_a_gif": "not a GIF file, for example an HTML page or a JPEG",
+    "still": "one frame, or all frames identical",
+    "undecodable": "a GIF with fewer than two decodable frames",
+    "too_large": "exceeds a limit on bytes, pixels or frames",
+    "no_pair_in_range": "measured, but no pair has motion in range",
+    "crashed": "the decoder crashed",
+    "timed_out": "exceeded the time limit",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShownPair:
-    """A kept pair with its pictures, as the page shows it."""
+class SamplePair:
+    """A kept pair with thumbnails."""
 
     key: str
-    """The sample's key."""
+    """Key of the sample in its shard."""
     caption: str
     split: str
     shard: str
-    """File name of the shard that it is in."""
+    """File name of the shard."""
     source_index: int
     target_index: int
     motion_px: float
     gap_ms: int
-    """Time from the source to the target, in milliseconds."""
+    """Time from source to target."""
     source: bytes
-    """The source as a small JPEG."""
+    """Thumbnail of the source, a JPEG."""
     target: bytes
-    """The target as a small JPEG."""
+    """Thumbnail of the target, a JPEG."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Histogram:
-    """Something counted before the selection and after it, in the same bins."""
+    """Two histograms over the same bins: before and after selection."""
 
     edges: tuple[int, ...]
-    """One more than there are bins; bin k holds [edges[k], edges[k + 1])."""
+    """Bin k is [edges[k], edges[k + 1])."""
     before: tuple[int, ...]
     after: tuple[int, ...]
     open_end: bool = False
-    """Whether the last bin holds all from its lower edge on."""
+    """Whether the last bin has no upper limit."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError where the two do not have the bins of the edges."""
+        """Raise ValueError if the number of bins does not match the edges."""
         if not len(self.edges) - 1 == len(self.before) == len(self.after):
-            bins = f"{len(self.before)} and {len(self.after)} bins between {len(self.edges)} edges"
-            raise ValueError(f"a histogram of {bins}; each must have one bin less than there are edges")
+            raise ValueError(
+                f"histograms of {len(self.before)} and {len(self.after)} bins; {len(self.edges)} edges make "
+                f"{len(self.edges) - 1} bins"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """Counts by two values at once; the last column and the last row hold all from their lower edges on."""
+    """A two-dimensional histogram. The last column and the last row have no upper limit."""
 
     column_edges: tuple[int, ...]
     row_edges: tuple[int, ...]
@@ -69,23 +71,23 @@ class Grid:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GapMotion:
-    """How motion depends on the time between the frames."""
+class MotionByGap:
+    """Motion of pairs, by the time between their frames."""
 
     grid: Grid
-    """Pairs by gap in milliseconds (columns) and motion in pixels (rows)."""
-    spread: tuple[tuple[float, float, float] | None, ...]
-    """By column the motion that 10 %, 50 % and 90 % of its pairs do not pass; None where it has no pair."""
+    """Pairs by time gap in milliseconds (columns) and motion in pixels (rows)."""
+    quantiles: tuple[tuple[float, float, float] | None, ...]
+    """10 %, 50 % and 90 % quantile of motion in pixels, by column. None for a column without pairs."""
 
     @property
-    def middle(self) -> tuple[tuple[int, float], ...]:
-        """The columns that have pairs, and the middle motion of each."""
-        return tuple((column, one[1]) for column, one in enumerate(self.spread) if one)
+    def medians(self) -> tuple[tuple[int, float], ...]:
+        """Column number and median motion of each column that has pairs."""
+        return tuple((column, values[1]) for column, values in enumerate(self.quantiles) if values)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitSummary:
-    """What one split holds, and its motion before and after the selection."""
+    """Counts of one split, and its motion before and after selection."""
 
     name: str
     num_clips: int
@@ -93,136 +95,133 @@ class SplitSummary:
     num_samples: int
     num_shards: int
     num_bytes: int
-    """Of all its shards together."""
+    """Size of all shards of the split."""
     motion: Histogram
     """Pairs in range and kept pairs, by motion in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FailedClip:
-    """A clip that came to nothing."""
+    """A clip that gave no samples because of an error or a limit."""
 
     row: int
     uri: str
     reason: str
     clip_key: str
-    has_incident: bool
-    """Whether its bytes lie in OUT/quarantine/, so that it can be replayed."""
+    is_quarantined: bool
+    """Whether its bytes are in OUT/quarantine/ and it can be replayed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failures:
-    """The clips of one verdict."""
+    """All clips of one verdict."""
 
     verdict: str
     num_clips: int
     reasons: tuple[tuple[str, int], ...]
-    """The most frequent reasons, and how many clips have each; `#` stands for numbers that were taken together."""
+    """The most frequent reasons with their number of clips; `#` replaces numbers where reasons were merged."""
     num_reasons: int
-    """Of which those are the first."""
+    """Number of all reasons."""
     clips: tuple[FailedClip, ...]
-    """The first of them, those that can be replayed before the others."""
+    """The first clips, quarantined ones before the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipCopy:
-    """A clip that another one stands for."""
+class DuplicateClip:
+    """A clip that was excluded as a duplicate."""
 
     row: int
     uri: str
     split: str
-    how: str
-    """Why it is a copy, in words."""
+    reason: str
+    """`detail` of clips.parquet."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class CopiedClip:
-    """A clip that stands for others."""
+class OriginalClip:
+    """A clip that has duplicates and was not excluded itself."""
 
     row: int
     uri: str
     split: str
-    num_copies: int
-    copies: tuple[ClipCopy, ...]
-    """The first of them."""
+    num_duplicates: int
+    duplicates: tuple[DuplicateClip, ...]
+    """The first duplicates."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Duplicates:
-    """What in the listing stands there twice."""
+    """Duplicates in the listing."""
 
     num_exact: int
-    """Clips with the very pictures of another."""
+    """Clips with the same frames as another clip."""
     num_exact_across: int
-    """Those of them whose original is in another split."""
+    """Exact duplicates whose original is in another split."""
     num_near: int
-    """Clips with nearly the pictures of one in another split."""
+    """Near-duplicates of a clip in another split."""
+    num_unspecified: int
+    """Duplicates whose kind is null in clips.parquet: rows copied from an older data set."""
     num_originals: int
-    """Clips that stand for others."""
-    originals: tuple[CopiedClip, ...]
-    """Those with the most copies."""
+    """Clips that have duplicates."""
+    originals: tuple[OriginalClip, ...]
+    """The clips with the most duplicates."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipShapes:
-    """Frames and sizes of the clips that were measured."""
+class ClipSizes:
+    """Numbers of frames and dimensions of the measured clips."""
 
     frames: Histogram
-    """Clips by number of frames: measured, and with kept pairs."""
-    sizes: Grid
-    """Measured clips by width (columns) and height (rows)."""
-    spread: tuple[tuple[str, tuple[float, float, float, float, float]], ...]
-    """Name of a number that each clip has: its least, 5 %, middle, 95 % and greatest among measured clips."""
+    """Clips by number of frames: measured clips, and clips with kept pairs."""
+    dimensions: Grid
+    """Measured clips by width (columns) and height (rows) in pixels."""
+    quantiles: tuple[tuple[str, tuple[float, float, float, float, float]], ...]
+    """Label of a quantity; its minimum, 5 % quantile, median, 95 % quantile and maximum."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All that the page says; it measures and counts nothing itself."""
+    """All contents of the report."""
 
     title: str
-    """Name of the data set, the heading of the page."""
+    """Name of the data set."""
     listing: str
-    """Where the listing was read."""
-    place: str
-    """What commands call the data set: `.` where it lies on disk, so that both can be moved, else its URL."""
-    clip_steps: tuple[tuple[str, int], ...]
-    """From the rows of the listing to the clips with a kept pair: what is left after each step."""
+    """Path or URL of the listing."""
+    dataset_argument: str
+    """The data set in shown commands: `.` for a local folder, which may be moved, else its URL."""
+    funnel: tuple[tuple[str, int], ...]
+    """Label and count of each step, from listing rows to clips with a kept pair."""
     verdicts: dict[str, int]
-    """Rows by verdict, in the contract's order."""
+    """Rows by verdict, in the order of `shards.schema.Verdict`."""
     failures: tuple[Failures, ...]
     duplicates: Duplicates
-    shapes: ClipShapes | None
-    """None where no clip was measured."""
+    clip_sizes: ClipSizes | None
+    """None if no clip was measured."""
     num_pairs_measured: int
-    """Rows of the flow table."""
     num_pairs_in_range: int
-    """Measured pairs whose motion is in the range."""
     num_pairs_kept: int
-    """Pairs written to shards."""
     num_measured_across_cut: int
-    """Measured pairs with a scene cut between them."""
+    """Measured pairs with a scene cut between source and target."""
     num_kept_across_cut: int
     motion_range_px: tuple[float, float]
-    """Least and largest motion that may be kept, both ends included."""
+    """Smallest and largest motion of a kept pair, inclusive."""
     motion_histogram: tuple[int, ...]
-    """All measured pairs in unit-wide bins from 0 on; the last bin N holds `N and more`."""
-    measured_by_gap: GapMotion
-    kept_by_gap: GapMotion
+    """Measured pairs in 1 px bins from 0. The last bin has no upper limit."""
+    measured_by_gap: MotionByGap
+    kept_by_gap: MotionByGap
     flatness: float | None
-    """Entropy of the kept motion histogram over that of a uniform one; None where nothing was kept."""
+    """Entropy of the kept motion histogram divided by that of a uniform one. None if no pair was kept."""
     splits: tuple[SplitSummary, ...]
-    """The splits, in the order in which they are shown."""
-    pairs: tuple[ShownPair, ...]
-    """The pairs to look at, in the order in which they are shown."""
+    pairs: tuple[SamplePair, ...]
     stages: tuple[StageTime, ...]
-    """In the order in which they ran."""
+    """Stages in the order in which they ran."""
     config: dict[str, object]
-    """Every parameter of the run, by name."""
+    """All parameters of the run."""
     software: dict[str, str]
-    """Versions, by name."""
+    """Versions by package name."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError where a verdict is none of the contract's."""
-        found = {*self.verdicts, *(one.verdict for one in self.failures)}
-        if unknown := sorted(found - VERDICTS_IN_WORDS.keys()):
-            raise ValueError(f"verdicts: {', '.join(unknown)}; allowed are {', '.join(VERDICTS_IN_WORDS)}")
+        """Raise ValueError for an unknown verdict."""
+        verdicts = {*self.verdicts, *(failures.verdict for failures in self.failures)}
+        if unknown := sorted(verdicts - VERDICT_DESCRIPTIONS.keys()):
+            raise ValueError(f"unknown verdicts: {', '.join(unknown)}; allowed are {', '.join(VERDICT_DESCRIPTIONS)}")

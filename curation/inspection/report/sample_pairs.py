@@ -1,7 +1,7 @@
-"""Shards -> some pairs to look at, small: drawn from the first samples of shards that lie evenly among all.
+"""Shards -> a sample of kept pairs with thumbnails.
 
-Clips were dealt to shards, and each clip's samples along its shard, by the seed. So what stands first in a few shards
-is a fair draw of all samples, and nothing else of them need be read.
+Reads the first samples of shards at even intervals. The seed shuffles clips over shards and samples within a shard,
+so these are a random sample, and only the start of a few shards is read.
 """
 
 import io
@@ -12,18 +12,18 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from curation.inspection.report.report_data import ShownPair
+from curation.inspection.report.report_data import SamplePair
 from shards.location import Location
 from shards.manifest import ShardEntry, SplitEntry
 from shards.reader import read_head
 from shards.schema import Sample
 
 NUM_PAIRS = 300
-NUM_BYTES = 5_000_000
-"""Of all pictures together, at most; in the page they take a third more."""
-_SIDE_PX = 192
-_QUALITY = 80
-_NUM_SHARDS = 30
+MAX_BYTES = 5_000_000
+"""Limit on the size of all thumbnails. Base64 in the page adds a third."""
+_THUMBNAIL_PX = 192
+_JPEG_QUALITY = 80
+_MAX_SHARDS_PER_SPLIT = 30
 _NUM_THREADS = 8
 
 
@@ -35,60 +35,61 @@ class _Head(NamedTuple):
     num_samples: int
 
 
-def draw_pairs(out: Location, splits: Mapping[str, SplitEntry]) -> tuple[ShownPair, ...]:
-    """Read some samples of every split, in an order in which splits and shards are mixed."""
-    wanted = share_out(NUM_PAIRS, {name: entry.num_samples for name, entry in splits.items()})
-    heads = [head for name, number in wanted.items() for head in _choose_heads(name, splits[name].shards, number)]
+def read_sample_pairs(out: Location, splits: Mapping[str, SplitEntry]) -> tuple[SamplePair, ...]:
+    """Read up to NUM_PAIRS pairs of all splits, interleaved by split and shard. Deterministic."""
+    num_pairs = allocate_pairs(NUM_PAIRS, {name: entry.num_samples for name, entry in splits.items()})
+    heads = [head for name, number in num_pairs.items() for head in _choose_heads(name, splits[name].shards, number)]
     with ThreadPoolExecutor(_NUM_THREADS) as threads:
-        # A shard that lies in a store is a few requests, which take their time.
-        samples = list(threads.map(lambda head: list(_read(out, head)), heads))
+        # Threads: in an object store, each shard costs a few requests.
+        samples = list(threads.map(lambda head: _read_samples(out, head), heads))
         by_split = [
-            list(_mix(read for head, read in zip(heads, samples, strict=True) if head.split == name)) for name in wanted
+            _interleave([read for head, read in zip(heads, samples, strict=True) if head.split == name])
+            for name in num_pairs
         ]
-        pairs = list(threads.map(_make_small, _mix(by_split)))
+        pairs = list(threads.map(_make_pair, _interleave(by_split)))
     num_bytes = np.cumsum([len(pair.source) + len(pair.target) for pair in pairs])
-    return tuple(pairs[: int(np.searchsorted(num_bytes, NUM_BYTES, side="right"))])
+    return tuple(pairs[: int(np.searchsorted(num_bytes, MAX_BYTES, side="right"))])
 
 
-def share_out(number: int, num_samples: Mapping[str, int]) -> dict[str, int]:
-    """Divide a number of pairs among splits: one half evenly, the other by their samples, none more than it has."""
+def allocate_pairs(num_pairs: int, num_samples: Mapping[str, int]) -> dict[str, int]:
+    """Divide `num_pairs` among splits: half equally, half by number of samples, none more than it has."""
     total, num_splits = sum(num_samples.values()), sum(map(bool, num_samples.values()))
     return {
-        name: min(own, round(number / 2 / num_splits + number / 2 * own / total)) if own else 0
-        for name, own in num_samples.items()
+        name: min(number, round(num_pairs / 2 / num_splits + num_pairs / 2 * number / total)) if number else 0
+        for name, number in num_samples.items()
     }
 
 
-def _choose_heads(split: str, shards: tuple[ShardEntry, ...], number: int) -> Iterator[_Head]:
-    """Share out `number` samples of a split among up to 30 of its shards."""
-    num_shards = min(_NUM_SHARDS, len(shards), number)
+def _choose_heads(split: str, shards: tuple[ShardEntry, ...], num_pairs: int) -> Iterator[_Head]:
+    """Divide `num_pairs` among up to 30 shards of a split."""
+    num_shards = min(_MAX_SHARDS_PER_SPLIT, len(shards), num_pairs)
     chosen = [shards[k] for k in np.linspace(0, len(shards) - 1, num_shards).round().astype(int)]
-    # A last shard may hold fewer samples than its share; the others then give more.
-    left = number
-    for place, shard in enumerate(sorted(chosen, key=lambda one: one.num_samples)):
-        taken = min(shard.num_samples, -(-left // (num_shards - place)))
-        left -= taken
-        yield _Head(split=split, shard=shard.name, num_samples=taken)
+    # Smallest first: the last shard may have too few samples, and the others then give more.
+    num_left = num_pairs
+    for position, shard in enumerate(sorted(chosen, key=lambda shard: shard.num_samples)):
+        num_taken = min(shard.num_samples, -(-num_left // (num_shards - position)))
+        num_left -= num_taken
+        yield _Head(split=split, shard=shard.name, num_samples=num_taken)
 
 
-def _read(out: Location, head: _Head) -> Iterator[tuple[str, Sample]]:
-    return ((head.shard, sample) for sample in read_head(out / head.split / head.shard, head.num_samples))
+def _read_samples(out: Location, head: _Head) -> list[tuple[str, Sample]]:
+    return [(head.shard, sample) for sample in read_head(out / head.split / head.shard, head.num_samples)]
 
 
-def _mix(queues: Iterable[list[tuple[str, Sample]]]) -> Iterator[tuple[str, Sample]]:
-    """Merge lists so that each is spread evenly over the whole."""
-    placed = [
-        ((place + 0.5) / len(queue), number, one)
-        for number, queue in enumerate(queues)
-        for place, one in enumerate(queue)
+def _interleave(lists: Iterable[list[tuple[str, Sample]]]) -> list[tuple[str, Sample]]:
+    """Merge lists so that the items of each are spread evenly over the result."""
+    positions = [
+        ((position + 0.5) / len(items), number, item)
+        for number, items in enumerate(lists)
+        for position, item in enumerate(items)
     ]
-    return (one for _, _, one in sorted(placed, key=lambda entry: entry[:2]))
+    return [item for _, _, item in sorted(positions, key=lambda entry: entry[:2])]
 
 
-def _make_small(drawn: tuple[str, Sample]) -> ShownPair:
-    shard, sample = drawn
+def _make_pair(shard_and_sample: tuple[str, Sample]) -> SamplePair:
+    shard, sample = shard_and_sample
     record = sample.record
-    return ShownPair(
+    return SamplePair(
         key=record.key,
         caption=record.caption,
         split=record.split,
@@ -97,16 +98,16 @@ def _make_small(drawn: tuple[str, Sample]) -> ShownPair:
         target_index=record.target_index,
         motion_px=record.motion_px,
         gap_ms=record.gap_ms,
-        source=_shrink(sample.source),
-        target=_shrink(sample.target),
+        source=_make_thumbnail(sample.source),
+        target=_make_thumbnail(sample.target),
     )
 
 
-def _shrink(picture: bytes) -> bytes:
-    """Encode a picture anew as a JPEG whose longer side has 192 pixels at most."""
+def _make_thumbnail(picture: bytes) -> bytes:
+    """Encode a picture as JPEG with a longer side of up to 192 px."""
     with Image.open(io.BytesIO(picture)) as image:
-        small = image.convert("RGB")
-    small.thumbnail((_SIDE_PX, _SIDE_PX), Image.Resampling.BILINEAR)
+        thumbnail = image.convert("RGB")
+    thumbnail.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX), Image.Resampling.BILINEAR)
     data = io.BytesIO()
-    small.save(data, "JPEG", quality=_QUALITY)
+    thumbnail.save(data, "JPEG", quality=_JPEG_QUALITY)
     return data.getvalue()

@@ -1,1 +1,1 @@
-"""A finished data set -> pages in a browser, served from this machine alone: every sample of every shard."""
+"""Finished data set -> local web server that shows every sample."""

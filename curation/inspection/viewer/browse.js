@@ -1,5 +1,5 @@
-const given = new URLSearchParams(location.search), fields = document.querySelector("#browser form").elements;
-for (const [name, value] of given) if (fields[name]) fields[name].value = value;
+const parameters = new URLSearchParams(location.search), fields = document.querySelector("#browser form").elements;
+for (const [name, value] of parameters) if (fields[name]) fields[name].value = value;
 
 function withPage(query, page) {
   if (page) query.set("page", page);
@@ -7,15 +7,15 @@ function withPage(query, page) {
 }
 
 browse({
-  page: Math.max(0, Number(given.get("page")) || 0),
-  picture: (sample, role) => `/pictures/${sample.row}/${role}`,
-  remember: (query, page) => {
-    const asked = withPage(new URLSearchParams(query), page);
-    history.replaceState(null, "", asked.size ? `?${asked}` : location.pathname);
+  page: Math.max(0, Number(parameters.get("page")) || 0),
+  pictureUrl: (sample, role) => `/pictures/${sample.row}/${role}`,
+  saveQuery: (query, page) => {
+    const saved = withPage(new URLSearchParams(query), page);
+    history.replaceState(null, "", saved.size ? `?${saved}` : location.pathname);
   },
-  find: async (query, page) => {
-    const answer = await fetch(`/samples?${withPage(query, page)}`);
-    if (!answer.ok) throw new Error(await answer.text());
-    return answer.json();
+  findSamples: async (query, page) => {
+    const response = await fetch(`/samples?${withPage(query, page)}`);
+    if (!response.ok) throw new Error(await response.text());
+    return response.json();
   },
 });

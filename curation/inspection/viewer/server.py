@@ -1,4 +1,4 @@
-"""The pages of a data set's viewer, and the server that gives them to a browser on this machine."""
+"""Web server of the viewer: one page, an API that lists samples, and their pictures."""
 
 import socket
 from collections.abc import Awaitable, Callable
@@ -9,20 +9,20 @@ from aiohttp import web
 
 from curation.errors import CurationError
 from curation.inspection.sample_index import Filters, find_samples, read_picture
-from curation.inspection.web.templates import allow_script, load_template, read_script
+from curation.inspection.web.templates import csp_hash, load_template, read_scripts
 from shards.errors import StoreError
 from shards.location import Location
 from shards.manifest import Manifest
 from shards.schema import sample_key
 
 HOST = "127.0.0.1"
-"""Nobody but this machine: the data may not be ours to show."""
+"""Loopback only: the user may not have the right to publish the data."""
 PAGE_LENGTH = 24
-_NAMES = (HOST, "localhost")
+_ALLOWED_HOSTS = (HOST, "localhost")
 
 
 def make_app(out: Location, manifest: Manifest, index: pa.Table) -> web.Application:
-    """Make the application: a page, an API that lists samples, and their pictures."""
+    """Create the application. `index` is the table of `sample_index.load_index`."""
     page, policy = _render_page(out, manifest)
     headers = {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"}
 
@@ -30,16 +30,16 @@ def make_app(out: Location, manifest: Manifest, index: pa.Table) -> web.Applicat
         return web.Response(text=page, content_type="text/html", headers=headers)
 
     async def list_samples(request: web.Request) -> web.Response:
-        filters, number = _read_query(request)
+        filters, number = _parse_query(request)
         rows = find_samples(index, filters)
-        shown = rows[number * PAGE_LENGTH : (number + 1) * PAGE_LENGTH].to_pylist()
-        samples = [_describe(index, row) for row in shown]
+        page_rows = rows[number * PAGE_LENGTH : (number + 1) * PAGE_LENGTH].to_pylist()
+        samples = [_to_json(index, row) for row in page_rows]
         return web.json_response({"total": len(rows), "pages": -(-len(rows) // PAGE_LENGTH), "samples": samples})
 
     async def show_picture(request: web.Request) -> web.Response:
         row = int(request.match_info["row"])
         if row >= index.num_rows:
-            raise web.HTTPNotFound(text=f"there is no sample {row}")
+            raise web.HTTPNotFound(text=f"no sample {row}")
         try:
             picture, mime = read_picture(out, index, row, request.match_info["role"])
         except OSError as error:
@@ -48,7 +48,7 @@ def make_app(out: Location, manifest: Manifest, index: pa.Table) -> web.Applicat
             raise web.HTTPNotFound(text=str(error)) from error
         return web.Response(body=picture, content_type=mime, headers={"Cache-Control": "max-age=3600"})
 
-    app = web.Application(middlewares=[_refuse_other_names])
+    app = web.Application(middlewares=[_check_host])
     app.router.add_get("/", show_page)
     app.router.add_get("/samples", list_samples)
     app.router.add_get(r"/pictures/{row:\d{1,12}}/{role:source|target}", show_picture)
@@ -56,7 +56,7 @@ def make_app(out: Location, manifest: Manifest, index: pa.Table) -> web.Applicat
 
 
 def bind(port: int) -> socket.socket:
-    """Take the port, any free one for 0. Raises CurationError where another program has it."""
+    """Return a listening socket; port 0 picks a free one. Raises CurationError if the port is in use."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -64,7 +64,7 @@ def bind(port: int) -> socket.socket:
         listener.listen()
     except OSError as error:
         listener.close()
-        raise CurationError(f"port {port} is taken; choose another --port, or 0 for any that is free") from error
+        raise CurationError(f"port {port} is in use; choose another --port, or 0 for a free one") from error
     return listener
 
 
@@ -74,17 +74,17 @@ def serve(app: web.Application, listener: socket.socket) -> None:
 
 
 @web.middleware
-async def _refuse_other_names(
+async def _check_host(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Refuse what was asked of another name: another site's page could lead such a name here and read the data."""
-    if request.host.rpartition(":")[0] not in _NAMES:
-        raise web.HTTPForbidden(text=f"this server answers to {' and '.join(_NAMES)} alone")
+    """Reject requests with another Host header: DNS rebinding would let a foreign page read the data."""
+    if request.host.rpartition(":")[0] not in _ALLOWED_HOSTS:
+        raise web.HTTPForbidden(text=f"host not allowed; use {' or '.join(_ALLOWED_HOSTS)}")
     return await handler(request)
 
 
-def _read_query(request: web.Request) -> tuple[Filters, int]:
-    """Read filters and the page's number. What is no number is answered with status 400."""
+def _parse_query(request: web.Request) -> tuple[Filters, int]:
+    """Parse the filters and the page number. Raises HTTPBadRequest if a number is not valid."""
     query = request.query
     try:
         filters = Filters(
@@ -98,19 +98,19 @@ def _read_query(request: web.Request) -> tuple[Filters, int]:
         raise web.HTTPBadRequest(text=str(error)) from error
 
 
-def _describe(index: pa.Table, row: int) -> dict[str, Any]:
+def _to_json(index: pa.Table, row: int) -> dict[str, Any]:
     names = ("split", "shard", "clip_key", "caption", "source_index", "target_index", "gap_ms", "motion_px")
-    told = {name: index[name][row].as_py() for name in names}
-    return {"row": row, "key": sample_key(told["clip_key"], told["source_index"], told["target_index"]), **told}
+    fields = {name: index[name][row].as_py() for name in names}
+    return {"row": row, "key": sample_key(fields["clip_key"], fields["source_index"], fields["target_index"]), **fields}
 
 
 def _render_page(out: Location, manifest: Manifest) -> tuple[str, str]:
-    """Render the page; returns it and its policy, which allows it its own script and style, nothing from elsewhere."""
-    script = read_script("web/browser.js", "viewer/browse.js")
+    """Return the page and its Content-Security-Policy, which allows nothing from other hosts."""
+    script = read_scripts("web/browser.js", "viewer/browse.js")
     page = load_template("viewer/page.html.jinja").render(
         title=out.name,
         splits={name: entry.num_samples for name, entry in manifest.splits.items()},
-        motion=[manifest.config.get(name, 0) for name in ("min_motion", "max_motion")],
+        motion_range_px=[manifest.config.get(name, 0) for name in ("min_motion", "max_motion")],
         script=script,
     )
     sources = {
@@ -118,6 +118,6 @@ def _render_page(out: Location, manifest: Manifest) -> tuple[str, str]:
         "img-src": "'self' data:",
         "connect-src": "'self'",
         "style-src": "'unsafe-inline'",
-        "script-src": allow_script(script),
+        "script-src": csp_hash(script),
     }
     return page, "; ".join(f"{name} {value}" for name, value in sources.items())

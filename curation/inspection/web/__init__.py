@@ -1,1 +1,1 @@
-"""What the report and the viewer share: colours, controls, and the browser of pairs."""
+"""Code shared by the report and the viewer: style sheet, filters, sample browser, number formats."""

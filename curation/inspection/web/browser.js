@@ -1,7 +1,7 @@
 "use strict";
-// The browser of pairs. A page calls `browse` with what differs: where samples are found and where a picture is.
+// Sample browser of the report and the viewer: filters, pages, keyboard control, and one pair enlarged.
 
-function make(name, properties, ...children) {
+function createElement(name, properties, ...children) {
   const element = Object.assign(document.createElement(name), properties);
   element.append(...children);
   return element;
@@ -12,126 +12,133 @@ function describe(sample) {
     + `frames ${sample.source_index} to ${sample.target_index}, ${sample.split}/${sample.shard}`;
 }
 
-// find(query, page): a promise of {total, pages, samples}; picture(sample, role): an address; remember(query): optional.
-function browse({ find, picture, remember = () => {}, page = 0, unit = "samples" }) {
+// findSamples(query, page): promise of {total, pages, samples}. pictureUrl(sample, role): URL of a picture.
+// saveQuery(query, page): optional, called before each search.
+function browse({ findSamples, pictureUrl, saveQuery = () => {}, page = 0, unit = "samples" }) {
   const section = document.querySelector("#browser"), form = section.querySelector("form");
-  const [list, told, back, next] = ["#samples", "#told", "#back", "#next"].map((id) => section.querySelector(id));
-  const dialog = section.querySelector("dialog"), large = dialog.querySelectorAll("img");
-  let pages = 0, asked = 0, waiting = 0, shown = [], at = 0;
+  const [list, status, previousPage, nextPage] = ["#samples", "#status", "#previous-page", "#next-page"]
+    .map((selector) => section.querySelector(selector));
+  const dialog = section.querySelector("dialog"), largeImages = dialog.querySelectorAll("img");
+  let numPages = 0, lastRequest = 0, timer = 0, samples = [], current = 0;
 
-  const image = (sample, role, alt) => make("img", { src: picture(sample, role), alt, loading: "lazy" });
+  const createImage = (sample, role, alt) => createElement("img", { src: pictureUrl(sample, role), alt, loading: "lazy" });
+  const createLabel = (text) => createElement("small", { textContent: text });
 
-  function card(sample, number) {
-    const blink = make("span", { className: "blink" }, image(sample, "source", ""), image(sample, "target", ""));
-    const closer = make("button", { type: "button", className: "closer", onclick: () => enlarge(number) }, blink);
-    closer.setAttribute("aria-label", `Enlarge: ${sample.caption}`);
-    return make("li", {}, make("figure", {},
-      make("div", { className: "pictures" },
-        make("div", {}, image(sample, "source", `Source: ${sample.caption}`), make("small", { textContent: "source" })),
-        make("div", {}, image(sample, "target", `Target: ${sample.caption}`), make("small", { textContent: "target" })),
-        make("div", {}, closer, make("small", { textContent: "in turn" }))),
-      make("figcaption", {},
-        make("p", { className: "quote", dir: "auto", textContent: sample.caption }),
-        make("p", { className: "facts" }, describe(sample), make("br", {}), make("code", { textContent: sample.key })))));
+  function createCard(sample, position) {
+    const blink = createElement("span", { className: "blink" }, createImage(sample, "source", ""), createImage(sample, "target", ""));
+    const enlargeButton = createElement("button", { type: "button", className: "enlarge", onclick: () => enlarge(position) }, blink);
+    enlargeButton.setAttribute("aria-label", `Enlarge: ${sample.caption}`);
+    return createElement("li", {}, createElement("figure", {},
+      createElement("div", { className: "pictures" },
+        createElement("div", {}, createImage(sample, "source", `Source: ${sample.caption}`), createLabel("source")),
+        createElement("div", {}, createImage(sample, "target", `Target: ${sample.caption}`), createLabel("target")),
+        createElement("div", {}, enlargeButton, createLabel("blink"))),
+      createElement("figcaption", {},
+        createElement("p", { className: "caption", dir: "auto", textContent: sample.caption }),
+        createElement("p", { className: "facts" }, describe(sample), createElement("br", {}),
+          createElement("code", { textContent: sample.key })))));
   }
 
   async function load() {
-    const number = ++asked, query = new URLSearchParams();
+    const request = ++lastRequest, query = new URLSearchParams();
     for (const [name, value] of new FormData(form)) if (value && name !== "third") query.set(name, value);
-    remember(query, page);
+    saveQuery(query, page);
     try {
-      const found = await find(query, page);
-      if (number !== asked) return;
-      [pages, shown] = [found.pages, found.samples];
-      list.replaceChildren(...shown.map(card));
-      const samples = `${found.total.toLocaleString("en")} ${found.total === 1 ? unit.replace(/s$/, "") : unit}`;
-      told.textContent = found.total ? `${samples}, page ${page + 1} of ${pages.toLocaleString("en")}` : "No sample is like that.";
+      const result = await findSamples(query, page);
+      if (request !== lastRequest) return;
+      [numPages, samples] = [result.pages, result.samples];
+      list.replaceChildren(...samples.map(createCard));
+      const total = `${result.total.toLocaleString("en")} ${result.total === 1 ? unit.replace(/s$/, "") : unit}`;
+      status.textContent = result.total
+        ? `${total}, page ${page + 1} of ${numPages.toLocaleString("en")}` : `No ${unit} match the filters.`;
     } catch (error) {
-      if (number !== asked) return;
-      told.textContent = `The samples cannot be had: ${error.message}. Is the viewer still running?`;
+      if (request !== lastRequest) return;
+      status.textContent = `Cannot load samples: ${error.message}. Is the viewer still running?`;
     }
-    back.disabled = page <= 0;
-    next.disabled = page + 1 >= pages;
+    previousPage.disabled = page <= 0;
+    nextPage.disabled = page + 1 >= numPages;
   }
 
-  async function turn(by) {
-    const wanted = Math.min(Math.max(page + by, 0), Math.max(pages - 1, 0));
-    if (wanted === page) return false;
-    page = wanted;
+  async function turnPage(by) {
+    const target = Math.min(Math.max(page + by, 0), Math.max(numPages - 1, 0));
+    if (target === page) return false;
+    page = target;
     await load();
     if (!dialog.open) section.scrollIntoView();
     return true;
   }
 
-  // To the pair before or after, over the ends of a page.
-  async function step(by) {
-    let wanted = at + by;
-    if (wanted < 0 || wanted >= shown.length) {
-      if (!await turn(by)) return false;
-      wanted = by > 0 ? 0 : shown.length - 1;
+  // Select the previous or next pair; turns the page at either end.
+  async function selectNext(by) {
+    let target = current + by;
+    if (target < 0 || target >= samples.length) {
+      if (!await turnPage(by)) return false;
+      target = by > 0 ? 0 : samples.length - 1;
     }
-    at = wanted;
+    current = target;
     return true;
   }
 
-  function enlarge(number) {
-    at = number;
-    const sample = shown[at];
-    ["source", "target", "source", "target"].forEach((role, k) => { large[k].src = picture(sample, role); });
-    large[2].alt = `Source: ${sample.caption}`;
-    large[3].alt = `Target: ${sample.caption}`;
+  function enlarge(position) {
+    current = position;
+    const sample = samples[current];
+    ["source", "target", "source", "target"].forEach((role, k) => { largeImages[k].src = pictureUrl(sample, role); });
+    largeImages[2].alt = `Source: ${sample.caption}`;
+    largeImages[3].alt = `Target: ${sample.caption}`;
     dialog.querySelector("#large-caption").textContent = sample.caption;
-    dialog.querySelector("#large-facts").replaceChildren(describe(sample), make("br", {}), make("code", { textContent: sample.key }));
+    dialog.querySelector("#large-facts").replaceChildren(describe(sample), createElement("br", {}),
+      createElement("code", { textContent: sample.key }));
     if (!dialog.open) {
-      showLarge(matchMedia("(prefers-reduced-motion: reduce)").matches ? "show-source" : "");
+      setMode(matchMedia("(prefers-reduced-motion: reduce)").matches ? "show-source" : "");
       dialog.showModal();
     }
   }
 
-  function showLarge(what) {
-    dialog.className = what;
-    dialog.querySelector("#large-shown").textContent = { "show-source": "source", "show-target": "target" }[what] || "in turn";
-    dialog.querySelector("#blink").setAttribute("aria-pressed", String(!what));
+  // Mode of the large picture: "show-source", "show-target", or "" for blinking.
+  function setMode(mode) {
+    dialog.className = mode;
+    dialog.querySelector("#large-mode").textContent = { "show-source": "source", "show-target": "target" }[mode] || "blink";
+    dialog.querySelector("#blink").setAttribute("aria-pressed", String(!mode));
   }
 
-  const flip = () => showLarge(dialog.className === "show-target" ? "show-source" : "show-target");
-  const stepLarge = async (by) => { if (await step(by)) enlarge(at); };
-  const clicked = (id, act) => dialog.querySelector(id).addEventListener("click", act);
-  clicked("#flip", flip);
-  clicked("#blink", () => showLarge(""));
-  clicked("#pair-back", () => stepLarge(-1));
-  clicked("#pair-next", () => stepLarge(1));
-  clicked("#close", () => dialog.close());
+  const enlargeButtons = () => [...list.querySelectorAll(".enlarge")];
+  const enlargeNext = async (by) => { if (await selectNext(by)) enlarge(current); };
+  const onClick = (selector, action) => dialog.querySelector(selector).addEventListener("click", action);
+  onClick("#flip", () => setMode(dialog.className === "show-target" ? "show-source" : "show-target"));
+  onClick("#blink", () => setMode(""));
+  onClick("#previous-pair", () => enlargeNext(-1));
+  onClick("#next-pair", () => enlargeNext(1));
+  onClick("#close", () => dialog.close());
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
-  dialog.addEventListener("close", () => list.querySelectorAll(".closer")[at]?.focus());
+  dialog.addEventListener("close", () => enlargeButtons()[current]?.focus());
 
   form.addEventListener("input", (event) => {
     list.className = form.elements.third.value;
     if (event.target.name === "third") return;
     page = 0;
-    clearTimeout(waiting);
-    waiting = setTimeout(load, 150);
+    clearTimeout(timer);
+    timer = setTimeout(load, 150);
   });
   form.addEventListener("submit", (event) => event.preventDefault());
-  back.addEventListener("click", () => turn(-1));
-  next.addEventListener("click", () => turn(1));
+  previousPage.addEventListener("click", () => turnPage(-1));
+  nextPage.addEventListener("click", () => turnPage(1));
 
   addEventListener("keydown", async (event) => {
-    const typing = event.target.matches("input, select, [contenteditable]");
-    if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    const isTyping = event.target.matches("input, select, [contenteditable]");
+    if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (dialog.open) {
-      if (by) stepLarge(by);
-      if (event.key === "b") showLarge("");
+      if (by) enlargeNext(by);
+      if (event.key === "b") setMode("");
       return;
     }
     if (event.key === "/") { event.preventDefault(); form.elements.text.focus(); }
-    if (event.key === "n") turn(1);
-    if (event.key === "p") turn(-1);
-    const cards = [...list.querySelectorAll(".closer")], focused = cards.indexOf(document.activeElement);
+    if (event.key === "n") turnPage(1);
+    if (event.key === "p") turnPage(-1);
+    const focused = enlargeButtons().indexOf(document.activeElement);
     if (!by || focused < 0) return;
-    at = focused;
-    if (await step(by)) list.querySelectorAll(".closer")[at].focus();
+    current = focused;
+    if (await selectNext(by)) enlargeButtons()[current].focus();
   });
 
   return load();

@@ -1,9 +1,12 @@
+"""The sample index: complete, filtered, cached, and rebuilt if the cache is damaged."""
+
 import shutil
 
 import pyarrow as pa
 import pytest
 
 from curation.inspection.sample_index import Filters, find_samples, load_index, read_picture
+from curation.run.progress import Progress
 from shards.errors import DatasetError
 from shards.manifest import read_manifest
 from shards.reader import read_shard
@@ -15,17 +18,17 @@ def cache(monkeypatch, tmp_path):
     return tmp_path / "cache"
 
 
-def load(out, done=lambda n: None):
-    return load_index(out, read_manifest(out), done)
+def load(out):
+    return load_index(out, read_manifest(out), Progress(quiet=True))
 
 
-def samples_of(out):
+def read_samples(out):
     paths = sorted(out.glob("*/*.tar"), key=lambda path: (path.parent.name != "train", path))
     return [sample for path in paths for sample in read_shard(path)]
 
 
-def test_every_sample_is_there_with_its_own_pictures(dataset):
-    index, samples = load(dataset), samples_of(dataset)
+def test_index_has_every_sample_and_its_pictures(dataset):
+    index, samples = load(dataset), read_samples(dataset)
     assert index.num_rows == len(samples) > 20
     for row in range(0, len(samples), 7):
         record = samples[row].record
@@ -37,32 +40,30 @@ def test_every_sample_is_there_with_its_own_pictures(dataset):
         assert read_picture(dataset, index, row, "target") == (samples[row].target, "image/jpeg")
 
 
-def test_filters_say_what_they_mean(dataset):
-    index, records = load(dataset), [sample.record for sample in samples_of(dataset)]
+def test_filters_select_matching_samples(dataset):
+    index, records = load(dataset), [sample.record for sample in read_samples(dataset)]
 
-    def found(**filters):
+    def find(**filters):
         return find_samples(index, Filters(**filters)).to_pylist()
 
-    assert found() == list(range(len(records)))
-    wanted = [row for row, record in enumerate(records) if 5 <= record.motion_px <= 9 and record.split == "train"]
-    assert found(split="train", min_motion=5, max_motion=9) == wanted != []
-    wanted = [row for row, record in enumerate(records) if "left" in record.caption and "glides" in record.caption]
-    assert found(text="LEFT glides") == wanted != []
-    assert found(text="(no such [words") == []
+    assert find() == list(range(len(records)))
+    expected = [row for row, record in enumerate(records) if 5 <= record.motion_px <= 9 and record.split == "train"]
+    assert find(split="train", min_motion=5, max_motion=9) == expected != []
+    expected = [row for row, record in enumerate(records) if "left" in record.caption and "glides" in record.caption]
+    assert find(text="LEFT glides") == expected != []
+    assert find(text="(no such [words") == []
 
 
-def test_the_second_look_reads_no_shard(dataset, tmp_path):
+def test_cached_index_needs_no_shard(dataset, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(dataset, out)
     first = load(out)
     for path in out.glob("*/*.tar"):
         path.unlink()
-    told = []
-    assert load(out, told.append).equals(first)
-    assert told == [first.num_rows]
+    assert load(out).equals(first)
 
 
-def test_a_torn_cache_is_made_again(dataset, cache):
+def test_damaged_cache_is_rebuilt(dataset, cache):
     first = load(dataset)
     (path,) = cache.glob("pix2gif/views/*.parquet")
     path.write_bytes(path.read_bytes()[:-100])
@@ -70,7 +71,7 @@ def test_a_torn_cache_is_made_again(dataset, cache):
     assert isinstance(first, pa.Table)
 
 
-def test_a_shard_that_is_cut_short_is_named(dataset, tmp_path):
+def test_truncated_shard_raises_with_its_name(dataset, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(dataset, out)
     shard = next((out / "train").glob("*.tar"))

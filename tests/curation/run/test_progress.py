@@ -5,7 +5,7 @@ import time
 import pytest
 
 from curation.run.progress import Progress
-from tests.terminal import show_in_a_terminal
+from tests.terminal import run_in_terminal
 
 SHOW_A_STAGE = """
 from curation.run.progress import Progress
@@ -77,6 +77,6 @@ def test_stages_tell_what_they_did() -> None:
 
 
 def test_a_terminal_sees_a_bar() -> None:
-    first, *later = show_in_a_terminal(SHOW_A_STAGE).strip().split("\r")
+    first, *later = run_in_terminal(SHOW_A_STAGE).strip().split("\r")
     assert first.startswith("probe   :   0%|")
     assert any("100%|" in line and "3000/3000 [" in line and "GIFs/s" in line for line in later)

@@ -1,4 +1,4 @@
-"""Motion against gap is what a plain loop over all pairs finds, in however many parts they lie."""
+"""Motion histograms by time gap, compared with a plain loop over all pairs."""
 
 import bisect
 from pathlib import Path
@@ -11,7 +11,7 @@ import pytest
 from curation.config import CurationConfig
 from curation.flow.measure import method_digest
 from curation.flow.table import write_part
-from curation.inspection.report.motion_stats import GAP_EDGES_MS, count_kept, count_measured
+from curation.inspection.report.motion_stats import GAP_EDGES_MS, count_kept_pairs, count_measured_pairs
 from curation.selection.pairs import SELECTION_SCHEMA, select_pairs
 from shards.errors import DatasetError
 from shards.schema import CLIPS, FLOW, FLOW_SCHEMA
@@ -21,7 +21,7 @@ NUM_PAIRS = 3000
 
 @pytest.fixture(scope="module")
 def rows() -> pa.Table:
-    """Draw a flow table: gaps to 20 s, motions to 300 px, some none."""
+    """A random flow table: gaps up to 20 s, motion up to 300 px, a tenth without motion."""
     rng = np.random.default_rng(0)
     columns = {
         "clip_key": pa.array([f"k{number % 7}" for number in range(NUM_PAIRS)]).dictionary_encode(),
@@ -35,50 +35,50 @@ def rows() -> pa.Table:
 
 @pytest.fixture(scope="module")
 def parts(rows: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The same in three parts, and one that is empty."""
+    """The flow table in three parts, and an empty part."""
     folder, method = tmp_path_factory.mktemp("flow"), method_digest(CurationConfig())
     pieces = [rows.slice(0, 100), rows.slice(100, 1900), rows.slice(2000), rows.slice(0, 0)]
     return [write_part(folder, method, [], [piece]).path for piece in pieces]
 
 
-def test_counts_are_those_of_a_plain_loop(rows: pa.Table, parts: list[Path]) -> None:
-    found = count_measured(parts)
+def test_counts_match_a_plain_loop(rows: pa.Table, parts: list[Path]) -> None:
+    counts = count_measured_pairs(parts)
     pairs = [(row["gap_ms"], row["motion_px"]) for row in rows.to_pylist()]
-    assert found.num_across_cut == sum(rows["across_cut"].to_pylist()) > 0
+    assert counts.num_across_cut == sum(rows["across_cut"].to_pylist()) > 0
     histogram = [0] * 41
     grid = [[0] * 21 for _ in GAP_EDGES_MS[:-1]]
     for gap, motion in pairs:
         histogram[min(int(motion), 40)] += 1
         column = min(bisect.bisect_right(GAP_EDGES_MS, gap) - 1, len(GAP_EDGES_MS) - 2)
         grid[column][min(int(motion) // 2, 20)] += 1
-    assert found.motion_histogram == tuple(histogram)
-    told = found.summarize()
-    assert told.grid.counts == tuple(map(tuple, grid))
-    for column, spread in enumerate(told.spread):
+    assert counts.motion_histogram == tuple(histogram)
+    by_gap = counts.summarize()
+    assert by_gap.grid.counts == tuple(map(tuple, grid))
+    for column, quantiles in enumerate(by_gap.quantiles):
         low, high = GAP_EDGES_MS[column], [*GAP_EDGES_MS[:-1], np.inf][column + 1]
         motions = sorted(motion for gap, motion in pairs if low <= gap < high)
-        expected = [motions[int(np.ceil(share * len(motions))) - 1] for share in (0.1, 0.5, 0.9)]
-        assert spread is not None
-        assert all(0 <= min(one, 100) - told <= 0.25 for told, one in zip(spread, expected, strict=True))
+        expected = [motions[int(np.ceil(quantile * len(motions))) - 1] for quantile in (0.1, 0.5, 0.9)]
+        assert quantiles is not None
+        assert all(0 <= min(exact, 100) - value <= 0.25 for value, exact in zip(quantiles, expected, strict=True))
 
 
-def test_kept_pairs_are_counted_alike(rows: pa.Table) -> None:
+def test_kept_pairs_are_counted_the_same_way(rows: pa.Table) -> None:
     kept = rows.set_column(0, "clip_key", rows["clip_key"].cast(pa.string())).select(SELECTION_SCHEMA.names)
     halves = [kept.slice(0, 1234), kept.slice(1234)]
-    assert count_kept(halves).summarize() == count_kept([kept]).summarize()
-    assert count_kept(halves).num_across_cut == sum(rows["across_cut"].to_pylist())
-    assert sum(count_kept([]).motion_histogram) == 0
-    assert set(count_kept([]).summarize().spread) == {None}
+    assert count_kept_pairs(halves).summarize() == count_kept_pairs([kept]).summarize()
+    assert count_kept_pairs(halves).num_across_cut == sum(rows["across_cut"].to_pylist())
+    assert sum(count_kept_pairs([]).motion_histogram) == 0
+    assert set(count_kept_pairs([]).summarize().quantiles) == {None}
 
 
-def test_a_damaged_part_is_named(parts: list[Path], tmp_path: Path) -> None:
-    torn = tmp_path / parts[0].name
-    torn.write_bytes(parts[0].read_bytes()[:-50])
-    with pytest.raises(DatasetError, match=torn.name):
-        count_measured([torn])
+def test_damaged_part_raises_with_its_name(parts: list[Path], tmp_path: Path) -> None:
+    damaged = tmp_path / parts[0].name
+    damaged.write_bytes(parts[0].read_bytes()[:-50])
+    with pytest.raises(DatasetError, match=damaged.name):
+        count_measured_pairs([damaged])
 
 
-def test_selection_tells_which_kept_pairs_cross_a_cut(dataset: Path) -> None:
+def test_kept_pairs_have_across_cut_of_the_flow_table(dataset: Path) -> None:
     parts = sorted((dataset / FLOW).glob("*.parquet"))
     clips = pq.read_table(dataset / CLIPS).to_pylist()
     splits = {clip["clip_key"]: clip["split"] for clip in clips if clip["num_pairs"]}

@@ -1,4 +1,4 @@
-"""What stands in a page cannot break out of it, and only the page's own script runs."""
+"""Embedded JSON cannot end its script element; the CSP hash matches the script."""
 
 import base64
 import hashlib
@@ -6,18 +6,18 @@ import json
 
 import pytest
 
-from curation.inspection.web.templates import allow_script, embed_json, read_script
+from curation.inspection.web.templates import csp_hash, embed_json, read_scripts
 
 
 @pytest.mark.parametrize("text", ["</script>", "<!--<script>", "a & b > c", "line\u2028end\u2029", 'quote " and \\'])
-def test_json_in_a_page_holds_nothing_that_ends_its_element_and_reads_back(text: str) -> None:
+def test_embedded_json_is_escaped_and_parses_back(text: str) -> None:
     embedded = embed_json({"caption": text})
     assert not set(embedded) & set("<>&\u2028\u2029")
     assert json.loads(embedded) == {"caption": text}
 
 
-def test_scripts_are_named_by_their_hash() -> None:
-    script = read_script("web/browser.js", "report/browse.js")
+def test_csp_hash_is_the_sha256_of_the_script() -> None:
+    script = read_scripts("web/browser.js", "report/browse.js")
     assert script.startswith('"use strict";')
     assert "</script" not in script
-    assert allow_script(script) == f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+    assert csp_hash(script) == f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
