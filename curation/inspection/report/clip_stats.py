@@ -102,9 +102,7 @@ def summarize_duplicates(clips: pa.Table) -> Duplicates:
         _is_first_row(clips), pc.is_in(clips["clip_key"], value_set=pc.unique(duplicates["duplicate_of"]))
     )
     originals = {row["clip_key"]: row for row in clips.select(columns).filter(is_original).to_pylist()}
-    kinds, splits, keys = (
-        duplicates[name].to_pylist() for name in ("duplicate_kind", "split", "duplicate_of")
-    )
+    kinds, splits, keys = (duplicates[name].to_pylist() for name in ("duplicate_kind", "split", "duplicate_of"))
     num_by_kind, num_by_original = collections.Counter(kinds), collections.Counter(keys)
     listed = sorted(num_by_original, key=lambda key: (-num_by_original[key], originals[key]["row"]))[:_MAX_ORIGINALS]
     return Duplicates(
@@ -114,7 +112,6 @@ def summarize_duplicates(clips: pa.Table) -> Duplicates:
             for kind, split, key in zip(kinds, splits, keys, strict=True)
         ),
         num_near=num_by_kind["near"],
-        num_unspecified=num_by_kind[None],
         num_originals=len(num_by_original),
         originals=tuple(
             OriginalClip(

@@ -7,7 +7,7 @@ from curation.run.progress import StageTime
 VERDICT_DESCRIPTIONS = {
     "kept": "pairs of this clip are in the shards",
     "merged": "another row of the same clip; its caption was added to the first row",
-    "duplicate": "same or nearly same frames as another clip",
+    "duplicate": "the same or nearly the same frames as another clip",
     "fetch_failed": "the file could not be read or downloaded",
     "not_a_gif": "not a GIF file, for example an HTML page or a JPEG",
     "still": "one frame, or all frames identical",
@@ -159,8 +159,6 @@ class Duplicates:
     """Exact duplicates whose original is in another split."""
     num_near: int
     """Near-duplicates of a clip in another split."""
-    num_unspecified: int
-    """Duplicates whose kind is null in clips.parquet: rows copied from an older data set."""
     num_originals: int
     """Clips that have duplicates."""
     originals: tuple[OriginalClip, ...]

@@ -26,9 +26,7 @@ HOSTILE = """<script>alert(1)</script> </script><!-- "x" onerror='y' & </title><
 GRID = Grid(column_edges=(0, 100, 200), row_edges=(0, 2, 4), counts=((30, 10), (0, 20)))
 BY_GAP = MotionByGap(grid=GRID, quantiles=((0.5, 1.25, 3.0), None))
 NO_PAIRS_BY_GAP = MotionByGap(grid=Grid(column_edges=(0, 100), row_edges=(0, 2), counts=((0,),)), quantiles=(None,))
-NO_DUPLICATES = Duplicates(
-    num_exact=0, num_exact_across=0, num_near=0, num_unspecified=0, num_originals=0, originals=()
-)
+NO_DUPLICATES = Duplicates(num_exact=0, num_exact_across=0, num_near=0, num_originals=0, originals=())
 
 
 def encode_gray_jpeg(value: int) -> bytes:
@@ -76,7 +74,7 @@ def make_report() -> Report:
             Failures(verdict="crashed", num_clips=1, reasons=((crashed.reason, 1),), num_reasons=1, clips=(crashed,)),
         ),
         duplicates=Duplicates(
-            num_exact=11, num_exact_across=1, num_near=1, num_unspecified=0, num_originals=40,
+            num_exact=11, num_exact_across=1, num_near=1, num_originals=40,
             originals=(OriginalClip(row=2, uri="b.gif", split="train", num_duplicates=12, duplicates=duplicates),),
         ),
         clip_sizes=clip_sizes, num_pairs_measured=60_654, num_pairs_in_range=13_000, num_pairs_kept=650,

@@ -94,12 +94,6 @@ def test_duplicates_are_counted_by_kind_and_listed_by_original() -> None:
     assert summarize_duplicates(make_table(make_measured(1))).originals == ()
 
 
-def test_duplicates_without_a_kind_are_counted_apart() -> None:
-    clips = make_table(make_measured(1), make_duplicate(2, 1, None), make_duplicate(3, 1, None, duplicate_kind=None))
-    duplicates = summarize_duplicates(clips)
-    assert (duplicates.num_exact, duplicates.num_near, duplicates.num_unspecified) == (1, 0, 1)
-
-
 def test_clip_sizes_cover_measured_clips_only() -> None:
     clips = make_table(
         make_measured(1), make_measured(2, num_frames=12, num_kept=0, verdict="no_pair_in_range"),
