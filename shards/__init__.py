@@ -1,1 +1,1 @@
-"""The contract between curation and training: what lies in a data set, how it is written, read and proved."""
+"""The contract between curation and training: the files of a data set, and how they are written, read and verified."""

@@ -1,13 +1,9 @@
-"""What the contract raises.
-
-DatasetError    a data set that does not hold, or cannot be read
-StoreError      an object store that does not do what it is asked
-"""
+"""Errors of data sets and their locations. Each message is one sentence for a user."""
 
 
 class DatasetError(Exception):
-    """A finished data set breaks its contract, or is none. The message is one sentence for a person."""
+    """A data set is missing, unfinished, damaged, or violates the contract."""
 
 
 class StoreError(Exception):
-    """An object store cannot be reached, or refuses. The message says of which place, and why."""
+    """An object store or web server cannot be reached, or refuses a request."""

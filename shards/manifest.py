@@ -1,4 +1,4 @@
-"""dataset.json: written last, so a directory with a manifest is a finished data set."""
+"""The manifest, dataset.json. It is written last, so a folder with a manifest is a finished data set."""
 
 import dataclasses
 import hashlib
@@ -15,7 +15,7 @@ Entry = TypeVar("Entry", "ListingEntry", "ShardEntry")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ShardEntry:
-    """One shard, as it must be found on disk."""
+    """A shard and what its file must be."""
 
     name: str
     num_samples: int
@@ -25,7 +25,7 @@ class ShardEntry:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MotionHistogram:
-    """Counts of samples by motion."""
+    """Number of samples by motion."""
 
     bin_edges: tuple[int, ...]
     """In pixels, one more than there are counts; the last bin includes its upper edge."""
@@ -34,7 +34,7 @@ class MotionHistogram:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SplitEntry:
-    """What a split holds."""
+    """The samples and shards of a split."""
 
     num_samples: int
     num_clips: int
@@ -50,14 +50,14 @@ class ListingEntry:
     sha256: str
     num_rows: int
     folder: str | None = None
-    """Where its relative uris start: a path from the data set's own folder, or a URL."""
+    """Base of its relative URIs: a path relative to the data set's folder, or a URL."""
     gifs: str | None = None
-    """The folder where all GIFs were looked for by file name, if they were: a path from the data set's own folder."""
+    """Value of --gifs, the folder that holds all GIFs by file name: a path relative to the data set's folder."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """All of dataset.json."""
+    """The contents of dataset.json."""
 
     schema_version: int = SCHEMA_VERSION
     listing: ListingEntry
@@ -66,17 +66,17 @@ class Manifest:
     software: dict[str, str]
     """Versions that can change a byte."""
     verdicts: dict[str, int]
-    """Rows of the listing by verdict; they sum to its rows."""
+    """Number of listing rows by verdict; the sum is the number of rows."""
     splits: dict[str, SplitEntry]
 
     @property
     def config_digest(self) -> str:
-        """Hash of `config`, so that two data sets' parameters compare at a glance."""
+        """SHA-256 of `config`, to compare the parameters of two data sets at a glance."""
         return digest(self.config)
 
 
 def digest(value: object) -> str:
-    """Hash a JSON value, whatever the order of its keys."""
+    """Return the SHA-256 of a JSON value, which does not depend on the order of keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
@@ -99,11 +99,11 @@ def read_manifest(out: ReadableLocation) -> Manifest:
                 f"{path}: schema_version {version}, this software reads {SCHEMA_VERSION}; use the one that wrote it"
             )
         manifest = Manifest(
-            listing=_known(ListingEntry, fields["listing"]),
+            listing=_parse_entry(ListingEntry, fields["listing"]),
             config=fields["config"],
             software=fields["software"],
             verdicts=fields["verdicts"],
-            splits={name: _read_split(entry) for name, entry in fields["splits"].items()},
+            splits={name: _parse_split(entry) for name, entry in fields["splits"].items()},
         )
         if fields["config_digest"] != manifest.config_digest:
             raise DatasetError(f"{path}: config_digest is not that of config; one of them was edited")
@@ -116,18 +116,18 @@ def read_manifest(out: ReadableLocation) -> Manifest:
     return manifest
 
 
-def _known(kind: type[Entry], fields: dict[str, Any]) -> Entry:
-    """Make an entry of the fields that this version knows; a later one may have added some, an earlier lack some."""
+def _parse_entry(kind: type[Entry], fields: dict[str, Any]) -> Entry:
+    """Create an entry from the fields of this version: a later one may have more, an earlier one fewer."""
     known = dataclasses.fields(kind)
     needed = {field.name: fields[field.name] for field in known if field.default is dataclasses.MISSING}
     return kind(**needed, **{field.name: fields[field.name] for field in known if field.name in fields.keys() - needed})
 
 
-def _read_split(entry: dict[str, Any]) -> SplitEntry:
+def _parse_split(entry: dict[str, Any]) -> SplitEntry:
     histogram = entry["motion_histogram"]
     return SplitEntry(
         num_samples=entry["num_samples"],
         num_clips=entry["num_clips"],
         motion_histogram=MotionHistogram(bin_edges=tuple(histogram["bin_edges"]), counts=tuple(histogram["counts"])),
-        shards=tuple(_known(ShardEntry, shard) for shard in entry["shards"]),
+        shards=tuple(_parse_entry(ShardEntry, shard) for shard in entry["shards"]),
     )

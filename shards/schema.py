@@ -1,4 +1,4 @@
-"""Names, types and schemas of everything that lies in a data set (docs/dataset.md)."""
+"""Names, types and schemas of the files of a data set (docs/dataset.md)."""
 
 import dataclasses
 import json
@@ -15,7 +15,7 @@ FLOW = "flow"
 REPORT = "report.html"
 CARD = "README.md"
 PART_DIGITS = 32
-"""A part of the flow table is named by so many digits of its own SHA-256: flow/part-DIGITS.parquet."""
+"""Digits of its own SHA-256 that name a part of the flow table: flow/part-DIGITS.parquet."""
 SPLITS = ("train", "val", "test")
 
 ImageFormat = Literal["jpg", "png", "webp"]
@@ -23,7 +23,7 @@ IMAGE_MIME = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 
 
 class Verdict(StrEnum):
-    """What became of a row of the listing. Every row has exactly one."""
+    """The outcome of a listing row. Every row has exactly one."""
 
     KEPT = "kept"
     MERGED = "merged"
@@ -58,7 +58,7 @@ CLIPS_SCHEMA = pa.schema(
         pa.field("duplicate_kind", pa.string()),
     ]
 )
-"""One row for every row of the listing, in its order.
+"""Columns of clips.parquet: one row for every listing row, in the same order.
 
 Columns are only ever appended, and are nullable if the schema version stays the same. Data sets that were written
 before lack them: read tables through `add_missing_columns`.
@@ -78,7 +78,7 @@ FLOW_SCHEMA = pa.schema(
         pa.field("across_cut", pa.bool_(), nullable=False),
     ]
 )
-"""One row for every measured frame pair, source before target."""
+"""Columns of the flow table: one row for every measured frame pair, source before target."""
 
 
 def add_missing_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -91,7 +91,7 @@ def add_missing_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def sample_key(clip_key: str, source_index: int, target_index: int) -> str:
-    """Name a sample in its shard; members are KEY.json, KEY.source.jpg, KEY.target.jpg."""
+    """Return the key of a sample in its shard; its members are KEY.json, KEY.source.jpg and KEY.target.jpg."""
     return f"{clip_key}_{source_index:04d}_{target_index:04d}"
 
 
@@ -108,23 +108,23 @@ class SampleRecord:
     source_index: int
     target_index: int
     gap_ms: int
-    """From the source's start to the target's, by the GIF's own delays."""
+    """Milliseconds from the start of the source frame to that of the target, by the GIF's delays."""
     clip_key: str
     split: str
     uri: str
 
     @property
     def key(self) -> str:
-        """The sample's name in its shard."""
+        """The sample's key in its shard."""
         return sample_key(self.clip_key, self.source_index, self.target_index)
 
     def to_json(self) -> bytes:
-        """Serialise with a fixed order of fields, so that equal records are equal bytes."""
+        """Return JSON with the fields in a fixed order, so that equal records give equal bytes."""
         return json.dumps(vars(self), ensure_ascii=False).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> "SampleRecord":
-        """Parse; fields that a later version added are passed over. Raises KeyError for one that is missing."""
+        """Parse JSON. Unknown fields, which a later version may add, are ignored; a missing one raises KeyError."""
         fields = json.loads(data)
         values = {field.name: fields[field.name] for field in dataclasses.fields(cls)}
         return cls(**{**values, "captions": tuple(values["captions"])})
@@ -132,12 +132,12 @@ class SampleRecord:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One record of a shard: a frame pair, its pictures still encoded."""
+    """A sample of a shard: a frame pair, its pictures still encoded."""
 
     record: SampleRecord
     source: bytes
-    """The source frame, an encoded picture."""
+    """The encoded picture of the source frame."""
     target: bytes
-    """The target frame, an encoded picture."""
+    """The encoded picture of the target frame."""
     image_format: str
     """Extension of both pictures: jpg, png or webp."""

@@ -152,7 +152,7 @@ def test_a_full_disk_gets_one_sentence_and_what_was_made_is_kept(listing, tmp_pa
 def test_verify_proves_and_refuses(dataset, tmp_path):
     ended = command("pix2gif", "verify", dataset)
     assert ended.returncode == 0
-    assert "holds: 15 rows, 1,920 measured pairs, 120 samples in 2 shards" in ended.stdout
+    assert "is valid: 15 rows, 1,920 measured pairs, 120 samples in 2 shards" in ended.stdout
     assert re.search("no dataset.json", refused(command("pix2gif", "verify", tmp_path)))
 
 

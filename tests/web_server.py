@@ -128,6 +128,8 @@ class Handler(BaseHTTPRequestHandler):
         finally:
             self.server.end(self)
 
+    do_HEAD = do_GET  # noqa: N815 # The name is the library's.
+
     def send_page(self, body: bytes) -> None:
         """Send a body, or the range of it that was requested."""
         if not (self.headers["Range"] and self.server.has_ranges):

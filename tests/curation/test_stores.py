@@ -107,7 +107,7 @@ def test_listing_gifs_cache_and_out_in_a_bucket(s3, listing: Path, dataset: Path
     assert "The data set is in s3://bucket/out; look at s3://bucket/out/report.html first." in output
     assert read_bucket(s3) == contents(dataset)
     assert str(verify_dataset(OUT)) == (
-        "s3://bucket/out holds: 15 rows, 1,920 measured pairs, 120 samples in 2 shards."
+        "s3://bucket/out is valid: 15 rows, 1,920 measured pairs, 120 samples in 2 shards."
     )
     remaining = {key.split("/")[1] for key in list_keys(s3, "out/") if key.split("/")[1]}
     assert remaining == {path.name for path in dataset.iterdir()} | {".work"}

@@ -1,4 +1,4 @@
-"""The shards are read as they are by the three libraries that the contract names."""
+"""webdataset, Hugging Face datasets and Ray Data read the shards without conversion."""
 
 import io
 import json
@@ -26,14 +26,14 @@ def shards(dataset: Path) -> dict[str, list[str]]:
 
 @pytest.fixture
 def records(shards: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
-    """What our own reader finds in the JSON members of all splits, by key."""
+    """The JSON of all samples by key, read with our own reader."""
     samples = [sample for paths in shards.values() for path in paths for sample in read_shard(Path(path))]
     assert len(samples) == sum(NUM_SAMPLES.values())
     return {sample.record.key: json.loads(sample.record.to_json()) for sample in samples}
 
 
 def check_picture(picture: Any) -> None:
-    """Hold a decoded picture, PIL's or an array, to be a frame: 256 x 256, RGB, not of one colour."""
+    """Check that a picture is a frame: 256 x 256, RGB, of more than one colour."""
     pixels = np.asarray(picture)
     assert pixels.shape == (256, 256, 3)
     assert np.ptp(pixels) > 50
@@ -90,7 +90,7 @@ def test_ray_data_reads_every_sample(shards: dict[str, list[str]], records: dict
 
         ray.data.DataContext.get_current().enable_progress_bars = False
         for split, paths in shards.items():
-            # Undecoded: Ray would hand over pictures as arrays, 400 KB a sample, through its store.
+            # Not decoded, because Ray would move pictures as arrays of 400 KB a sample through its object store.
             encoded = ray.data.read_webdataset(paths, decoder=None).take_all()
             assert len(encoded) == NUM_SAMPLES[split]
             for sample in encoded:

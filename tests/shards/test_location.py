@@ -1,4 +1,4 @@
-"""Places on disk and in a bucket of a real S3 service do the same, and say what they cannot do."""
+"""Locations on disk and in a bucket behave alike. Web servers are in test_http_path."""
 
 import hashlib
 import threading
@@ -12,17 +12,28 @@ from werkzeug.serving import make_server
 
 from shards.atomic import write_atomically
 from shards.errors import StoreError
-from shards.location import Location, ObjectPath, list_files, on_disk, parse_location, remove_tree
+from shards.location import (
+    HttpPath,
+    Location,
+    ObjectPath,
+    list_files,
+    on_disk,
+    parse_location,
+    parse_readable_location,
+    remove_tree,
+)
+from shards.retry import NUM_ATTEMPTS
 from shards.writer import file_sha256
-from tests.bucket import list_keys
+from tests.bucket import KEYS, list_keys
+from tests.web_server import WebServer
 
 LARGE = bytes(range(256)) * 100_000
 """More than goes into one request."""
 
 
 @pytest.fixture(params=["disk", "bucket"])
-def place(request: pytest.FixtureRequest, s3, tmp_path: Path) -> Location:
-    """A place that is empty."""
+def folder(request: pytest.FixtureRequest, s3, tmp_path: Path) -> Location:
+    """An empty folder."""
     return tmp_path / "out" if request.param == "disk" else ObjectPath("s3://bucket/out")
 
 
@@ -31,42 +42,42 @@ def write(path: Location, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
-def test_what_is_written_is_read(place: Location) -> None:
+def test_files_are_read_as_written(folder: Location) -> None:
     for data in (b"", b"small", LARGE):
-        write(place / "train" / "a.tar", data)
-        assert (place / "train" / "a.tar").read_bytes() == data
-        with on_disk(place / "train" / "a.tar") as copy:
+        write(folder / "train" / "a.tar", data)
+        assert (folder / "train" / "a.tar").read_bytes() == data
+        with on_disk(folder / "train" / "a.tar") as copy:
             assert copy.read_bytes() == data
-    assert file_sha256(place / "train" / "a.tar") == hashlib.sha256(LARGE).hexdigest()
-    with (place / "train" / "a.tar").open("rb") as file:
+    assert file_sha256(folder / "train" / "a.tar") == hashlib.sha256(LARGE).hexdigest()
+    with (folder / "train" / "a.tar").open("rb") as file:
         file.seek(1_000_001)
         assert file.read(3) == LARGE[1_000_001:1_000_004]
-    write(place / "train" / "b.txt", "grün".encode())
-    assert (place / "train" / "b.txt").read_text(encoding="utf-8") == "grün"
+    write(folder / "train" / "b.txt", "grün".encode())
+    assert (folder / "train" / "b.txt").read_text(encoding="utf-8") == "grün"
 
 
-def test_folders_are_listed_and_removed_alike(place: Location) -> None:
+def test_folders_are_listed_and_removed(folder: Location) -> None:
     for name in ("b.tar", "a.tar", "a.json"):
-        write(place / "train" / name, b"x")
-    write(place / "dataset.json", b"x")
-    assert [path.name for path in list_files(place / "train", "*.tar")] == ["a.tar", "b.tar"]
-    assert list_files(place / "val", "*") == []
-    assert {path.name for path in place.iterdir()} == {"train", "dataset.json"}
-    assert [(place / name).is_dir() for name in ("train", "dataset.json", "val")] == [True, False, False]
-    assert [(place / name).is_file() for name in ("train", "dataset.json", "val")] == [False, True, False]
-    assert [(place / name).exists() for name in ("train", "dataset.json", "val")] == [True, True, False]
-    (place / "train" / "a.tar").unlink()
-    (place / "train" / "a.tar").unlink(missing_ok=True)
+        write(folder / "train" / name, b"x")
+    write(folder / "dataset.json", b"x")
+    assert [path.name for path in list_files(folder / "train", "*.tar")] == ["a.tar", "b.tar"]
+    assert list_files(folder / "val", "*") == []
+    assert {path.name for path in folder.iterdir()} == {"train", "dataset.json"}
+    assert [(folder / name).is_dir() for name in ("train", "dataset.json", "val")] == [True, False, False]
+    assert [(folder / name).is_file() for name in ("train", "dataset.json", "val")] == [False, True, False]
+    assert [(folder / name).exists() for name in ("train", "dataset.json", "val")] == [True, True, False]
+    (folder / "train" / "a.tar").unlink()
+    (folder / "train" / "a.tar").unlink(missing_ok=True)
     with pytest.raises(FileNotFoundError):
-        (place / "train" / "a.tar").unlink()
-    assert [path.name for path in list_files(place / "train", "*")] == ["a.json", "b.tar"]
-    remove_tree(place / "train")
-    remove_tree(place / "train")
-    assert not (place / "train").exists()
-    assert (place / "dataset.json").exists()
+        (folder / "train" / "a.tar").unlink()
+    assert [path.name for path in list_files(folder / "train", "*")] == ["a.json", "b.tar"]
+    remove_tree(folder / "train")
+    remove_tree(folder / "train")
+    assert not (folder / "train").exists()
+    assert (folder / "dataset.json").exists()
 
 
-def test_names_are_those_of_paths() -> None:
+def test_object_paths_have_the_parts_of_paths() -> None:
     for location in (Path("/bucket/out"), ObjectPath("s3://bucket/out")):
         path = location / "flow" / "part-0.parquet"
         assert (path.name, path.stem, path.parent, str(path)) == (
@@ -75,27 +86,27 @@ def test_names_are_those_of_paths() -> None:
         assert location.absolute() == location
 
 
-def test_what_is_not_there_is_told_alike(place: Location) -> None:
-    with pytest.raises(FileNotFoundError) as told:
-        (place / "gone").read_bytes()
-    assert str(told.value.filename) == str(place / "gone")
+def test_missing_file_raises_with_its_name(folder: Location) -> None:
+    with pytest.raises(FileNotFoundError) as raised:
+        (folder / "gone").read_bytes()
+    assert str(raised.value.filename) == str(folder / "gone")
 
 
-def test_a_block_that_raises_leaves_what_was_there(place: Location) -> None:
-    write(place / "a", b"old")
+def test_failed_write_keeps_the_old_file(folder: Location) -> None:
+    write(folder / "a", b"old")
 
     def fail() -> None:
-        with write_atomically(place / "a") as temporary:
+        with write_atomically(folder / "a") as temporary:
             temporary.write_bytes(b"half of the ne")
             raise RuntimeError("a fault")
 
     with pytest.raises(RuntimeError, match="a fault"):
         fail()
-    assert (place / "a").read_bytes() == b"old"
-    assert [path.name for path in place.iterdir()] == ["a"]
+    assert (folder / "a").read_bytes() == b"old"
+    assert [path.name for path in folder.iterdir()] == ["a"]
 
 
-def test_an_etag_changes_with_the_bytes(s3) -> None:
+def test_etag_changes_with_the_bytes(s3) -> None:
     path = ObjectPath("s3://bucket/a.tar")
     write(path, LARGE)
     before = path.etag
@@ -105,7 +116,7 @@ def test_an_etag_changes_with_the_bytes(s3) -> None:
     assert path.etag not in (before, None)
 
 
-def test_places_are_told_by_their_scheme() -> None:
+def test_parse_location_chooses_by_scheme() -> None:
     assert parse_location("shards/") == Path("shards")
     assert parse_location("s3://bucket/shards/") == ObjectPath("s3://bucket/shards")
     for text in ("http://host/shards", "ftp://host/shards", "hf://datasets/shards"):
@@ -115,9 +126,29 @@ def test_places_are_told_by_their_scheme() -> None:
         parse_location("s3://")
 
 
+def test_parse_readable_location_accepts_web_servers_too() -> None:
+    assert parse_readable_location("https://host/shards/") == HttpPath("https://host/shards")
+    assert parse_readable_location("shards/") == Path("shards")
+    assert parse_readable_location("gs://bucket/shards") == ObjectPath("gs://bucket/shards")
+    with pytest.raises(StoreError, match=r"data is read from a folder, http\(s\)://, s3:// or gs://, not from ftp://"):
+        parse_readable_location("ftp://host/shards")
+
+
+def test_request_to_a_store_is_attempted_four_times_in_total(
+    web_server: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web_server.handlers["bucket"] = lambda handler, _: handler.send(503)
+    for name, value in {**KEYS, "AWS_ENDPOINT_URL": web_server.url}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(StoreError, match=r"^s3://bucket/a\.tar: .*503"):
+        ObjectPath("s3://bucket/a.tar").read_bytes()
+    assert web_server.paths() == ["/bucket/a.tar"] * NUM_ATTEMPTS
+    assert NUM_ATTEMPTS == 4
+
+
 @pytest.fixture
-def lame(s3, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The same service, but that it refuses the second part of every large upload."""
+def flawed_service(s3, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The same service, except that it refuses the second part of every multipart upload."""
     service = DomainDispatcherApplication(create_backend_app)
 
     def answer(environ: dict[str, Any], start_response: Any) -> Any:
@@ -136,7 +167,7 @@ def lame(s3, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     thread.join()
 
 
-def test_an_upload_that_breaks_off_leaves_nothing_under_the_name(s3, lame) -> None:
+def test_failed_upload_leaves_no_object(s3, flawed_service) -> None:
     write(ObjectPath("s3://bucket/small"), b"it works")
     with pytest.raises(StoreError, match="s3://bucket/large: access is denied"):
         write(ObjectPath("s3://bucket/large"), LARGE)

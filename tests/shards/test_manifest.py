@@ -1,4 +1,4 @@
-"""dataset.json gives back what was written, or says what is wrong with it."""
+"""dataset.json is read as it was written, and errors name what is wrong with it."""
 
 import json
 from collections.abc import Callable
@@ -31,12 +31,12 @@ EXAMPLE = Manifest(
 )
 
 
-def test_reading_gives_back_what_was_written(tmp_path: Path) -> None:
+def test_manifest_is_read_as_written(tmp_path: Path) -> None:
     write_manifest(tmp_path, EXAMPLE)
     assert read_manifest(tmp_path) == EXAMPLE
 
 
-def test_the_same_manifest_is_the_same_bytes_and_has_the_contracts_fields(tmp_path: Path) -> None:
+def test_equal_manifests_give_equal_bytes_with_the_promised_fields(tmp_path: Path) -> None:
     write_manifest(tmp_path / "a", EXAMPLE)
     write_manifest(tmp_path / "b", read_manifest(tmp_path / "a"))
     data = (tmp_path / "a" / MANIFEST).read_bytes()
@@ -46,13 +46,13 @@ def test_the_same_manifest_is_the_same_bytes_and_has_the_contracts_fields(tmp_pa
     }
 
 
-def test_the_digest_heeds_values_and_not_their_order() -> None:
+def test_digest_depends_on_values_not_on_order() -> None:
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
     assert digest({"a": 1, "b": 2}) != digest({"a": 2, "b": 1})
 
 
 def edit(out: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change a written manifest by hand."""
+    """Edit a written manifest."""
     fields = json.loads((out / MANIFEST).read_text())
     change(fields)
     (out / MANIFEST).write_text(json.dumps(fields))
@@ -72,7 +72,7 @@ def edit(out: Path, change: Callable[[dict[str, Any]], object]) -> None:
         (lambda fields: fields.update(splits=[]), "not a manifest"),
     ],
 )
-def test_an_edited_manifest_is_refused(tmp_path: Path, change: Callable[[dict[str, Any]], object], told: str) -> None:
+def test_edited_manifest_is_refused(tmp_path: Path, change: Callable[[dict[str, Any]], object], told: str) -> None:
     write_manifest(tmp_path, EXAMPLE)
     edit(tmp_path, change)
     with pytest.raises(DatasetError, match=rf"{MANIFEST}.*{told}"):
@@ -90,25 +90,25 @@ def test_an_edited_manifest_is_refused(tmp_path: Path, change: Callable[[dict[st
     ],
     ids=["manifest", "listing", "split", "histogram", "shard"],
 )
-def test_fields_of_a_later_version_are_passed_over(tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+def test_unknown_fields_are_ignored(tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     write_manifest(tmp_path, EXAMPLE)
     edit(tmp_path, change)
     assert read_manifest(tmp_path) == EXAMPLE
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"schema_version": 1}'])
-def test_what_is_no_manifest_is_refused(tmp_path: Path, data: bytes) -> None:
+def test_invalid_manifest_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / MANIFEST).write_bytes(data)
     with pytest.raises(DatasetError, match=f"{MANIFEST}: not a manifest"):
         read_manifest(tmp_path)
 
 
-def test_a_folder_without_a_manifest_is_no_finished_data_set(tmp_path: Path) -> None:
+def test_folder_without_a_manifest_is_no_finished_data_set(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=f"{tmp_path}: no {MANIFEST}"):
         read_manifest(tmp_path)
 
 
-def test_a_manifest_that_is_a_folder_is_refused(tmp_path: Path) -> None:
+def test_folder_in_place_of_the_manifest_is_refused(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).mkdir()
     with pytest.raises(DatasetError, match=MANIFEST):
         read_manifest(tmp_path)

@@ -1,4 +1,4 @@
-"""Reading gives back what was written, or says which member of which shard is at fault."""
+"""Shards are read as they were written; errors name the shard and the member."""
 
 import io
 import re
@@ -32,7 +32,7 @@ def write_members(path: Path, *members: tuple[str, bytes]) -> None:
 
 @settings(max_examples=50)
 @given(shard_samples())
-def test_read_after_write_is_the_identity(tmp_path_factory: pytest.TempPathFactory, samples: list[Sample]) -> None:
+def test_samples_are_read_as_written(tmp_path_factory: pytest.TempPathFactory, samples: list[Sample]) -> None:
     path = tmp_path_factory.mktemp("round") / "00000.tar"
     write_shard(path, samples)
     assert list(read_shard(path)) == samples
@@ -54,22 +54,20 @@ OUT_OF_ORDER: dict[str, tuple[str, list[tuple[str, bytes]]]] = {
 
 
 @pytest.mark.parametrize(("blamed", "members"), OUT_OF_ORDER.values(), ids=OUT_OF_ORDER.keys())
-def test_members_out_of_order_are_refused_by_name(
-    tmp_path: Path, blamed: str, members: list[tuple[str, bytes]]
-) -> None:
+def test_misplaced_member_is_named(tmp_path: Path, blamed: str, members: list[tuple[str, bytes]]) -> None:
     path = tmp_path / "00003.tar"
     write_members(path, *((f"{KEY}.{end}", data) for end, data in members))
     with pytest.raises(DatasetError, match=f"{re.escape(str(path))}.*{re.escape(f'{KEY}.{blamed}'.rstrip('.'))}"):
         list(read_shard(path))
 
 
-def test_a_record_that_speaks_of_another_sample_is_refused(tmp_path: Path) -> None:
+def test_record_with_another_key_is_refused(tmp_path: Path) -> None:
     write_members(tmp_path / "s.tar", ("x_0.json", JSON), ("x_0.source.jpg", b""), ("x_0.target.jpg", b""))
     with pytest.raises(DatasetError, match=rf"s\.tar: the record of x_0 has the key {KEY}"):
         list(read_shard(tmp_path / "s.tar"))
 
 
-def test_a_member_that_is_no_file_is_refused(tmp_path: Path) -> None:
+def test_member_that_is_no_regular_file_is_refused(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "s.tar", "w:") as tar:
         folder = tarfile.TarInfo(f"{KEY}.json")
         folder.type = tarfile.DIRTYPE
@@ -79,20 +77,20 @@ def test_a_member_that_is_no_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"no tar", b"\x1f\x8b" + bytes(600)], ids=["empty", "text", "gzip"])
-def test_what_is_no_tar_is_refused(tmp_path: Path, data: bytes) -> None:
+def test_file_that_is_no_tar_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "s.tar").write_bytes(data)
     with pytest.raises(DatasetError, match=r"s\.tar"):
         list(read_shard(tmp_path / "s.tar"))
 
 
-def test_a_missing_shard_is_refused(tmp_path: Path) -> None:
+def test_missing_shard_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"s\.tar"):
         list(read_shard(tmp_path / "s.tar"))
 
 
 # Two samples of three members, each a header and a block of 512 bytes: 6144 bytes, then the end of the tar.
 @pytest.mark.parametrize("num_bytes", [300, 600, 1024, 2600, 3072, 3400, 3700, 6100, 6144])
-def test_a_shard_that_is_cut_short_is_refused(tmp_path: Path, num_bytes: int) -> None:
+def test_truncated_shard_is_refused(tmp_path: Path, num_bytes: int) -> None:
     path = tmp_path / "s.tar"
     write_shard(path, [make_sample(1), make_sample(2)])
     path.write_bytes(path.read_bytes()[:num_bytes])
@@ -101,7 +99,7 @@ def test_a_shard_that_is_cut_short_is_refused(tmp_path: Path, num_bytes: int) ->
 
 
 @pytest.mark.parametrize("member", range(6))
-def test_a_flipped_bit_in_a_members_header_is_noticed(tmp_path: Path, member: int) -> None:
+def test_flipped_bit_in_a_header_is_noticed(tmp_path: Path, member: int) -> None:
     path = tmp_path / "s.tar"
     write_shard(path, [make_sample(1), make_sample(2)])
     data = bytearray(path.read_bytes())
@@ -111,7 +109,7 @@ def test_a_flipped_bit_in_a_members_header_is_noticed(tmp_path: Path, member: in
         list(read_shard(path))
 
 
-def test_the_head_of_a_shard_is_its_first_samples_and_no_more_is_read(tmp_path: Path) -> None:
+def test_read_head_reads_the_first_samples_only(tmp_path: Path) -> None:
     samples = [make_sample(number) for number in range(5)]
     write_shard(tmp_path / "s.tar", samples)
     assert list(read_head(tmp_path / "s.tar", 3)) == samples[:3]
@@ -124,7 +122,7 @@ def test_the_head_of_a_shard_is_its_first_samples_and_no_more_is_read(tmp_path: 
         list(read_head(tmp_path / "none.tar", 1))
 
 
-def test_the_head_of_a_shard_in_a_bucket_is_read_in_place(s3: Any, tmp_path: Path) -> None:
+def test_read_head_reads_a_shard_in_a_bucket(s3: Any, tmp_path: Path) -> None:
     samples = [make_sample(number) for number in range(5)]
     write_shard(tmp_path / "s.tar", samples)
     path = ObjectPath("s3://bucket/train/s.tar")

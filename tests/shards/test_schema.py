@@ -1,4 +1,4 @@
-"""The names, types and fields that the contract promises to tools outside this project."""
+"""Names, types and fields that the contract promises to other tools."""
 
 import dataclasses
 import json
@@ -22,12 +22,12 @@ RECORD = SampleRecord(
 )
 
 
-def test_a_sample_is_named_by_clip_source_and_target() -> None:
+def test_sample_key_has_clip_source_and_target() -> None:
     assert sample_key("cat", 3, 12) == "cat_0003_0012"
     assert RECORD.key == "cat-0123456789abcdef_0003_0012"
 
 
-def test_the_json_member_has_the_contracts_fields_in_order() -> None:
+def test_json_member_has_the_promised_fields_in_order() -> None:
     assert list(json.loads(RECORD.to_json())) == [
         "caption",
         "captions",
@@ -41,29 +41,29 @@ def test_the_json_member_has_the_contracts_fields_in_order() -> None:
     ]
 
 
-def test_the_json_member_is_utf8_that_a_person_can_read() -> None:
+def test_json_member_is_readable_utf8() -> None:
     assert "ein Kätzchen springt." in RECORD.to_json().decode("utf-8")
 
 
 @given(records())
-def test_a_record_survives_json(record: SampleRecord) -> None:
+def test_record_is_read_as_written(record: SampleRecord) -> None:
     assert SampleRecord.from_json(record.to_json()) == record
 
 
-def test_fields_of_a_later_version_are_passed_over() -> None:
+def test_unknown_fields_are_ignored() -> None:
     fields = json.loads(RECORD.to_json()) | {"mood": "cheerful"}
     assert SampleRecord.from_json(json.dumps(fields).encode()) == RECORD
 
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(SampleRecord)])
-def test_a_record_that_lacks_a_field_is_refused(name: str) -> None:
+def test_record_without_a_field_is_refused(name: str) -> None:
     fields = json.loads(RECORD.to_json())
     del fields[name]
     with pytest.raises(KeyError, match=name):
         SampleRecord.from_json(json.dumps(fields).encode())
 
 
-def test_the_verdicts_are_those_of_the_contract() -> None:
+def test_verdicts_are_those_of_the_contract() -> None:
     assert [verdict.value for verdict in Verdict] == [
         "kept",
         "merged",
@@ -79,7 +79,7 @@ def test_the_verdicts_are_those_of_the_contract() -> None:
     ]
 
 
-def test_the_tables_have_the_contracts_columns_and_types() -> None:
+def test_tables_have_the_promised_columns_and_types() -> None:
     assert {field.name: str(field.type) for field in CLIPS_SCHEMA} == {
         "row": "int64",
         "uri": "string",

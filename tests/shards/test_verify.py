@@ -1,4 +1,4 @@
-"""A finished data set holds; after any one kind of damage it does not, and the file at fault is named."""
+"""A finished data set is valid; after any kind of damage it is not, and the error names the file at fault."""
 
 import dataclasses
 import json
@@ -30,14 +30,14 @@ def out(dataset: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(dataset, tmp_path / "out"))
 
 
-def test_a_finished_data_set_holds_and_its_proof_tells_what_was_looked_at(dataset: Path) -> None:
+def test_finished_data_set_is_valid(dataset: Path) -> None:
     proof = verify_dataset(dataset)
     assert (proof.num_rows, proof.num_samples, proof.num_shards) == (15, 120, 2)
     assert proof.num_pairs == sum(pq.read_metadata(path).num_rows for path in (dataset / FLOW).iterdir())
-    assert str(proof) == f"{dataset} holds: 15 rows, {proof.num_pairs:,} measured pairs, 120 samples in 2 shards."
+    assert str(proof) == f"{dataset} is valid: 15 rows, {proof.num_pairs:,} measured pairs, 120 samples in 2 shards."
 
 
-def test_a_data_set_without_the_columns_added_later_is_valid(out: Path) -> None:
+def test_data_set_without_added_columns_is_valid(out: Path) -> None:
     clips = pq.read_table(out / CLIPS)
     pq.write_table(clips.drop_columns(list(ADDED_COLUMNS)), out / CLIPS)
     verify_dataset(out)
@@ -51,7 +51,7 @@ def flip(path: Path, at: int) -> None:
 
 
 def edit_manifest(change: Callable[[dict[str, Any]], object]) -> Damage:
-    """Change the manifest by hand, with a digest that fits."""
+    """Edit the manifest and update its digest."""
 
     def damage(out: Path) -> None:
         fields = json.loads((out / MANIFEST).read_text())
@@ -63,7 +63,7 @@ def edit_manifest(change: Callable[[dict[str, Any]], object]) -> Damage:
 
 
 def edit_table(name: str, change: Callable[[pa.Table], pa.Table]) -> Damage:
-    """Rewrite one Parquet file, its schema kept."""
+    """Rewrite a Parquet file with the same schema."""
 
     def damage(out: Path) -> None:
         path = sorted(out.glob(name))[0]
@@ -74,7 +74,7 @@ def edit_table(name: str, change: Callable[[pa.Table], pa.Table]) -> Damage:
 
 
 def edit_samples(change: Callable[[list[Sample]], list[Sample]]) -> Damage:
-    """Rewrite the first shard, the manifest's hash and count with it."""
+    """Rewrite the first shard and its manifest entry."""
 
     def damage(out: Path) -> None:
         entry = write_shard(out / SHARD, change(list(read_shard(out / SHARD))))
@@ -97,7 +97,7 @@ def with_record(samples: list[Sample], **values: Any) -> list[Sample]:
 
 
 def change_kept_motion(out: Path) -> None:
-    """Move one kept pair's motion in the flow table, the kept one still in range."""
+    """Change the motion of a kept pair in the flow table, within the range."""
     record = next(read_shard(out / SHARD)).record
     for path in (out / FLOW).iterdir():
         table = pq.read_table(path)
@@ -192,12 +192,12 @@ DAMAGES: dict[str, tuple[str, Damage]] = {
 
 
 @pytest.mark.parametrize(("blamed", "damage"), DAMAGES.values(), ids=DAMAGES.keys())
-def test_damage_is_found_and_the_file_is_named(out: Path, blamed: str, damage: Damage) -> None:
+def test_damage_is_found_and_named(out: Path, blamed: str, damage: Damage) -> None:
     damage(out)
     with pytest.raises(DatasetError, match=re.escape(blamed)):
         verify_dataset(out)
 
 
-def test_a_folder_that_is_no_data_set_does_not_hold(tmp_path: Path) -> None:
+def test_folder_without_a_data_set_is_invalid(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=MANIFEST):
         verify_dataset(tmp_path)

@@ -1,4 +1,4 @@
-"""A shard is a plain tar whose bytes are a function of the samples alone."""
+"""Shards are POSIX tars whose bytes depend on the samples alone."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ from tests.strategies import shard_samples
 
 
 def make_sample(number: int, image_format: str = "jpg") -> Sample:
-    """A sample told from others by its number."""
+    """Make a sample that differs from others by its number."""
     record = SampleRecord(
         caption="a",
         captions=("a", "b"),
@@ -32,7 +32,7 @@ def make_sample(number: int, image_format: str = "jpg") -> Sample:
 
 
 @pytest.mark.parametrize("image_format", ["jpg", "png", "webp"])
-def test_members_stand_adjacent_and_in_the_contracts_order(tmp_path: Path, image_format: str) -> None:
+def test_members_are_adjacent_and_ordered(tmp_path: Path, image_format: str) -> None:
     write_shard(tmp_path / "s.tar", [make_sample(2, image_format), make_sample(1, image_format)])
     with tarfile.open(tmp_path / "s.tar", "r:") as tar:
         assert tar.getnames() == [
@@ -46,24 +46,24 @@ def test_owner_mode_and_time_are_fixed_and_the_tar_is_posix(tmp_path: Path) -> N
     write_shard(tmp_path / "s.tar", [make_sample(1)])
     with tarfile.open(tmp_path / "s.tar", "r:") as tar:
         for member in tar:
-            told = (member.mtime, member.uid, member.gid, member.uname, member.gname, member.mode, member.type)
-            assert told == (0, 0, 0, "root", "root", 0o644, tarfile.REGTYPE)
+            header = (member.mtime, member.uid, member.gid, member.uname, member.gname, member.mode, member.type)
+            assert header == (0, 0, 0, "root", "root", 0o644, tarfile.REGTYPE)
     assert (tmp_path / "s.tar").read_bytes()[257:263] == b"ustar\0"
 
 
 @settings(max_examples=30)
 @given(shard_samples())
-def test_the_same_samples_are_the_same_bytes(tmp_path_factory: pytest.TempPathFactory, samples: list[Sample]) -> None:
+def test_equal_samples_give_equal_bytes(tmp_path_factory: pytest.TempPathFactory, samples: list[Sample]) -> None:
     folder = tmp_path_factory.mktemp("twice")
     entries = [write_shard(folder / name / "00000.tar", samples) for name in ("a", "b")]
     assert (folder / "a/00000.tar").read_bytes() == (folder / "b/00000.tar").read_bytes()
     assert entries[0] == entries[1]
 
 
-def test_neither_the_clock_nor_the_umask_enters_the_bytes(tmp_path: Path) -> None:
+def test_bytes_do_not_depend_on_clock_and_umask(tmp_path: Path) -> None:
     first = write_shard(tmp_path / "a.tar", [make_sample(1)])
     mask = os.umask(0o077)
-    time.sleep(1.1)  # A tar's times are whole seconds.
+    time.sleep(1.1)  # Times in a tar are whole seconds.
     try:
         second = write_shard(tmp_path / "b.tar", [make_sample(1)])
     finally:
@@ -71,14 +71,14 @@ def test_neither_the_clock_nor_the_umask_enters_the_bytes(tmp_path: Path) -> Non
     assert first.sha256 == second.sha256
 
 
-def test_the_entry_tells_the_file_as_it_is(tmp_path: Path) -> None:
+def test_manifest_entry_describes_the_file(tmp_path: Path) -> None:
     entry = write_shard(tmp_path / "00007.tar", [make_sample(1), make_sample(2)])
     data = (tmp_path / "00007.tar").read_bytes()
     assert (entry.name, entry.num_samples, entry.num_bytes) == ("00007.tar", 2, len(data))
     assert entry.sha256 == hashlib.sha256(data).hexdigest() == file_sha256(tmp_path / "00007.tar")
 
 
-def test_nothing_is_left_behind_where_the_samples_raise_midway(tmp_path: Path) -> None:
+def test_no_file_is_left_if_the_samples_raise(tmp_path: Path) -> None:
     def samples() -> Iterator[Sample]:
         yield make_sample(1)
         raise RuntimeError("the second one is missing")
@@ -88,5 +88,5 @@ def test_nothing_is_left_behind_where_the_samples_raise_midway(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
-def test_shards_are_numbered_in_five_digits() -> None:
+def test_shard_names_have_five_digits() -> None:
     assert [shard_name(0), shard_name(123456)] == ["00000.tar", "123456.tar"]

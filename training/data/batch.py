@@ -1,6 +1,6 @@
-"""What the trainer receives: a micro-batch of pictures, or of cached latents.
+"""Micro-batches of pictures or of cached latents.
 
-B: samples of the micro-batch. H, W: the data set's resolution. h, w: H / 8, W / 8. L: tokens of a prompt, 77.
+B: number of samples. H, W: the data set's resolution. h, w: H / 8, W / 8. L: tokens of a prompt, 77.
 """
 
 import dataclasses
@@ -17,40 +17,40 @@ TensorFunction = Callable[[Tensor], Tensor]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Rows:
-    """What both forms hold, and how they move. Tensors move together, the rest stays."""
+    """Fields and methods of both kinds of batch."""
 
     keys: list[str]
-    """B names of samples."""
+    """Keys of the B samples."""
     captions: list[str]
-    """B captions, one of each clip's."""
+    """B captions, one per sample."""
     motion_px: Tensor
     """float32 [B], in pixels at the data set's resolution."""
     positions: Tensor
-    """int64 [B], the place of each in the order."""
+    """int64 [B], the position of each in the order."""
     flipped: Tensor
     """bool [B], true where source and target were mirrored, left to right."""
     damages: tuple[DamageError, ...] = ()
-    """What could not be read, in the order in which it was met; another sample stands in for each."""
+    """Damaged samples in reading order; each was replaced by another sample."""
 
     def __len__(self) -> int:
         return len(self.keys)
 
     @property
     def num_skipped(self) -> int:
-        """How many samples were passed over for damage."""
+        """Number of damaged samples that were replaced."""
         return len(self.damages)
 
     def to(self, device: torch.device | str, *, non_blocking: bool = True) -> Self:
-        """Copy to a device."""
+        """Copy all tensors to a device."""
         return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def head(self, num_samples: int) -> Self:
-        """Return the first samples alone, as views."""
+        """Return the first samples, as views."""
         rows = self._map(lambda tensor: tensor[:num_samples])
         return dataclasses.replace(rows, keys=self.keys[:num_samples], captions=self.captions[:num_samples])
 
     def pin_memory(self) -> Self:
-        """Copy to page-locked memory, from which copies to a GPU overlap with its work."""
+        """Copy to page-locked memory, so that transfers to a GPU overlap with its work."""
         return self._map(Tensor.pin_memory)
 
     def _map(self, function: TensorFunction) -> Self:
@@ -63,34 +63,34 @@ class _Rows:
 class Batch(_Rows):
     """A micro-batch of picture pairs.
 
-    Pictures stay 8 bits wide until they are where they are needed: a quarter of the bytes cross from worker to
-    trainer and from host to GPU, and the conversion costs a GPU nothing.
+    Pictures stay uint8 until they are on the device: a quarter of the bytes cross from worker to trainer and from host
+    to GPU, and the conversion costs a GPU almost nothing.
     """
 
     source: Tensor
-    """uint8 [B, 3, H, W], RGB; in memory the channels are last."""
+    """uint8 [B, 3, H, W], RGB, in channels-last memory format."""
     target: Tensor
-    """uint8 [B, 3, H, W], RGB; in memory the channels are last."""
+    """uint8 [B, 3, H, W], RGB, in channels-last memory format."""
 
     def as_floats(self, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-        """Return (source, target), [B, 3, H, W] of `dtype` in [-1, 1], where the batch is; channels stay last."""
+        """Return (source, target) on the batch's device: [B, 3, H, W] of `dtype` in [-1, 1], channels last."""
         return _to_floats(self.source, dtype), _to_floats(self.target, dtype)
 
 
 def _to_floats(pictures: Tensor, dtype: torch.dtype) -> Tensor:
-    # In float32 whatever the type asked for, so that every type rounds once.
+    # Computed in float32, so that every dtype rounds once.
     return pictures.to(torch.float32).div_(127.5).sub_(1).to(dtype)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LatentBatch(_Rows):
-    """A micro-batch of what the autoencoder made of the pairs; of the mirrored pairs where `flipped`."""
+    """A micro-batch of encoded pairs, mirrored before encoding where `flipped`."""
 
     source_mode: Tensor
-    """float16 [B, 4, h, w], the mode of the source's posterior, not scaled."""
+    """float16 [B, 4, h, w], mode of the source's posterior, not scaled."""
     target_mean: Tensor
     """float16 [B, 4, h, w], mean of the target's posterior, not scaled."""
     target_logvar: Tensor
     """float16 [B, 4, h, w], log-variance of the target's posterior."""
     token_ids: Tensor
-    """int64 [B, L], of the prompt."""
+    """int64 [B, L], tokens of the prompt."""

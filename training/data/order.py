@@ -1,6 +1,6 @@
-"""Seed and position -> which sample, whether flipped, for whom. Pure functions; docs/data-order.md tells the whole.
+"""Seed and position -> sample, flip and rank. Pure functions; specified in docs/data-order.md.
 
-A position is a number of samples: how many all ranks together consumed before this one, from 0, over all epochs.
+A position is the number of samples that all ranks together consumed before, over all epochs.
 N: samples of the split. G: global batch. R: ranks.
 """
 
@@ -56,7 +56,7 @@ def order_shards(num_shards: int, *, seed: int, epoch: int) -> NDArray[np.int64]
 
 
 class SampleOrder:
-    """The order of a split's samples for ever. Holds the permutations of the two epochs last asked for."""
+    """The order of a split's samples over all epochs. Caches the permutations of the last two epochs used."""
 
     def __init__(self, shard_sizes: Sequence[int], *, seed: int, window_shards: int | None = None) -> None:
         self.shard_sizes = tuple(shard_sizes)
@@ -66,7 +66,7 @@ class SampleOrder:
         self._epochs: dict[int, NDArray[np.integer]] = {}
 
     def samples_at(self, positions: Positions) -> NDArray[np.int64]:
-        """Say which samples stand at `positions`, int64 [n]; returns their numbers, int64 [n]."""
+        """Return the numbers of the samples at `positions`, both int64 [n]."""
         epochs, places = np.divmod(positions, self.num_samples)
         samples = np.empty(len(positions), dtype=np.int64)
         for epoch in np.unique(epochs).tolist():
@@ -90,19 +90,19 @@ def draw_flips(seed: int, positions: Positions) -> NDArray[np.bool_]:
 
 
 def draw_replacement(seed: int, position: int, attempt: int, num_samples: int) -> int:
-    """Draw the sample that stands in at a position whose own is damaged; `attempt` counts from 0."""
+    """Return the sample that replaces a damaged one at a position; `attempt` counts from 0."""
     return int(mix([seed, _REPLACEMENT, position], np.array([attempt], dtype=np.uint64))[0] % np.uint64(num_samples))
 
 
 def divides(global_batch: int, world_size: int, micro_batch: int) -> bool:
-    """Say whether every rank has the same whole number of micro-batches in a step."""
+    """Return whether every rank has the same whole number of micro-batches in a step."""
     return global_batch > 0 and global_batch % (world_size * micro_batch) == 0
 
 
 def micro_batches(
     start_position: int, *, rank: int, world_size: int, global_batch: int, micro_batch: int, num_steps: int | None
 ) -> Iterator[Positions]:
-    """Yield the positions of a rank's micro-batches, int64 [micro_batch] each, in order; for ever without `num_steps`.
+    """Yield the positions of a rank's micro-batches, int64 [micro_batch] each, endlessly without `num_steps`.
 
     Step s holds the positions [start + s G, start + (s + 1) G); rank r has the r-th of its R equal runs.
     """

@@ -82,4 +82,4 @@ def test_full_verification_reads_every_byte(dataset, tmp_path):
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     BatchStream(config(folder))
-    refused("not the bytes that the manifest tells", folder, verify="full")
+    refused("its SHA-256 or size is not the manifest", folder, verify="full")
