@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from curation.decode.decoder import resize_frame
 from curation.flow import reference as flow
 from curation.flow.lucas_kanade import all_pairs as lucas_kanade
-from curation.flow.lucas_kanade.templates import build_template, new_work
+from curation.flow.lucas_kanade.templates import allocate_buffers, build_template
 from curation.flow.lucas_kanade.tracking import HALF, track_sources
 from curation.jit import compile_part
 from examples.draw_gifs import draw_frames, plan_gifs, save_gif
@@ -99,7 +99,7 @@ def _build_templates(pyramid: Any, num_levels: int, corners: Any, num_corners: A
 
 def measure_by_stages(grey: NDArray[np.uint8], tally: Tally) -> None:
     """Do what the kernel does, a clock around each stage; templates are timed by building them once more."""
-    sources, work = np.arange(len(grey) - 1), new_work()
+    sources, work = np.arange(len(grey) - 1), allocate_buffers()
     num_pairs = len(grey) * (len(grey) - 1) // 2
     pyramid, num_levels = tally.time("pyramids", lucas_kanade.build_pyramids, grey)
     corners, num = tally.time("corners", lucas_kanade.find_all_corners, grey, pyramid[0], sources)

@@ -1,4 +1,4 @@
-"""Many things -> some at a time."""
+"""Split an iterable into batches."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,7 @@ Item = TypeVar("Item")
 
 
 def in_batches(items: Iterable[Item], size: int) -> Iterator[tuple[Item, ...]]:
-    """Yield `size` items at a time, and what is left at the end."""
-    waiting = iter(items)
-    while batch := tuple(itertools.islice(waiting, size)):
+    """Yield tuples of `size` items, the last one possibly shorter. Reads no item before its batch."""
+    iterator = iter(items)
+    while batch := tuple(itertools.islice(iterator, size)):
         yield batch

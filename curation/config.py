@@ -1,86 +1,81 @@
-"""What may be chosen in a curation run, with defaults and units. The defaults are the paper's."""
+"""Parameters that determine a data set, with their defaults and units. The defaults are the paper's."""
 
 import dataclasses
 import typing
 
-from curation.config_checks import check, check_type
+from curation.config_checks import check, check_range, check_types
 from curation.errors import ConfigError
 from curation.target_histogram import check_balance
 from shards.schema import ImageFormat
 
 SOURCE_SIZE = 0
-"""A resolution that means: each GIF at its own size."""
+"""Value of `resolution` that keeps each GIF's own size."""
 
 MAX_MOTION_PX = 10_000
-"""More than any frame is wide."""
+"""Upper limit of the motion range, larger than any frame."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CurationConfig:
-    """Every parameter that can change a byte of the data set. Checked on construction."""
+    """Every parameter that can change a byte of the data set. Validated on construction."""
 
     resolution: int = 256
-    """Side in pixels of the square that frames are resized to, measured at and stored at; 0 keeps each GIF's own."""
+    """Side in pixels of the square to which frames are resized before measuring and storing; 0 keeps their size."""
     min_motion: float = 2.0
-    """Least motion of a kept pair, in pixels at the run's resolution, included."""
+    """Smallest motion of a selected pair, in pixels at the run's resolution, inclusive."""
     max_motion: float = 20.0
-    """Greatest motion of a kept pair, in pixels at the run's resolution, included."""
+    """Largest motion of a selected pair, in pixels at the run's resolution, inclusive."""
     pairs_per_gif: int = 10
-    """Pairs taken of one GIF at most."""
+    """Largest number of pairs selected from one GIF."""
     min_pairs: int = 1
-    """A GIF with fewer pairs in range than this is left out."""
+    """Smallest number of pairs in the motion range; a GIF with fewer is skipped."""
     balance: str = "flat"
-    """What the motion histogram shall look like: flat, none (a plain draw), or a target (`balance.py`)."""
+    """Shape of the motion histogram: flat, none (random selection) or a target, see `target_histogram.py`."""
     drop_cuts: bool = False
-    """Keep no pair whose frames stand on both sides of a cut."""
+    """Skip pairs with a scene cut between their frames."""
     near_distance: int = 10
-    """Near copies differ by so many bits of 64 at most, the median frame; they never stand in two splits. 0: off."""
+    """Largest median distance between near-duplicates, in bits of 64; 0: disabled. They never end up in two splits."""
     val_fraction: float = 0.1
-    """Share of the clips that go to the val split, where no official lists are given."""
+    """Fraction of clips in the val split, if no split lists are given."""
     seed: int = 0
-    """Of every choice: splits, pairs, captions, order."""
+    """Seed of splits, pairs, captions and order."""
     samples_per_shard: int = 1000
-    """Samples in one shard at most."""
+    """Largest number of samples in a shard."""
     image_format: ImageFormat = "jpg"
-    """Of the stored frames: jpg, png (lossless) or webp."""
+    """Format of the stored frames: jpg, png (lossless) or webp."""
     quality: int = 95
-    """Of jpg and webp, 1 to 100."""
+    """Quality of jpg and webp, 1 to 100."""
     max_bytes: int = 64 * 2**20
-    """A GIF file of more bytes is refused as too_large."""
+    """Largest GIF file, in bytes; a larger one gets the verdict too_large."""
     max_pixels: int = 2**24
-    """A GIF whose canvas has more pixels (width x height) is refused as too_large before it is decoded."""
+    """Largest canvas, width x height in pixels; a GIF with a larger one gets the verdict too_large before decoding."""
     max_frames: int = 1000
-    """A GIF of more frames is refused as too_large before it is decoded; pairs grow with the square."""
+    """Largest number of frames; a GIF with more gets the verdict too_large before decoding."""
     clip_timeout: float = 300.0
-    """Seconds in which one clip, or a slice of a giant, must be measured, and in which its frames must be encoded."""
+    """Time limit in seconds for measuring a clip, or a slice of a long one, and for encoding its frames."""
     clip_memory: float = 4.0
-    """GiB of memory that one clip may take at a time."""
+    """Memory limit for decoding, measuring or encoding one clip, in GiB."""
 
     def __post_init__(self) -> None:
-        """Raise ConfigError naming the field, its value and what is allowed."""
-        for field in dataclasses.fields(self):
-            check_type(field.name, getattr(self, field.name), field.type)
-        check(
-            self,
-            "resolution",
-            self.resolution == SOURCE_SIZE or 16 <= self.resolution <= 4096,
-            "a side from 16 to 4096 pixels, or 0 for each GIF's own size",
-        )
-        for name in ("min_motion", "max_motion"):
-            check(self, name, 0 <= getattr(self, name) <= MAX_MOTION_PX, f"from 0 to {MAX_MOTION_PX} pixels")
+        """Raise ConfigError with the name of an invalid field, its value and what is allowed."""
+        check_types(self)
+        if self.resolution != SOURCE_SIZE:
+            check_range(self, "resolution", 16, 4096, "pixels, or 0 for each GIF's own size")
+        check_range(self, "min_motion", 0, MAX_MOTION_PX, "pixels")
+        check_range(self, "max_motion", 0, MAX_MOTION_PX, "pixels")
         if not self.min_motion < self.max_motion:
             raise ConfigError(
-                f"the motion range is upside down: min_motion {self.min_motion:g} must be less than "
+                f"the motion range is empty: min_motion {self.min_motion:g} must be less than "
                 f"max_motion {self.max_motion:g}"
-            )  # fmt: skip
+            )
         for name in ("pairs_per_gif", "min_pairs", "samples_per_shard", "max_bytes", "max_pixels"):
-            check(self, name, getattr(self, name) >= 1, "1 or more")
-        check(self, "max_frames", 2 <= self.max_frames <= 10_000, "from 2 to 10000")
-        check(self, "clip_timeout", 0 < self.clip_timeout <= 10**6, "more than 0 seconds, and at most a million")
-        check(self, "clip_memory", 0 < self.clip_memory <= 2**20, "more than 0 GiB")
-        check(self, "near_distance", 0 <= self.near_distance <= 16, "from 0 to 16 bits")
-        check(self, "val_fraction", 0 <= self.val_fraction <= 1, "from 0 to 1")
+            check_range(self, name, 1)
+        check_range(self, "max_frames", 2, 10_000)
+        check_range(self, "clip_timeout", 0, 10**6, "seconds", exclude_low=True)
+        check_range(self, "clip_memory", 0, 2**20, "GiB", exclude_low=True)
+        check_range(self, "near_distance", 0, 16, "bits")
+        check_range(self, "val_fraction", 0, 1)
         check(self, "seed", 0 <= self.seed < 2**63, "a whole number from 0 to 2^63 - 1")
         check(self, "image_format", self.image_format in typing.get_args(ImageFormat), "jpg, png or webp")
-        check(self, "quality", 1 <= self.quality <= 100, "from 1 to 100")
+        check_range(self, "quality", 1, 100)
         check_balance(self.balance)

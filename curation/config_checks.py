@@ -1,43 +1,89 @@
-"""Checks of configuration values, and the TOML file that they may come from."""
+"""Validate configuration values, and read them from a TOML file."""
 
+import dataclasses
+import math
 import tomllib
+import types
+import typing
 from pathlib import Path
 from typing import Any
 
 from curation.errors import ConfigError
 
+_TYPES: dict[Any, tuple[Any, str]] = {
+    bool: (bool, "true or false"),
+    int: (int, "a whole number"),
+    float: ((int, float), "a number"),
+    str: (str, "a string"),
+}
+_MAX_PORT = 65535
+
 
 def read_config_file(path: Path, allowed: set[str]) -> dict[str, Any]:
-    """Read parameters by name from a TOML file. Raises ConfigError for a key that is not in `allowed`."""
+    """Read parameters from a TOML file, by name; dashes in names become underscores.
+
+    Raises ConfigError if the file cannot be read or has a parameter that is not in `allowed`.
+    """
     try:
         with path.open("rb") as file:
             values = {key.replace("-", "_"): value for key, value in tomllib.load(file).items()}
     except OSError as error:
         raise ConfigError(f"cannot read the config file {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
-    unknown = sorted(set(values) - allowed)
-    if unknown:
-        raise ConfigError(f"{path}: no parameter is called {unknown[0]!r}; there are {', '.join(sorted(allowed))}")
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    if unknown := sorted(set(values) - allowed):
+        raise ConfigError(f"{path}: unknown parameter {unknown[0]!r}; choose from {', '.join(sorted(allowed))}")
     return values
 
 
-def check(config: object, name: str, holds: bool, allowed: str) -> None:
-    """Raise ConfigError naming the field, its value and what is allowed, unless the condition holds."""
-    if not holds:
+def check(config: object, name: str, is_valid: bool, allowed: str) -> None:
+    """Raise ConfigError with the field's name, its value and what is allowed, unless `is_valid`."""
+    if not is_valid:
         raise ConfigError(f"{name} is {getattr(config, name)!r}; it must be {allowed}")
 
 
+def check_range(
+    config: object, name: str, low: float, high: float = math.inf, unit: str = "", *, exclude_low: bool = False
+) -> None:
+    """Raise ConfigError unless a field is finite and between `low` and `high`, inclusive; None is allowed."""
+    value = getattr(config, name)
+    if value is None:
+        return
+    unit = f" {unit}" if unit else ""
+    if exclude_low:
+        allowed = f"more than {low}{unit}" + ("" if math.isinf(high) else f", up to {high:,}")
+    else:
+        allowed = f"{low}{unit} or more" if math.isinf(high) else f"from {low} to {high}{unit}"
+    is_above_low = low < value if exclude_low else low <= value
+    check(config, name, is_above_low and value <= high and value < math.inf, allowed)
+
+
+def check_types(config: Any) -> None:
+    """Raise ConfigError unless every field of a dataclass has its declared type; fields of other types are skipped.
+
+    An integer is accepted for a float, and None for an optional field.
+    """
+    for field in dataclasses.fields(config):
+        check_type(field.name, getattr(config, field.name), field.type)
+
+
 def check_type(name: str, value: object, kind: Any) -> None:
-    """Raise ConfigError unless the value is of the field's type; an integer is accepted where a float is expected."""
-    expected: Any = {bool: bool, int: int, float: (int, float)}.get(kind, str)
+    """Raise ConfigError unless a value has the type `kind`: bool, int, float, str, Literal, or one of these | None."""
+    if isinstance(kind, types.UnionType):
+        if value is None:
+            return
+        (kind,) = (member for member in typing.get_args(kind) if member is not types.NoneType)
+    if typing.get_origin(kind) is typing.Literal:
+        kind = str
+    if kind not in _TYPES:
+        return
+    expected, description = _TYPES[kind]
     if isinstance(value, bool) != (kind is bool) or not isinstance(value, expected):
-        words = {bool: "true or false", int: "a whole number", float: "a number"}.get(kind, "a word")
-        raise ConfigError(f"{name} is {value!r}; it must be {words}")
+        raise ConfigError(f"{name} is {value!r}; it must be {description}")
 
 
 def parse_host(text: str) -> tuple[str, int | None]:
-    """Split `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`. Raises ValueError."""
+    """Parse `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT` into (host, port). Raises ValueError otherwise."""
     if text.startswith("["):
         host, closed, rest = text[1:].partition("]")
         if not closed or (rest and not rest.startswith(":")):
@@ -47,11 +93,7 @@ def parse_host(text: str) -> tuple[str, int | None]:
         host, colon, port = text, "", ""
     else:
         host, colon, port = text.partition(":")
-    if (
-        not host
-        or set(host) & set("/@?# ")
-        or (colon and not port.isdecimal())
-        or int(port or 1) not in range(1, 65536)
-    ):
+    is_valid_port = not colon or (port.isdecimal() and 1 <= int(port) <= _MAX_PORT)
+    if not host or set(host) & set("/@?# ") or not is_valid_port:
         raise ValueError(f"{text!r} is not a host")
     return host.lower(), int(port) if port else None

@@ -1,46 +1,45 @@
-"""What a curation run raises where the user must act.
+"""Errors that the user must act on. A GIF that cannot be used raises none of them: it gets a verdict.
 
 CurationError
-    ClusterError            a Ray cluster that cannot be joined, or whose nodes cannot do the work
-    ConfigError             a parameter that cannot be
-    ListingError            a listing or split list that cannot be read
-    OutputError             an OUT that cannot be written, or must not be
-    SandboxError            no process for decoding that starts
-    SourceChangedError      a GIF that is no longer what was measured
-    WorkerLostError         a worker process that died more often than is tried
+    ClusterError            a Ray cluster cannot be joined, or a node cannot do the work
+    ConfigError             an invalid parameter
+    ListingError            a listing or split list cannot be read
+    OutputError             OUT cannot be written, or must not be overwritten
+    SandboxError            the sandbox process does not start
+    SourceChangedError      a GIF has changed since it was measured
+    WorkerLostError         a worker process died repeatedly
 
-Bad data is not among them: a GIF that cannot be used becomes a verdict, and the run goes on. Every message is one
-sentence for a person: what, where, what to do.
+A message is one sentence: what happened, to what, and what to do.
 """
 
 
 class CurationError(Exception):
-    """The user must act."""
+    """Base class of errors that the user must act on."""
 
 
 class ClusterError(CurationError):
-    """A Ray cluster that cannot be joined, or a node of it that cannot do the work."""
+    """A Ray cluster cannot be joined, or one of its nodes cannot do the work."""
 
 
 class ConfigError(CurationError):
-    """A parameter, its value, and what is allowed."""
+    """A parameter is invalid."""
 
 
 class ListingError(CurationError):
-    """A listing or a split list, and the line."""
+    """A listing or split list cannot be read."""
 
 
 class OutputError(CurationError):
-    """An output folder that cannot be written, or holds something that must not be overwritten."""
+    """The output folder cannot be written, or must not be overwritten."""
 
 
 class SandboxError(CurationError):
-    """The process that decodes and measures cannot be started."""
+    """The sandbox process does not start."""
 
 
 class SourceChangedError(CurationError):
-    """A GIF whose bytes are no longer those that were measured."""
+    """The bytes of a GIF have changed since it was measured."""
 
 
 class WorkerLostError(CurationError):
-    """A worker process died more often over one task than it is tried."""
+    """Worker processes died in every attempt at a task."""

@@ -1,8 +1,8 @@
-"""How the kernel is compiled, and where compiled code is kept.
+"""Compilation with Numba, and its cache.
 
-Numba keeps machine code beside the source (`__pycache__`), or where that cannot be written, in the user's
-cache directory; `NUMBA_CACHE_DIR` overrides both. Files are written aside and renamed, so processes that
-compile at once do not disturb each other, and they are kept apart by kind of processor.
+Numba caches machine code beside the source (`__pycache__`), or in the user's cache directory if that is not writable.
+`NUMBA_CACHE_DIR` overrides both. Cache files are written atomically, so processes may compile at the same time, and
+there is one per processor type.
 """
 
 from __future__ import annotations
@@ -17,36 +17,37 @@ from typing import Any
 from numba import config, njit
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
-"""For every function. No fastmath: bits must depend neither on the machine nor on the compiler's mood."""
+"""Options of every function. No fastmath: results must not depend on the processor or the compiler version."""
 
-CHECKS_BOUNDS = bool(config.BOUNDSCHECK)  # type: ignore[attr-defined]  # set from the environment
+CHECKS_BOUNDS = bool(config.BOUNDSCHECK)  # type: ignore[attr-defined]
+"""Whether NUMBA_BOUNDSCHECK=1 is set."""
 
 
 def compile_part(function: Callable[..., Any]) -> Any:
-    """Compile a function that entry points call; it becomes a part of theirs, and is not kept by itself."""
+    """Compile a function that entry points call. Its code is cached as part of theirs."""
     return njit(**OPTIONS)(function)
 
 
 def compile_entry(function: Callable[..., Any]) -> Any:
-    """Compile an entry point of the kernel on first call, and keep it on disk.
+    """Compile an entry point at its first call and cache its code on disk.
 
-    Where no place can be written it is compiled anew by every process, with a warning. With bounds checking
-    (NUMBA_BOUNDSCHECK=1) nothing is kept or looked up, since the cache does not tell such code apart.
+    If no cache directory is writable, every process compiles it, with a warning. With NUMBA_BOUNDSCHECK=1 the cache is
+    not used, because Numba does not include the setting in the cache key.
     """
     if CHECKS_BOUNDS:
         return compile_part(function)
     try:
         return njit(**OPTIONS, cache=True)(function)
-    except RuntimeError as error:  # Numba's "no locator available"
-        warnings.warn(f"compiled code is not kept, every process waits seconds for it: {error}", stacklevel=2)
+    except RuntimeError as error:  # Numba found no writable cache directory.
+        warnings.warn(f"compiled code cannot be cached, so every process compiles for seconds: {error}", stacklevel=2)
         return compile_part(function)
 
 
 def digest_sources(*modules: ModuleType) -> str:
-    """Digest the source files of modules that an entry point is compiled from, and this one's, for the options.
+    """Return the SHA-256 of the source files of some modules and of this one, whose options affect the code.
 
-    Numba compiles anew when the entry point's own file changes, or a value that it closes over. Closed over,
-    this is what notices a change in the other files.
+    Numba recompiles an entry point if its own file or a value that it closes over changes. If the entry point closes
+    over this digest, a change in another file recompiles it too.
     """
     files = [Path(__file__), *(Path(str(module.__file__)) for module in modules)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

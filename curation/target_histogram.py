@@ -1,7 +1,7 @@
-"""What the motion histogram shall look like: flat, as a plain draw leaves it, or like a histogram from a file.
+"""Shape of the motion histogram: flat, none (random selection), or a target histogram from a file.
 
-A target is kept in the config as text, `FROM:WEIGHT,FROM:WEIGHT,...,TO`, so that a data set's manifest holds all that
-its selection hangs on and not the name of a file.
+The config stores a target as text, `FROM:WEIGHT,FROM:WEIGHT,...,TO`, with bin edges in whole pixels. The manifest
+therefore contains the target itself rather than a file name.
 """
 
 import bisect
@@ -14,16 +14,16 @@ from pathlib import Path
 from curation.errors import ConfigError
 
 BALANCES = ("flat", "none")
-_ALLOWED = "flat, none, or a JSON file with bin_edges (whole pixels, ascending) and counts (0 or more, one a bin)"
-_UNWANTED = 1e-12
-"""Of the least positive weight: what a bin of weight 0 gets, so that it is filled by clips that have nothing else."""
+_ALLOWED = "flat, none, or a JSON file with bin_edges (whole pixels, ascending) and counts (0 or more, one per bin)"
+_EMPTY_BIN_SHARE = 1e-12
+"""Weight of a bin outside the target, relative to the smallest positive one: it is filled only as a last resort."""
 
 
 def read_balance(value: str) -> str:
-    """Take `flat` or `none` as it is, and anything else as the name of a file with a target histogram.
+    """Return `flat`, `none` or a target's text unchanged; else read a target histogram from the file of that name.
 
-    The file is JSON, an object with `bin_edges` and `counts` as a manifest's motion_histogram has, so that one data
-    set's can be the target of another. Returns the text that the config keeps. Raises ConfigError.
+    The file is a JSON object with `bin_edges` and `counts`, like a manifest's motion_histogram, so one data set can be
+    the target of another. Returns the text for the config. Raises ConfigError if the file is missing or invalid.
     """
     path = Path(value)
     if value in BALANCES or (":" in value and not path.exists()):
@@ -33,14 +33,14 @@ def read_balance(value: str) -> str:
     except OSError as error:
         raise ConfigError(f"balance is {value!r}; it must be {_ALLOWED}: {error.strerror}") from None
     except ValueError as error:
-        raise ConfigError(f"{path}: not JSON: {error}; it must hold bin_edges and counts") from None
+        raise ConfigError(f"{path} is not valid JSON: {error}; it must contain bin_edges and counts") from None
     try:
         edges, counts = list(fields["bin_edges"]), [float(count) for count in fields["counts"]]
         if len(edges) != len(counts) + 1 or any(edge != int(edge) for edge in edges):
             raise ValueError
     except (KeyError, TypeError, ValueError):
         raise ConfigError(
-            f"{path}: no target; it must hold bin_edges, whole pixels, and a count for each bin"
+            f"{path} is not a target histogram; it must contain bin_edges in whole pixels and a count for each bin"
         ) from None
     bins = [f"{int(edge)}:{str(count).removesuffix('.0')}" for edge, count in zip(edges[:-1], counts, strict=True)]
     text = ",".join([*bins, str(int(edges[-1]))])
@@ -49,45 +49,43 @@ def read_balance(value: str) -> str:
 
 
 def check_balance(balance: str) -> None:
-    """Raise ConfigError for what is neither `flat`, nor `none`, nor a target as the config keeps it."""
+    """Raise ConfigError unless a balance is `flat`, `none` or the text of a target."""
     if balance not in BALANCES:
         _parse_target(balance)
 
 
 def compute_bin_weights(balance: str, bins: Iterable[int]) -> tuple[float, ...] | None:
-    """Give each unit-wide bin its share of the target, positive; None where the target is flat.
+    """Return the target weight of each 1 px wide bin, positive; None if all weights are equal.
 
-    `bins` are where bins begin, in pixels. A bin of the target that is several pixels wide shares its weight among
-    them; outside the target's bins the weight is 0, as it may be inside: such pairs are taken of clips alone that
-    have too few others.
+    `bins` are the lower edges in pixels. A wider bin of the target divides its weight equally. A bin that is empty in
+    the target or outside it gets a tiny weight, so it is filled only by clips without other pairs.
     """
     if balance == "flat":
         return None
     edges, weights = _parse_target(balance)
-    shares = []
+    densities = []
     for low in bins:
-        place = bisect.bisect_right(edges, low) - 1
-        inside = 0 <= place < len(weights)
-        shares.append(weights[place] / (edges[place + 1] - edges[place]) if inside else 0.0)
-    wanted = [share for share in shares if share]
-    # Where nothing that is there is wanted, all of it is wanted alike.
-    return tuple(share or _UNWANTED * min(wanted) for share in shares) if wanted else None
+        index = bisect.bisect_right(edges, low) - 1
+        is_inside = 0 <= index < len(weights)
+        densities.append(weights[index] / (edges[index + 1] - edges[index]) if is_inside else 0.0)
+    positive = [density for density in densities if density]
+    return tuple(density or _EMPTY_BIN_SHARE * min(positive) for density in densities) if positive else None
 
 
 def describe_balance(balance: str) -> str:
-    """Say in words what a balance asks for."""
-    words = {"flat": "as flat as the caps allow", "none": "as a plain draw leaves it"}
-    return words.get(balance, "as near the given histogram as the caps allow")
+    """Describe a balance in words."""
+    words = {"flat": "as flat as the caps allow", "none": "not balanced"}
+    return words.get(balance, "as close to the target histogram as the caps allow")
 
 
 def _parse_target(text: str) -> tuple[list[int], list[float]]:
     try:
         *bins, last = text.split(",")
-        pairs = [one.split(":") for one in bins]
+        pairs = [bin_text.split(":") for bin_text in bins]
         edges = [*(int(edge) for edge, _ in pairs), int(last)]
         weights = [float(weight) for _, weight in pairs]
-        sound = all(0 <= weight < math.inf for weight in weights) and any(weights)
-        if not sound or any(low >= high for low, high in itertools.pairwise(edges)):
+        is_valid = all(0 <= weight < math.inf for weight in weights) and any(weights)
+        if not is_valid or any(low >= high for low, high in itertools.pairwise(edges)):
             raise ValueError
     except ValueError:
         raise ConfigError(f"balance is {text!r}; it must be {_ALLOWED}") from None

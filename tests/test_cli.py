@@ -90,14 +90,14 @@ def test_options_win_over_the_config_file_and_the_manifest_keeps_both(listing, t
         (["folder"], r"folder is a folder"),
         (["no_tab.tsv"], r"no_tab\.tsv, line 2: no TAB"),
         (["latin.tsv"], r"latin\.tsv, line 1: not UTF-8"),
-        (["good.tsv", "--min-motion", "9", "--max-motion", "3"], r"upside down: min_motion 9 .* max_motion 3"),
+        (["good.tsv", "--min-motion", "9", "--max-motion", "3"], r"range is empty: min_motion 9 .* max_motion 3"),
         (["good.tsv", "--pairs-per-gif", "0"], r"pairs_per_gif is 0; it must be 1 or more"),
         (["good.tsv", "--balance", "flatt"], r"balance is 'flatt'; it must be flat, none, or a JSON file"),
         (["good.tsv", "--image-format", "bmp"], r"image_format is 'bmp'; it must be jpg, png or webp"),
         (["good.tsv", "--gifs", "nowhere"], r"--gifs .*nowhere is not a folder"),
         (["good.tsv", "--splits", "folder"], r"--splits .*folder holds none of train\.txt"),
         (["good.tsv", "--flow", "folder"], r"--flow .*folder holds no flow table"),
-        (["good.tsv", "--config", "bad.toml"], r"no parameter is called 'min_moton'"),
+        (["good.tsv", "--config", "bad.toml"], r"unknown parameter 'min_moton'"),
         (["good.tsv", "--out", "full"], r"--out .*full holds something else"),
         (["good.tsv", "--out", "good.tsv"], r"--out .*good\.tsv is a file"),
         (["good.tsv", "--out", "good.tsv/below"], r"cannot write to --out .*below: Not a directory"),
@@ -167,7 +167,7 @@ def test_plan_tells_and_resplit_makes(dataset, tmp_path):
     again = command("pix2gif", "resplit", dataset, "--out", tmp_path / "made", *narrower, "--workers", "0")
     assert "nothing to do" in again.stdout
     assert "no dataset.json" in refused(command("pix2gif", "plan", tmp_path))
-    assert "upside down" in refused(command("pix2gif", "plan", dataset, "--min-motion", "30"))
+    assert "motion range is empty" in refused(command("pix2gif", "plan", dataset, "--min-motion", "30"))
     assert "the data set itself" in refused(command("pix2gif", "resplit", dataset, "--out", dataset))
 
 

@@ -1,4 +1,4 @@
-"""`pix2gif flow`: one GIF -> the motion of all its pairs, as numbers or as a picture."""
+"""`pix2gif flow`: measure the motion of all pairs of one GIF."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,18 +11,19 @@ from curation.errors import CurationError
 
 
 def flow(
-    gif: Annotated[Path, typer.Argument(help="A GIF on this machine.")],
+    gif: Annotated[Path, typer.Argument(help="Path of the GIF.")],
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Where to: NAME.csv for the numbers, NAME.png for a heat map.", show_default="CSV, printed here"
+            help="Output file: NAME.csv for a table, NAME.png for a heat map.", show_default="print the table"
         ),
     ] = None,
     resolution: Annotated[
-        int | None, config_option("resolution", "Side in pixels to measure at; 0: the GIF's own.", panel="Output")
+        int | None,
+        config_option("resolution", "Side in pixels at which motion is measured; 0: the GIF's own.", panel="Output"),
     ] = None,
 ) -> None:
-    """Measure the motion of every pair of one GIF: as numbers, or as a picture of source frame by target frame.
+    """Measure the motion of every pair of one GIF. Writes a table, or a heat map of source frame by target frame.
 
     Example: pix2gif flow cat.gif --out cat.png
     """

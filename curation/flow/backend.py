@@ -1,6 +1,6 @@
-"""The way of measuring that a run uses: the compiled all-pairs kernel.
+"""Entry to the motion kernel of a curation run: `curation.flow.lucas_kanade`.
 
-The kernel is imported when it is first called: the driver needs the name only, and Numba takes half a second to load.
+The kernel is imported at the first call. The driver only needs its name, and importing Numba takes half a second.
 """
 
 from collections.abc import Iterable
@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 KERNEL = "lucas_kanade-1"
-"""Name of the kernel in the method digest. Changes whenever its results do."""
+"""Name of the kernel in the method digest. Change it whenever the kernel's results change."""
 
 
 def measure_all_pairs(
     grey: NDArray[np.uint8], sources: range | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Measure motion_px and tracked_fraction of every pair; see `curation.flow.reference.measure_all_pairs`."""
-    from curation.flow.lucas_kanade import all_pairs as lucas_kanade
+    """Measure motion_px and tracked_fraction of every pair; see `lucas_kanade.all_pairs.measure_all_pairs`."""
+    from curation.flow.lucas_kanade import all_pairs
 
-    return lucas_kanade.measure_all_pairs(grey, sources)
+    return all_pairs.measure_all_pairs(grey, sources)
 
 
 def measure_from_source(source: NDArray[np.uint8], frames: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -33,7 +33,7 @@ def measure_from_source(source: NDArray[np.uint8], frames: Iterable[NDArray[np.u
 
 
 def warm_up_kernel() -> None:
-    """Compile or load all that measuring calls, on frames too small to take time."""
+    """Compile or load the kernel by measuring a pair of tiny frames."""
     frames = np.zeros((2, 64, 64), np.uint8)
     frames[:, 20:40, 20:40] = 255
     measure_all_pairs(frames)

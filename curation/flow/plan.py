@@ -1,4 +1,4 @@
-"""ProbeResults clips and existing flow parts -> which clips are measured already, and which parts are left to make."""
+"""Probed clips and existing flow parts -> which clips are measured already, and which parts are left to make."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Read columns of flow-table parts as arrays, several parts at a time."""
+"""Read columns of flow parts as arrays, several parts at a time."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -15,20 +15,20 @@ from shards.location import Location, for_arrow
 
 Result = TypeVar("Result")
 
-
 _MAX_THREADS = 8
 
 
 def read_parts_concurrently(paths: Iterable[Location], read: Callable[[Location], Result]) -> Iterator[Result]:
-    """Yield `read(path)` for each path in order, a core's worth of them at a time."""
+    """Yield `read(path)` for each path, in order. One thread per core calls `read`, up to 8."""
     with ThreadPoolExecutor(min(_MAX_THREADS, len(os.sched_getaffinity(0)))) as threads:
         yield from threads.map(read, paths)
 
 
 def read_part_columns(path: Location, *names: str) -> tuple[list[str], list[NDArray[Any]]]:
-    """Read a part's clip keys, and as arrays [rows] the code of each row's key and the columns that are named.
+    """Read the clip keys and some columns of a flow part with R rows.
 
-    Raises DatasetError where the part is damaged.
+    Returns (keys, columns). The first column holds each row's index in `keys`, [R]; the named columns follow, [R] each.
+    Raises DatasetError if the part is damaged.
     """
     try:
         file = pq.ParquetFile(for_arrow(path), read_dictionary=["clip_key"], page_checksum_verification=True)

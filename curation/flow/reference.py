@@ -1,7 +1,8 @@
-"""Motion of a frame pair: the definition that everything hangs on (Pix2Gif, section 3.1, algorithm 1), on OpenCV.
+"""Motion of a frame pair, in OpenCV: the reference for every other implementation.
 
-The paper gives the algorithm and no numbers; these are those of the authors' own metric code. One deliberate
-deviation: a point whose tracking failed (status 0) is left out, as OpenCV leaves its position undefined.
+Source: Pix2Gif, section 3.1, algorithm 1. The paper gives no parameters; these are the ones in the authors' metric
+code. One deliberate deviation: points whose tracking failed (status 0) are excluded, because OpenCV leaves their
+positions undefined.
 """
 
 import cv2
@@ -17,12 +18,10 @@ MAX_LEVEL = 2
 MAX_ITERATIONS = 10
 EPSILON_PX = 0.03
 MIN_DISPLACEMENT_PX = 1.0
-"""Displacements up to this length are noise and do not enter the mean."""
+"""Displacements up to this length count as noise and are excluded from the mean."""
 
 Grey = NDArray[np.uint8]
 Points = NDArray[np.float32]
-
-cv2.setNumThreads(1)  # A worker is one core; OpenCV heeds neither OMP_NUM_THREADS nor Ray.
 
 
 def to_grey(rgb: NDArray[np.uint8]) -> Grey:
@@ -31,7 +30,10 @@ def to_grey(rgb: NDArray[np.uint8]) -> Grey:
 
 
 def find_corners(grey: Grey) -> Points | None:
-    """Find Shi-Tomasi corners, float32 [N, 1, 2] as (x, y) in pixels, or None (Shi and Tomasi, 1994)."""
+    """Find corners (Shi and Tomasi, 1994) in a frame, uint8 [H, W].
+
+    Returns float32 [N, 1, 2] as (x, y) in pixels, best first, N <= 100; None if there is no corner.
+    """
     return cv2.goodFeaturesToTrack(  # type: ignore[return-value]
         grey,
         mask=None,
@@ -43,10 +45,10 @@ def find_corners(grey: Grey) -> Points | None:
 
 
 def track(source: Grey, target: Grey, corners: Points | None) -> tuple[float, float]:
-    """Track the corners of `source` in `target` by pyramidal Lucas-Kanade (Bouguet, 2001).
+    """Track the corners of `source` in `target` with pyramidal Lucas-Kanade (Bouguet, 2001).
 
-    Returns (motion_px, tracked_fraction): the mean length of the tracked displacements longer than 1 px, 0 where
-    there is none, and the share of corners that were tracked, 0 where there is no corner.
+    source, target: uint8 [H, W]. Returns (motion_px, tracked_fraction): the mean length of tracked displacements over
+    1 px, 0 if there are none, and the fraction of corners that were tracked, 0 if there are no corners.
     """
     if corners is None:
         return 0.0, 0.0
@@ -66,15 +68,15 @@ def track(source: Grey, target: Grey, corners: Points | None) -> tuple[float, fl
 
 
 def measure_motion(source: Grey, target: Grey) -> tuple[float, float]:
-    """Measure one pair of grey frames, uint8 [H, W] each: (motion_px, tracked_fraction)."""
+    """Measure one pair of grey frames, uint8 [H, W] each; returns (motion_px, tracked_fraction) as `track` does."""
     return track(source, target, find_corners(source))
 
 
 def measure_all_pairs(grey: Grey, sources: range | None = None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Measure every pair of a clip's grey frames, uint8 [T, H, W], finding corners once a source frame.
+    """Measure every pair (i, j), i < j, of a clip's grey frames, uint8 [T, H, W]; find corners once per source frame.
 
-    Returns (motion_px, tracked_fraction), float32 [P] each, ordered by source, then target; with `sources`, only
-    pairs from those source frames.
+    If `sources` is given, only pairs with these source frames are measured. Returns (motion_px, tracked_fraction),
+    float32 [P] each, ordered by source, then target.
     """
     measured = []
     for i in sources if sources is not None else range(len(grey)):

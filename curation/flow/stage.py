@@ -18,9 +18,9 @@ from curation.flow.table import (
     FlowPart,
     Measurement,
     copy_parts,
-    read_all_parts,
     read_clips,
     read_measurements,
+    read_parts,
     write_part,
 )
 from curation.flow.tasks import JoinTask, PartTask, SliceTask, make_part, slice_method
@@ -148,9 +148,7 @@ class _FinishedSlices:
         self._config = config
         self._folders = folders
         self._parts = {
-            (method, result.clip_key): part
-            for method, part in read_all_parts(folders.slices)
-            for result in part.measurements
+            (part.method, result.clip_key): part for part in read_parts(folders.slices) for result in part.measurements
         }
 
     def find(self, clip: ProbedClip, sources: range) -> FlowPart | None:

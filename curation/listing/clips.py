@@ -1,4 +1,7 @@
-"""The clips of a listing, in columns: a million of them are a hundred megabytes, and each is made when it is wanted."""
+"""The clips of a listing, stored in columns.
+
+A million clips take 100 MB; a `Clip` object is created when it is looked up.
+"""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +19,7 @@ ROWS_SCHEMA = pa.schema(
         pa.field("clip", pa.int32(), nullable=False),
     ]
 )
-"""The rows of a listing, in its order; `clip` counts clips from 0 in the order of their first rows."""
+"""Listing rows, in order; `clip` is the clip number, counted from 0 by first row."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,31 +29,35 @@ class Clip:
     key: str
     uri: str
     location: str
-    """Where its bytes are: an absolute path, or a URL. One from a listing that lies elsewhere is always a URL."""
+    """Absolute path or URL of its bytes; always a URL if the listing is remote."""
     captions: tuple[str, ...]
     split: str
     row: int
-    """The first row that names it, from 1."""
+    """First row with this clip, counted from 1."""
 
 
 class Clips(Mapping[str, Clip]):
-    """The clips of a listing by key, in the order of their first rows; a clip's number is its place in that order."""
+    """The clips of a listing by key, ordered by first row. A clip's number is its index in this order."""
 
     def __init__(
         self, rows: pa.Table, numbers: dict[str, int], splits: NDArray[np.int8], locate: Callable[[str], str]
     ) -> None:
-        """Take a listing's rows (ROWS_SCHEMA), the number of each key, ascending, and the split of each clip."""
+        """Create the clips of a listing.
+
+        rows: ROWS_SCHEMA. numbers: clip number by key, ascending. splits: index in SPLITS of each clip, int8 [clips].
+        locate: returns a uri's location.
+        """
         self._rows = rows
         self._numbers = numbers
         self._locate = locate
         self.keys_in_order = tuple(numbers)
         self.splits = splits
-        """Which of SPLITS each clip stands in, int8 [clips]."""
-        owners = rows["clip"].to_numpy()
-        self._rows_by_clip = np.argsort(owners, kind="stable").astype(np.int32)
-        self._starts = np.searchsorted(owners[self._rows_by_clip], np.arange(len(numbers) + 1)).astype(np.int32)
+        """Index in SPLITS of each clip, int8 [clips]."""
+        clip_numbers = rows["clip"].to_numpy()
+        self._rows_by_clip = np.argsort(clip_numbers, kind="stable").astype(np.int32)
+        self._starts = np.searchsorted(clip_numbers[self._rows_by_clip], np.arange(len(numbers) + 1)).astype(np.int32)
         self.first_rows: NDArray[np.int32] = self._rows_by_clip[self._starts[:-1]] + 1
-        """The first row of the listing that names each clip, from 1, int32 [clips]."""
+        """First row of each clip, counted from 1, int32 [clips]."""
 
     def __getitem__(self, key: str) -> Clip:
         number = self._numbers[key]
@@ -73,26 +80,26 @@ class Clips(Mapping[str, Clip]):
         return len(self._numbers)
 
     def number(self, key: str) -> int:
-        """Give a clip's number. Raises KeyError."""
+        """Return a clip's number. Raises KeyError if the listing has no such clip."""
         return self._numbers[key]
 
     def find_numbers(self, keys: Sequence[str]) -> NDArray[np.int32]:
-        """Give the numbers of clips, -1 for keys that are none of the listing's."""
+        """Return the numbers of some clips, int32 [keys]; -1 for a key that is not in the listing."""
         return np.array([self._numbers.get(key, -1) for key in keys], dtype=np.int32)
 
     def split(self, number: int) -> str:
-        """Name a clip's split."""
+        """Return the name of a clip's split."""
         return SPLITS[self.splits[number]]
 
     def uri(self, number: int) -> str:
-        """Tell a clip's uri."""
+        """Return a clip's uri."""
         uri: str = self._rows["uri"][int(self.first_rows[number]) - 1].as_py()
         return uri
 
     def location(self, number: int) -> str:
-        """Tell where a clip's bytes are."""
+        """Return the absolute path or URL of a clip's bytes."""
         return self._locate(self.uri(number))
 
     def with_splits(self, splits: NDArray[np.int8]) -> "Clips":
-        """Give the same clips in other splits."""
+        """Return the same clips in other splits, int8 [clips]."""
         return Clips(self._rows, self._numbers, splits, self._locate)

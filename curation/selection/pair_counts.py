@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from curation.config import CurationConfig
 from curation.flow.read_columns import read_part_columns, read_parts_concurrently
-from curation.seeds import clip_seed, rank_pairs
+from curation.seeds import derive_clip_seed, rank_pairs
 from shards.location import Location
 
 _CANDIDATES_PER_WANTED = 3
@@ -104,7 +104,7 @@ def find_rows_in_range(
         in_range &= (clips >= 0)[codes]
     rows = np.flatnonzero(in_range)
     codes, edges = codes[rows].astype(np.int64), compute_bin_edges(config)
-    seeds = np.array([clip_seed(config.seed, key) for key in clip_keys], dtype=np.uint64)
+    seeds = np.array([derive_clip_seed(config.seed, key) for key in clip_keys], dtype=np.uint64)
     return RowsInRange(
         clips=clips,
         rows=rows,

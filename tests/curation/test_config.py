@@ -1,4 +1,4 @@
-"""A parameter that cannot be is refused by name, with its value and what is allowed."""
+"""An invalid parameter raises ConfigError with its name, its value and what is allowed."""
 
 import dataclasses
 import re
@@ -14,7 +14,7 @@ from curation.options import RunOptions
 
 NAMES = {field.name for field in dataclasses.fields(CurationConfig)}
 
-BAD: list[tuple[str, Any, str]] = [
+INVALID: list[tuple[str, Any, str]] = [
     ("resolution", 15, "16 to 4096"),
     ("resolution", -1, "16 to 4096"),
     ("resolution", 4097, "16 to 4096"),
@@ -39,7 +39,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("seed", 2**63, "0 to 2^63 - 1"),
     ("seed", 0.5, "a whole number"),
     ("image_format", "gif", "jpg, png or webp"),
-    ("image_format", 3, "a word"),
+    ("image_format", 3, "a string"),
     ("quality", 0, "from 1 to 100"),
     ("quality", 101, "from 1 to 100"),
     ("drop_cuts", 1, "true or false"),
@@ -50,20 +50,20 @@ BAD: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value", "allowed"), BAD)
-def test_a_bad_value_is_refused_with_field_value_and_what_is_allowed(name: str, value: Any, allowed: str) -> None:
+@pytest.mark.parametrize(("name", "value", "allowed"), INVALID)
+def test_invalid_value_raises_with_name_value_and_what_is_allowed(name: str, value: Any, allowed: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(allowed)) as error:
         CurationConfig(**{name: value})
-    told = str(error.value).split()
-    assert name in told
-    assert repr(value).removesuffix(".0") in " ".join(told)
+    message = str(error.value)
+    assert name in message.split()
+    assert repr(value).removesuffix(".0") in message
 
 
-def test_every_parameter_has_a_bad_value_here() -> None:
-    assert {name for name, _, _ in BAD} == NAMES
+def test_every_parameter_has_an_invalid_value_in_this_test() -> None:
+    assert {name for name, _, _ in INVALID} == NAMES
 
 
-def test_an_endless_motion_range_is_refused_for_what_it_is() -> None:
+def test_infinite_max_motion_is_reported_as_out_of_range() -> None:
     with pytest.raises(ConfigError, match=r"max_motion.*inf") as error:
         CurationConfig(max_motion=float("inf"))
     assert "2 must be less than max_motion inf" not in str(error.value)
@@ -84,44 +84,44 @@ def test_an_endless_motion_range_is_refused_for_what_it_is() -> None:
         {"max_frames": 2},
     ],
 )
-def test_the_ends_of_what_is_allowed_are_allowed(values: dict[str, Any]) -> None:
+def test_limits_are_inclusive(values: dict[str, Any]) -> None:
     config = CurationConfig(**values)
     assert {name: getattr(config, name) for name in values} == values
 
 
-def test_the_defaults_are_the_papers() -> None:
+def test_defaults_are_those_of_the_paper() -> None:
     config = CurationConfig()
     assert (config.resolution, config.min_motion, config.max_motion, config.pairs_per_gif) == (256, 2, 20, 10)
 
 
-def test_a_config_file_gives_values_by_name_with_either_dash(tmp_path: Path) -> None:
+def test_config_file_accepts_dashes_and_underscores(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     path.write_text('# ours\nmin_motion = 3\npairs-per-gif = 5\nimage-format = "png"\n')
     values = read_config_file(path, NAMES)
     assert values == {"min_motion": 3, "pairs_per_gif": 5, "image_format": "png"}
-    # An option stands over the file, and the file over the default.
+    # An option overrides the file, and the file overrides the default.
     config = CurationConfig(**(values | {"pairs_per_gif": 7}))
     assert (config.min_motion, config.pairs_per_gif, config.quality) == (3, 7, 95)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
-        (b"min_motoin = 2\n", "no parameter is called 'min_motoin'; there are .*min_motion"),
-        (b"[curation]\nseed = 1\n", "no parameter is called 'curation'"),
-        (b"seed = \n", "is not TOML"),
-        (b'image_format = "\xff"\n', "is not TOML"),
+        (b"min_motoin = 2\n", "unknown parameter 'min_motoin'; choose from .*min_motion"),
+        (b"[curation]\nseed = 1\n", "unknown parameter 'curation'"),
+        (b"seed = \n", "is not valid TOML"),
+        (b'image_format = "\xff"\n', "is not valid TOML"),
     ],
-    ids=["unknown key", "a table", "no value", "not UTF-8"],
+    ids=["unknown key", "table", "no value", "not UTF-8"],
 )
-def test_a_bad_config_file_is_refused(tmp_path: Path, text: bytes, told: str) -> None:
+def test_invalid_config_file_raises_config_error(tmp_path: Path, text: bytes, message: str) -> None:
     (tmp_path / "run.toml").write_bytes(text)
-    with pytest.raises(ConfigError, match=rf"run\.toml.*{told}"):
+    with pytest.raises(ConfigError, match=rf"run\.toml.*{message}"):
         read_config_file(tmp_path / "run.toml", NAMES)
 
 
 @pytest.mark.parametrize("name", ["gone.toml", "."])
-def test_a_config_file_that_cannot_be_opened_is_refused(tmp_path: Path, name: str) -> None:
+def test_config_file_that_cannot_be_read_raises_config_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="cannot read the config file"):
         read_config_file(tmp_path / name, NAMES)
 
@@ -134,6 +134,6 @@ def test_run_options_make_paths_absolute(tmp_path: Path, monkeypatch: pytest.Mon
     assert (options.gifs, options.flow) == (tmp_path / "gifs", None)
 
 
-def test_fewer_than_no_workers_are_refused() -> None:
+def test_negative_number_of_workers_raises_config_error() -> None:
     with pytest.raises(ConfigError, match="workers is -1; it must be 0 or more"):
         RunOptions(listing=Path("a"), out=Path("b"), workers=-1)

@@ -1,4 +1,4 @@
-"""What the histogram shall look like: words, or a file that is checked before anything is done."""
+"""A balance is a word, or a target histogram from a file that is validated when it is read."""
 
 import json
 
@@ -14,32 +14,32 @@ def write_target(path, edges, counts):
     return str(path)
 
 
-def test_words_are_taken_as_they_are():
+def test_words_are_returned_unchanged():
     assert [read_balance(word) for word in ("flat", "none")] == ["flat", "none"]
     assert compute_bin_weights("flat", range(2, 20)) is None
     assert len({describe_balance(word) for word in ("flat", "none", "2:1,3")}) == 3
 
 
-def test_a_file_becomes_text_that_holds_all_of_it_and_is_taken_again(tmp_path):
+def test_file_becomes_text_that_the_config_accepts(tmp_path):
     text = read_balance(write_target(tmp_path / "target.json", [2, 4, 5], [783184, 0.125]))
     assert text == "2:783184,4:0.125,5"
     assert read_balance(text) == text
     assert CurationConfig(balance=text).balance == text
 
 
-def test_a_wide_bin_shares_its_weight_and_what_lies_outside_is_unwanted():
+def test_wide_bin_divides_its_weight_and_bins_outside_get_almost_none():
     weights = compute_bin_weights("2:4,4:1,5", [1, 2, 3, 4, 5])
     assert weights is not None
     assert weights[1:4] == (2.0, 2.0, 1.0)
     assert 0 < weights[0] == weights[4] < 1e-9
 
 
-def test_where_nothing_there_is_wanted_all_is_wanted_alike():
+def test_bins_outside_the_target_alone_have_equal_weights():
     assert compute_bin_weights("2:1,3", [7, 8]) is None
 
 
 @pytest.mark.parametrize("text", ["round", "2:1", "2:-1,3", "2:0,3", "3:1,2", "2:nan,3", "2:inf,3", "2:x,3", ""])
-def test_what_is_no_target_is_refused(text):
+def test_invalid_target_raises_config_error(text):
     with pytest.raises(ConfigError, match="balance is"):
         check_balance(text)
     with pytest.raises(ConfigError, match="balance is"):
@@ -47,20 +47,20 @@ def test_what_is_no_target_is_refused(text):
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"),
+    ("content", "message"),
     [
-        ("no json", "not JSON"),
-        ("[1, 2]", "no target"),
-        ('{"bin_edges": [2, 3], "counts": [1, 2]}', "no target"),
-        ('{"bin_edges": [2.5, 3], "counts": [1]}', "no target"),
+        ("no json", "is not valid JSON"),
+        ("[1, 2]", "is not a target histogram"),
+        ('{"bin_edges": [2, 3], "counts": [1, 2]}', "is not a target histogram"),
+        ('{"bin_edges": [2.5, 3], "counts": [1]}', "is not a target histogram"),
     ],
 )
-def test_a_file_that_holds_none_is_refused_by_name(tmp_path, content, sentence):
+def test_invalid_file_raises_config_error_with_its_name(tmp_path, content, message):
     (tmp_path / "target.json").write_text(content)
-    with pytest.raises(ConfigError, match=rf"target\.json: {sentence}"):
+    with pytest.raises(ConfigError, match=rf"target\.json {message}"):
         read_balance(str(tmp_path / "target.json"))
 
 
-def test_a_file_that_is_not_there_is_refused():
+def test_missing_file_raises_config_error():
     with pytest.raises(ConfigError, match="'flatt'; it must be flat, none, or a JSON file"):
         read_balance("flatt")

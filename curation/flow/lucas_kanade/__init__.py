@@ -1,1 +1,1 @@
-"""Lucas-Kanade motion of all frame pairs of one clip, compiled. The entry is `all_pairs.measure_all_pairs`."""
+"""Lucas-Kanade motion of all frame pairs of a clip, compiled. The entry point is `all_pairs.measure_all_pairs`."""

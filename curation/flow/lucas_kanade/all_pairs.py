@@ -1,9 +1,10 @@
-"""Motion of all pairs of one clip: the same definition as `curation.flow.reference`, at a fraction of its cost.
+"""Motion of all pairs of a clip: the results of `curation.flow.reference` at a twentieth of its cost.
 
-In come the clip's grey frames, out go two columns of the flow table. Corners and pyramids are made once a
-frame, templates once a corner and level of a source frame, and what is left for a pair is compiled code
-(`curation.flow.lucas_kanade.tracking`). Sources: Shi and Tomasi (1994), Lucas and Kanade (1981), pyramids as in Bouguet
-(2001). How it works, and why it is right: docs/kernel.md.
+Corners and pyramids are computed once per frame, templates once per corner, level and source frame. Tracking is
+compiled (`curation.flow.lucas_kanade.tracking`).
+
+Sources: corners by Shi and Tomasi (1994), tracking by Lucas and Kanade (1981), pyramids as in Bouguet (2001).
+Design and accuracy: docs/kernel.md.
 """
 
 from __future__ import annotations
@@ -14,13 +15,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.flow.lucas_kanade.corners import find_padded_corners, new_corner_work, suits
-from curation.flow.lucas_kanade.templates import PAD, new_work
+from curation.flow.lucas_kanade.corners import allocate_corner_buffers, find_padded_corners, supports_size
+from curation.flow.lucas_kanade.templates import PAD, allocate_buffers
 from curation.flow.lucas_kanade.tracking import track_sources
 from curation.flow.reference import MAX_CORNERS, MAX_LEVEL, WINDOW_PX, find_corners
 
 MAX_LEVELS = MAX_LEVEL + 1
-_FIXED_BYTES = 256 * 1024
 
 
 def measure_all_pairs(
@@ -28,96 +28,82 @@ def measure_all_pairs(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Measure every pair (i, j), i < j, of a clip.
 
-    grey: uint8 [T, H, W]. sources: the source frames i to measure, all by default; a clip too large for one
-    worker is split by them, and the parts joined are the same bits as the whole. Returns motion_px and
-    tracked_fraction, float32 [P] each, ordered by source, then target. Memory: `count_working_bytes`.
-    Raises ValueError for anything but uint8 [T, H, W].
+    grey: uint8 [T, H, W]. sources: the source frames i to measure, default all. The results of consecutive ranges
+    concatenate to those of the whole clip, bit for bit.
+    Returns (motion_px, tracked_fraction), float32 [P] each, ordered by source, then target; as `reference.track`.
+    Allocates T times (H / 2**l + 32) * (W / 2**l + 32) bytes for each pyramid level l, and 4 * T**2 for the results:
+    70 MB for 572 frames of 256 x 256.
+    Raises ValueError if `grey` is not uint8 [T, H, W].
     """
-    motion_px, tracked_fraction, _ = measure_and_count(grey, sources)
-    return motion_px, tracked_fraction
-
-
-def measure_and_count(
-    grey: NDArray[np.uint8], sources: range | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-    """Measure as `measure_all_pairs` does; return too, int64 [2], iterations and cells visited (for benchmarks)."""
     if grey.dtype != np.uint8 or grey.ndim != 3:
         raise ValueError(f"grey: {grey.dtype} {list(grey.shape)}, must be uint8 [T, H, W]")
     num_frames = len(grey)
-    chosen = [i for i in (range(num_frames) if sources is None else sources) if 0 <= i < num_frames - 1]
-    num_pairs = sum(num_frames - 1 - i for i in chosen)
-    motion_px = np.zeros(num_pairs, np.float32)
-    tracked_fraction = np.zeros(num_pairs, np.float32)
-    counters = np.zeros(2, np.int64)
-    if chosen:
-        start = min(chosen)  # no earlier frame is anybody's target
-        frames, source_frames = grey[start:], np.array(chosen, np.int64) - start
+    selected = [i for i in (range(num_frames) if sources is None else sources) if 0 <= i < num_frames - 1]
+    num_pairs = sum(num_frames - 1 - i for i in selected)
+    motion_px, tracked_fraction = np.zeros(num_pairs, np.float32), np.zeros(num_pairs, np.float32)
+    if selected:
+        start = min(selected)  # Earlier frames are not targets.
+        frames, source_frames = grey[start:], np.array(selected, np.int64) - start
         pyramid, num_levels = build_pyramids(frames)
         corners, num_corners = find_all_corners(frames, pyramid[0], source_frames)
+        counters = np.zeros(2, np.int64)
         track_sources(
-            pyramid, num_levels, source_frames, corners, num_corners, new_work(),
+            pyramid, num_levels, source_frames, corners, num_corners, allocate_buffers(),
             motion_px, tracked_fraction, counters
         )  # fmt: skip
-    return motion_px, tracked_fraction, counters
-
-
-def count_working_bytes(num_frames: int, height: int, width: int) -> int:
-    """Count the bytes that `measure_all_pairs` allocates for T frames of H x W, beside the frames themselves.
-
-    T * sum over the levels l of (H / 2**l + 32) * (W / 2**l + 32) for the pyramids, T * 816 for corners,
-    8 * T * (T - 1) / 2 for the result, 12 * H * W to find corners in, and 256 KiB: 119 KB a frame of
-    256 x 256, 70 MB for 572 of them.
-    """
-    pixels = sum((rows + 2 * PAD) * (cols + 2 * PAD) for rows, cols in _level_shapes(height, width))
-    pairs = num_frames * (num_frames - 1) // 2
-    return num_frames * (pixels + 8 * MAX_CORNERS + 16) + 8 * pairs + 12 * height * width + _FIXED_BYTES
+    return motion_px, tracked_fraction
 
 
 def find_all_corners(
     grey: NDArray[np.uint8], padded: NDArray[np.uint8], sources: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Find the corners of the source frames: float32 [S, 100, 2] as (x, y), and how many count, int64 [S].
+    """Find the corners of S source frames.
 
-    padded: level 0 of the same frames' pyramids. Frames of unusual size are left to OpenCV, and so are all
-    where its arithmetic is another (a processor without fused multiply-add).
+    grey: uint8 [T, H, W]. padded: level 0 of `build_pyramids(grey)`. sources: frame indices, int64 [S].
+    Returns the corners, float32 [S, 100, 2] as (x, y) in pixels, and the number of valid ones, int64 [S]. OpenCV finds
+    the corners if `supports_size` is false, or if its results differ on this processor (`corners_match_opencv`).
     """
     corners = np.zeros((len(sources), MAX_CORNERS, 2), np.float32)
     num_corners = np.zeros(len(sources), np.int64)
-    if suits(*grey.shape[1:]) and _compiled_corners_are_those_of_opencv():
-        find_padded_corners(padded, PAD, sources, new_corner_work(*grey.shape[1:]), corners, num_corners)
+    if supports_size(*grey.shape[1:]) and corners_match_opencv():
+        find_padded_corners(padded, PAD, sources, allocate_corner_buffers(*grey.shape[1:]), corners, num_corners)
         return corners, num_corners
     for s, i in enumerate(sources):
-        found = find_corners(grey[i])
-        if found is not None:
-            num_corners[s] = len(found)
-            corners[s, : len(found)] = found[:, 0]
+        frame_corners = find_corners(grey[i])
+        if frame_corners is not None:
+            num_corners[s] = len(frame_corners)
+            corners[s, : len(frame_corners)] = frame_corners[:, 0]
     return corners, num_corners
 
 
 @functools.cache
-def _compiled_corners_are_those_of_opencv() -> bool:
-    """Try both on pictures full of ties, which the last bit decides; once a process, in a millisecond."""
-    places = np.arange(64)
-    diagonals = np.add.outer(places, places) // 5 % 2 * 255
-    tiles = np.outer(places % 7, places % 11) * 3 % 256
+def corners_match_opencv() -> bool:
+    """Return whether compiled corners equal OpenCV's on three test frames with many ties; takes 1 ms per process.
+
+    The last bit of a score decides a tie. It differs if OpenCV does not use fused multiply-add on this processor.
+    """
+    indices = np.arange(64)
+    diagonals = np.add.outer(indices, indices) // 5 % 2 * 255
+    tiles = np.outer(indices % 7, indices % 11) * 3 % 256
     frames = np.stack([diagonals, tiles, diagonals ^ tiles]).astype(np.uint8)
     padded = build_pyramids(frames)[0][0]
     corners, num_corners = np.zeros((3, MAX_CORNERS, 2), np.float32), np.zeros(3, np.int64)
-    find_padded_corners(padded, PAD, np.arange(3), new_corner_work(64, 64), corners, num_corners)
+    find_padded_corners(padded, PAD, np.arange(3), allocate_corner_buffers(64, 64), corners, num_corners)
     expected = [find_corners(frame) for frame in frames]
     return all(
-        theirs is not None and np.array_equal(mine[:num], theirs[:, 0])
-        for mine, num, theirs in zip(corners, num_corners, expected, strict=True)
+        opencv is not None and np.array_equal(compiled[:num], opencv[:, 0])
+        for compiled, num, opencv in zip(corners, num_corners, expected, strict=True)
     )
 
 
 def build_pyramids(grey: NDArray[np.uint8]) -> tuple[tuple[NDArray[np.uint8], ...], int]:
-    """Build the padded pyramid of every frame, and tell its number of levels.
+    """Build the padded pyramid of every frame, uint8 [T, H, W].
 
-    Always three arrays, uint8 [T, rows + 32, cols + 32], level 0 first; those that a small frame has no use
-    for are empty. Padding reflects, without repeating the edge, as cv2.calcOpticalFlowPyrLK has it.
+    Returns (levels, num_levels): three arrays, uint8 [T, rows + 32, cols + 32], level 0 first, and the number of levels
+    in use. The arrays of unused levels are empty. Padding reflects without repeating the edge, as in
+    cv2.calcOpticalFlowPyrLK.
     """
-    shapes = _level_shapes(*grey.shape[1:])
+    shapes = _list_level_shapes(*grey.shape[1:])
     levels = [np.empty((len(grey), rows + 2 * PAD, cols + 2 * PAD), np.uint8) for rows, cols in shapes] + [
         np.empty((0, 2 * PAD, 2 * PAD), np.uint8)
     ] * (MAX_LEVELS - len(shapes))
@@ -130,8 +116,8 @@ def build_pyramids(grey: NDArray[np.uint8]) -> tuple[tuple[NDArray[np.uint8], ..
     return tuple(levels), len(shapes)
 
 
-def _level_shapes(height: int, width: int) -> list[tuple[int, int]]:
-    """List the (rows, cols) of the levels; from the second on, they must be larger than the window."""
+def _list_level_shapes(height: int, width: int) -> list[tuple[int, int]]:
+    """List the (rows, cols) of the levels. From the second on, a level must be larger than the window."""
     shapes = [(height, width)]
     while len(shapes) < MAX_LEVELS:
         height, width = (height + 1) // 2, (width + 1) // 2

@@ -1,9 +1,8 @@
-"""Shi-Tomasi corners of one frame (Shi and Tomasi, 1994): what cv2.goodFeaturesToTrack finds, compiled.
+"""Corners (Shi and Tomasi, 1994), compiled: bit-identical to cv2.goodFeaturesToTrack.
 
-In comes a frame with its padding, out go its corners, best first. OpenCV allocates and clears a new 3 MB at
-every call; here one row of everything is made at a time, in buffers that stay in the first cache. The
-operations, their order and their roundings are OpenCV's (Sobel in float32 with fused multiply-add, products
-in float32, sums over the block in float64), since corners that tie are told apart by their last bits.
+OpenCV allocates and clears 3 MB per call. Here the frame is processed row by row in buffers that fit the L1 cache. The
+last bit of a score decides a tie, so the operations, their order and their rounding are OpenCV's: Sobel in float32 with
+fused multiply-add, products in float32, block sums in float64.
 """
 
 from __future__ import annotations
@@ -14,26 +13,32 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from curation.flow import reference as flow
+from curation.flow import reference
 from curation.flow.reference import CORNER_BLOCK_PX as BLOCK
 from curation.flow.reference import CORNER_QUALITY, MAX_CORNERS, MIN_CORNER_DISTANCE_PX
 from curation.jit import compile_entry, compile_part, digest_sources
 
 RADIUS = BLOCK // 2
-MAX_WIDTH = 1024  # what the buffers hold
-MIN_SIDE = BLOCK + 1  # below it a block reflects more than once
-VECTOR_WIDTH = 16  # OpenCV rounds otherwise in the columns that its vectors leave over
+MAX_WIDTH = 1024
+"""Width of the row buffers."""
+MIN_SIDE = BLOCK + 1
+"""In a smaller frame, a block reflects more than once."""
+VECTOR_WIDTH = 16
+"""OpenCV's vector width. The columns that remain are rounded differently by OpenCV."""
 
 _u = np.uint64
-_SLOT = _u(MAX_WIDTH + 64)  # numbers from one row of a buffer to the next; not a power of 2, for the cache
-_RING = 8  # rows of products kept: BLOCK, and the one that leaves
+_SLOT = _u(MAX_WIDTH + 64)
+"""Row stride of the buffers, in elements. Not a power of two, to avoid cache conflicts."""
+_RING = 8
+"""Rows of products in the ring buffer: BLOCK, and the one to subtract."""
 _S = np.float32(1.0 / (4 * BLOCK * 255))
 _S2 = np.float32(2.0 / (4 * BLOCK * 255))
+"""OpenCV's scale of the Sobel filter, and its double."""
 
 
 @intrinsic
 def _emit_fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
-    """Compute a * b + c, float32, rounded once."""
+    """Return a * b + c, float32, rounded once."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.fma(*args)
@@ -46,7 +51,7 @@ _fma: Any = _emit_fma
 
 @compile_part
 def _filter_row(row: Any, left: Any, width: Any, rows: Any, slot: Any) -> None:
-    """Filter an image row along x, into a slot of two rows: the difference, and the smoothing of Sobel's d/dy."""
+    """Filter one image row along x into a slot of two rows: the difference of Sobel's d/dx, the smoothing of d/dy."""
     for x in range(width):
         k = left + x
         a, b, c = np.float32(row[k - _u(1)]), np.float32(row[k]), np.float32(row[k + _u(1)])
@@ -56,7 +61,7 @@ def _filter_row(row: Any, left: Any, width: Any, rows: Any, slot: Any) -> None:
 
 @compile_part
 def _multiply_gradients(rows: Any, above: Any, here: Any, below: Any, width: Any, products: Any, slot: Any) -> None:
-    """Write dx dx, dx dy and dy dy of one row into a slot of three rows."""
+    """Write dx * dx, dx * dy and dy * dy of one image row into a slot of three rows, float32."""
     for x in range(width):
         dx = _fma(rows[above + x] + rows[below + x], _S, rows[here + x] * _S2)
         dy = rows[below + _SLOT + x] - rows[above + _SLOT + x]
@@ -67,7 +72,10 @@ def _multiply_gradients(rows: Any, above: Any, here: Any, below: Any, width: Any
 
 @compile_part
 def _slide_columns(columns: Any, products: Any, enters: Any, leaves: Any, width: Any) -> None:
-    """Move the sums over BLOCK rows, three rows that begin at RADIUS, down by one; then reflect their ends."""
+    """Move the sums over BLOCK rows down by one row and reflect their ends.
+
+    columns: float64, one row for each of the three products, with the image starting at column RADIUS.
+    """
     for channel in range(_u(3)):
         base = channel * _SLOT
         for x in range(width):
@@ -81,6 +89,7 @@ def _slide_columns(columns: Any, products: Any, enters: Any, leaves: Any, width:
 
 @compile_part
 def _sum_block(columns: Any, k: Any) -> Any:
+    """Return the sum of BLOCK column sums from index k on, float32."""
     return np.float32(
         columns[k] + columns[k + _u(1)] + columns[k + _u(2)] + columns[k + _u(3)]
         + columns[k + _u(4)] + columns[k + _u(5)] + columns[k + _u(6)]
@@ -89,9 +98,9 @@ def _sum_block(columns: Any, k: Any) -> Any:
 
 @compile_part
 def _write_scores(columns: Any, width: Any, scores: Any) -> Any:
-    """Write the smaller eigenvalue of each block's matrix, as the bits of a float32; return the row's largest.
+    """Write the smaller eigenvalue of each block's matrix, as the bits of a float32; return the largest of the row.
 
-    Bits of floats from 0 up are in the order of the floats, and the largest integer is found in any order.
+    Non-negative floats compare like their bits, and an integer maximum vectorises without fastmath.
     """
     best = np.int32(0)
     for x in range(width):
@@ -107,13 +116,14 @@ def _write_scores(columns: Any, width: Any, scores: Any) -> Any:
 
 @compile_part
 def _reflect(y: int, height: int) -> int:
+    """Return the row that a row outside the image reflects, without repeating the edge."""
     y = -y if y < 0 else y
     return 2 * (height - 1) - y if y >= height else y
 
 
 @compile_part
 def _score_frame(padded: Any, pad: int, rows: Any, products: Any, columns: Any, scores: Any) -> int:
-    """Fill scores, int32 [H, W], with the bits of every pixel's corner score; return the largest."""
+    """Write the bits of every pixel's corner score to scores, int32 [H, W]; return the largest."""
     height, width = scores.shape
     num, left = _u(width), _u(pad)
     columns[:] = 0.0
@@ -121,7 +131,7 @@ def _score_frame(padded: Any, pad: int, rows: Any, products: Any, columns: Any, 
         _filter_row(padded[pad + y], left, num, rows, _u((y + 4) % 4) * _u(2) * _SLOT)
     best = 0
     for y in range(-RADIUS, height + RADIUS):
-        # products of row y, if there is one, then the sums centred RADIUS rows above
+        # First the products of row y, then the block sums centred RADIUS rows above it.
         if 0 <= y < height:
             _filter_row(padded[pad + y + 1], left, num, rows, _u((y + 1) % 4) * _u(2) * _SLOT)
             above, here, below = _u((y + 3) % 4), _u(y % 4), _u((y + 1) % 4)
@@ -144,7 +154,7 @@ def _score_frame(padded: Any, pad: int, rows: Any, products: Any, columns: Any, 
 
 @compile_part
 def _mark_peaks(above: Any, row: Any, below: Any, width: Any, threshold: Any, marks: Any) -> None:
-    """Mark by 1 the local maxima of a row that lie above the threshold, the ends left out."""
+    """Write 1 to marks, uint8, for each local maximum of a row above the threshold, except in the end columns."""
     for x in range(_u(1), width - _u(1)):
         score, before, after = row[x], x - _u(1), x + _u(1)
         high = (score > threshold) & (score >= row[before]) & (score >= row[after])
@@ -155,9 +165,12 @@ def _mark_peaks(above: Any, row: Any, below: Any, width: Any, threshold: Any, ma
 
 @compile_part
 def _gather_peaks(scores: Any, threshold: int, marks: Any, peaks: Any) -> int:
-    """Write score and place (y * W + x) of the local maxima above the threshold into peaks; return their number."""
+    """Write the local maxima above the threshold to peaks, int64; return their number.
+
+    A peak is its score in the upper 32 bits and its position y * W + x in the lower ones.
+    """
     height, width = scores.shape
-    marks_each, marks_by_eight = marks
+    marks_each, marks_by_eight = marks  # The same memory as uint8 and as uint64, to skip eight pixels at a time.
     num_peaks = 0
     for y in range(1, height - 1):
         _mark_peaks(scores[y - 1], scores[y], scores[y + 1], _u(width), np.int32(threshold), marks_each)
@@ -172,13 +185,13 @@ def _gather_peaks(scores: Any, threshold: int, marks: Any, peaks: Any) -> int:
 
 @compile_part
 def _pick_apart(peaks: Any, width: int, corners: Any) -> int:
-    """Pick the best peaks, MIN_CORNER_DISTANCE_PX apart, into corners as (x, y); return their number."""
+    """Write the best peaks at least MIN_CORNER_DISTANCE_PX apart to corners as (x, y); return their number."""
     xs, ys = np.empty(MAX_CORNERS, np.int32), np.empty(MAX_CORNERS, np.int32)
     num_corners = 0
     order = np.sort(peaks)
     for peak in order[::-1]:
-        place = peak & 0xFFFFFFFF
-        x, y = np.int32(place % width), np.int32(place // width)
+        position = peak & 0xFFFFFFFF
+        x, y = np.int32(position % width), np.int32(position // width)
         num_near = 0
         for k in range(_u(num_corners)):
             dx, dy = xs[k] - x, ys[k] - y
@@ -193,22 +206,23 @@ def _pick_apart(peaks: Any, width: int, corners: Any) -> int:
 
 
 def _define_entry() -> Any:
-    sources_digest = digest_sources(flow)
+    sources_digest = digest_sources(reference)
 
     @compile_entry
-    def find_padded_corners(frames: Any, pad: int, sources: Any, work: Any, corners: Any, num_corners: Any) -> None:
-        """Find the corners of the source frames, int64 [S], of frames, uint8 [T, H + 2 pad, W + 2 pad].
+    def find_padded_corners(frames: Any, pad: int, sources: Any, buffers: Any, corners: Any, num_corners: Any) -> None:
+        """Find the corners of S frames.
 
-        The padding reflects, without repeating the edge. H and W: see `suits`. work:
-        see `new_corner_work`. Out: corners, float32 [S, MAX_CORNERS, 2] as (x, y), best first; num_corners, int64 [S].
+        frames: uint8 [T, H + 2 pad, W + 2 pad], padded by reflection without repeating the edge; `supports_size(H, W)`
+        must be true. sources: frame indices, int64 [S]. buffers: see `allocate_corner_buffers`.
+        Writes corners, float32 [S, MAX_CORNERS, 2] as (x, y), best first, and num_corners, int64 [S].
         """
-        _ = sources_digest  # closed over, so part of the cache's key
-        rows, products, columns, scores, marks, peaks = work
+        _ = sources_digest  # A closed-over value is part of the cache key.
+        rows, products, columns, scores, marks, peaks = buffers
         for s in range(sources.shape[0]):
             best = _score_frame(frames[sources[s]], pad, rows, products, columns, scores)
             num_corners[s] = 0
             if best > 0:
-                # the threshold is rounded to float32 as OpenCV rounds it
+                # Rounded to float32, as in OpenCV.
                 largest = np.int32(best).view(np.float32)
                 threshold = np.float32(np.float64(largest) * CORNER_QUALITY).view(np.int32)
                 num_peaks = _gather_peaks(scores, threshold, marks, peaks)
@@ -220,18 +234,18 @@ def _define_entry() -> Any:
 find_padded_corners = _define_entry()
 
 
-def suits(height: int, width: int) -> bool:
-    """Tell whether frames of this size have the very corners of OpenCV here."""
+def supports_size(height: int, width: int) -> bool:
+    """Return whether `find_padded_corners` equals OpenCV for frames of this size."""
     return min(height, width) >= MIN_SIDE and width <= MAX_WIDTH and width % VECTOR_WIDTH == 0
 
 
-def new_corner_work(height: int, width: int) -> tuple[Any, ...]:
-    """Allocate what `find_padded_corners` writes for frames of H x W, to be used again for every frame."""
+def allocate_corner_buffers(height: int, width: int) -> tuple[Any, ...]:
+    """Allocate the buffers of `find_padded_corners` for frames of H x W; they are reused for every frame."""
     slot = int(_SLOT)
     marks = np.zeros((width + 7) // 8, np.uint64)
     return (
         np.zeros(4 * 2 * slot, np.float32),
-        np.zeros((_RING + 1) * 3 * slot, np.float32),  # the last slot stays 0: nothing leaves
+        np.zeros((_RING + 1) * 3 * slot, np.float32),  # The last slot stays 0: it is subtracted for the first row.
         np.zeros(3 * slot, np.float64),
         np.zeros((height, width), np.int32),
         (marks.view(np.uint8), marks),

@@ -1,8 +1,8 @@
-"""Templates: the source's side of one corner in one level, prepared once and tracked into every target.
+"""Templates: gradients and 2 x 2 system of the window around one corner, at one pyramid level of the source frame.
 
-In come one padded level of the source and the corner's window in it; out go the window's gradients as
-whole numbers, in the four shifts that `curation.flow.lucas_kanade.window_sums` multiplies with, and the 2 x 2 system of
-Lucas and Kanade (1981) in the form of Bouguet (2001). Scales and rounding of the gradients are OpenCV's.
+A template is built once and tracked into every target frame. It holds the window's gradients as int16, in the four
+shifts that `curation.flow.lucas_kanade.window_sums` needs, and the 2 x 2 system of Lucas and Kanade (1981) as in
+Bouguet (2001). Scale and rounding of the gradients are OpenCV's.
 """
 
 from __future__ import annotations
@@ -15,36 +15,41 @@ from curation.flow.reference import WINDOW_PX
 from curation.jit import compile_part
 
 PAD = 16
-"""A window reaches WINDOW_PX pixels beyond its level at most; 16 keeps rows aligned."""
+"""Padding of a level, in pixels. A window extends up to WINDOW_PX = 15 beyond the level; 16 keeps rows aligned."""
 MIN_EIGENVALUE = 1e-4
 MIN_DETERMINANT = 1.1920928955078125e-07
 
 _u = np.uint64
 _f = np.float32
 _SCALE = 1.0 / (1 << 20)
+"""Scale of the 2 x 2 matrix in OpenCV."""
 _RESULT = np.uint64(3 * 272)
+"""Offset of the second half of the patch: the interpolated values."""
 
 
-def new_work() -> tuple[Any, ...]:
-    """Allocate what `build_template` writes, to be used again for every corner.
+def allocate_buffers() -> tuple[Any, ...]:
+    """Allocate the buffers of `build_template`; they are reused for every corner.
 
-    - template, int16 [8 * 256]: d/dx then d/dy of the window, each in four copies within 16 x 16, shifted by
-      (0, 0), (0, 1), (1, 0), (1, 1) columns and rows as the four pixels around a point are;
-    - model, float64 [5]: the inverse of the gradients' 2 x 2 matrix (11, 12, 22), and the sums over the window
-      of image x d/dx and image x d/dy;
-    - two arrays of working space.
+    Returns (template, model, patch, columns):
+
+    - template, int16 [8 * 256]: d/dx, then d/dy of the window, 32 times the slope, rounded to integers. Each has four
+      copies in 16 x 16 arrays, shifted by (rows, columns) = (0, 0), (0, 1), (1, 0), (1, 1), like the four pixels
+      around a subpixel position.
+    - model, float64 [5]: elements 11, 12 and 22 of the gradients' 2 x 2 matrix divided by its determinant, and the sums
+      over the window of image * d/dx and image * d/dy.
+    - patch, float32 [6 * 272], and columns, float64 [80]: working space.
     """
     memory = np.zeros(8 * 256 + 32, np.int16)
-    start = (-memory.ctypes.data % 64) // 2  # vectors that straddle cache lines load at half the speed
+    start = (-memory.ctypes.data % 64) // 2  # Loads across cache lines take twice the time.
     template = memory[start : start + 8 * 256]
     return template, np.zeros(5), np.zeros(6 * 272, np.float32), np.zeros(80)
 
 
 @compile_part
 def _sample_gradients(image: Any, y0: int, x0: int, patch: Any) -> None:
-    """Fill the first half of patch, float32 [6 * 272]: Scharr's d/dx and d/dy (32 times the slope), the image.
+    """Write Scharr's d/dx and d/dy (32 times the slope) and the image to the first half of patch, float32 [6 * 272].
 
-    16 x 16 values each, from row y0 and column x0 of the level. Outside the level gradients are 0.
+    16 x 16 values each, starting at row y0, column x0 of the level. Gradients outside the level are 0.
     """
     num_rows, num_cols = image.shape[0] - 2 * PAD, image.shape[1] - 2 * PAD
     top, left = _u(y0 + PAD - 1), _u(x0 + PAD - 1)
@@ -70,10 +75,10 @@ def _sample_gradients(image: Any, y0: int, x0: int, patch: Any) -> None:
 
 @compile_part
 def _interpolate_patch(patch: Any, fy: float, fx: float) -> None:
-    """Interpolate the patch in place into 15 x 16: gradients rounded as OpenCV's are, their last column 0.
+    """Interpolate the patch bilinearly at (fy, fx) into its second half, 15 x 16 values each.
 
-    A corner is a whole pixel of level 0, so every number here is a whole number of 1/16 below 2**24 / 16,
-    and float32 holds it exactly.
+    Gradients are rounded to integers as in OpenCV, and their last column is 0. A corner has integer coordinates at
+    level 0, so every value is a multiple of 1/16 below 2**24 / 16, which float32 represents exactly.
     """
     w00, w01 = _f((1.0 - fy) * (1.0 - fx)), _f((1.0 - fy) * fx)
     w10, w11 = _f(fy * (1.0 - fx)), _f(fy * fx)
@@ -95,7 +100,10 @@ def _interpolate_patch(patch: Any, fy: float, fx: float) -> None:
 
 @compile_part
 def _sum_products(patch: Any, columns: Any) -> None:
-    """Sum by column into columns, float64 [5, 16] flat: gx gx, gx gy, gy gy, I gx, I gy. All exact."""
+    """Write the sums of gx * gx, gx * gy, gy * gy, I * gx and I * gy over each column to columns, float64 [5 * 16].
+
+    All sums are exact.
+    """
     for i in range(_u(80)):
         columns[i] = 0.0
     for j in range(_u(15)):
@@ -113,7 +121,7 @@ def _sum_products(patch: Any, columns: Any) -> None:
 
 @compile_part
 def _shift_copies(gradients: Any, template: Any) -> None:
-    """Write each gradient four times: as it is, one column right, one row down, and both."""
+    """Write each gradient to template four times: unshifted, one column right, one row down, and both."""
     for half in range(_u(2)):
         base, origin = half * _u(1024), _RESULT + half * _u(272)
         for k in range(_u(240)):
@@ -127,12 +135,13 @@ def _shift_copies(gradients: Any, template: Any) -> None:
 
 
 @compile_part
-def build_template(image: Any, y: float, x: float, work: Any) -> bool:
-    """Prepare the source's side of one corner in one level; False where the window is too flat to follow.
+def build_template(image: Any, y: float, x: float, buffers: Any) -> bool:
+    """Build the template of one corner at one level; return False if the window has too little texture to track.
 
-    y, x: top left of the window. work: see `new_work`; its template and model are written.
+    image: padded level, uint8 [rows + 2 PAD, cols + 2 PAD]. y, x: top left of the window, in pixels of the level.
+    buffers: see `allocate_buffers`; writes template and model.
     """
-    template, model, patch, columns = work
+    template, model, patch, columns = buffers
     y0, x0 = int(np.floor(y)), int(np.floor(x))
     _sample_gradients(image, y0, x0, patch)
     _interpolate_patch(patch, y - y0, x - x0)
@@ -145,7 +154,7 @@ def build_template(image: Any, y: float, x: float, work: Any) -> bool:
     if min_eigenvalue < MIN_EIGENVALUE or determinant < MIN_DETERMINANT:
         return False
     _shift_copies(patch, template)
-    scale = 32.0 * _SCALE / determinant  # gradients count 32 for a slope of 1
+    scale = 32.0 * _SCALE / determinant  # Gradients are 32 times the slope.
     model[0], model[1], model[2] = a11 * scale, a12 * scale, a22 * scale
     model[3], model[4] = columns[48:64].sum(), columns[64:80].sum()
     return True

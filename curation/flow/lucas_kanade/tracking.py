@@ -1,11 +1,12 @@
-"""The compiled half of `curation.flow.lucas_kanade.all_pairs`: corners of one source frame, tracked into many targets.
+"""Pyramidal Lucas-Kanade tracking (Bouguet, 2001), compiled: corners of a source frame into all later frames.
 
-In come padded pyramids and corners, out go motion and tracked fraction of every pair. Lanes are the
-targets of one source frame: all of them share a corner's template, and each step below is a loop over
-lanes without branches, which the compiler turns into vector instructions.
+A lane is one target frame. All lanes of a source frame share a corner's template, so each step is a loop over lanes
+without branches, which the compiler vectorises.
 
-    T frames, S source frames, P pairs, C corners at most
+    T frames, S source frames, P pairs, C corners
     pyramid: three arrays, uint8 [T, rows + 2 PAD, cols + 2 PAD], padded by reflection
+    images: one of them
+    counters: int64 [2], incremented by the number of iterations and of visited cells
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from curation.flow import reference as flow
+from curation.flow import reference
 from curation.flow.lucas_kanade import templates, window_sums
 from curation.flow.lucas_kanade.templates import PAD, build_template
-from curation.flow.lucas_kanade.window_sums import window_sums as sum_windows
+from curation.flow.lucas_kanade.window_sums import sum_windows
 from curation.flow.reference import EPSILON_PX, MAX_ITERATIONS, MIN_DISPLACEMENT_PX, WINDOW_PX
 from curation.jit import compile_entry, compile_part, digest_sources
 
@@ -28,22 +29,22 @@ LANES = 64
 
 _u = np.uint64
 
-# Rows of the state, each LANES wide, in one flat array: with constant offsets the compiler sees that rows
-# do not overlap, and needs no test at run time before it vectorises.
+# Rows of the state, each LANES wide, in one flat array, float64 [17 * LANES]. With constant offsets the compiler can
+# prove that rows do not overlap, and vectorises without a run-time check.
 _ROW = np.uint64(LANES)
-_X, _Y = _u(0), _ROW  # top left of the window in its level, px
-_CELL_X, _CELL_Y = _u(2) * _ROW, _u(3) * _ROW  # whole part of it
+_X, _Y = _u(0), _ROW  # Top left of the window, in pixels of the level.
+_CELL_X, _CELL_Y = _u(2) * _ROW, _u(3) * _ROW  # Its integer part.
 _LAST_DX, _LAST_DY = _u(4) * _ROW, _u(5) * _ROW
-_ACTIVE = _u(6) * _ROW  # 1 while it iterates
-_LOST = _u(7) * _ROW  # 1 once it left its level
-_STALE = _u(8) * _ROW  # 1 where the sums are of another cell
-_SUMS = _u(9) * _ROW  # eight rows
+_ACTIVE = _u(6) * _ROW  # 1 while the lane iterates.
+_LOST = _u(7) * _ROW  # 1 if the window has left the level.
+_STALE = _u(8) * _ROW  # 1 if the sums belong to another cell.
+_SUMS = _u(9) * _ROW  # Eight rows.
 STATE_SIZE = 17 * LANES
 
 
 @compile_part
 def _enter_cells(state: Any, num_lanes: Any, num_rows: float, num_cols: float) -> None:
-    """Retire the lanes whose window left the level; mark those that stand in a new cell."""
+    """Deactivate the lanes whose window has left the level; mark those whose window is in a new cell."""
     for t in range(num_lanes):
         x, y, active = state[_X + t], state[_Y + t], state[_ACTIVE + t]
         inside = (x >= -WINDOW_PX) & (x < num_cols) & (y >= -WINDOW_PX) & (y < num_rows)
@@ -58,7 +59,10 @@ def _enter_cells(state: Any, num_lanes: Any, num_rows: float, num_cols: float) -
 
 @compile_part
 def _refresh_sums(images: Any, first: int, state: Any, stale: Any, num_lanes: Any, template: Any) -> Any:
-    """Sum windows anew in the lanes that need it; return their number."""
+    """Compute the window sums of the stale lanes; return the number of these lanes.
+
+    first: the frame of lane 0. stale: working space, int64 [LANES + 1].
+    """
     num_stale: Any = _u(0)
     for lane in range(num_lanes):
         stale[num_stale] = lane
@@ -80,7 +84,10 @@ def _refresh_sums(images: Any, first: int, state: Any, stale: Any, num_lanes: An
 
 @compile_part
 def _step(state: Any, num_lanes: Any, model: Any, oscillation: float) -> None:
-    """Move every active lane by one Gauss-Newton step; retire those that converged or swing to and fro."""
+    """Move every active lane by one Gauss-Newton step; deactivate those that converged or oscillate.
+
+    A step that undoes the previous one to within `oscillation` pixels is halved, as in OpenCV.
+    """
     m11, m12, m22, bias_x, bias_y = model[0], model[1], model[2], model[3], model[4]
     for t in range(num_lanes):
         x, y = state[_X + t], state[_Y + t]
@@ -95,19 +102,19 @@ def _step(state: Any, num_lanes: Any, model: Any, oscillation: float) -> None:
         active = state[_ACTIVE + t] != 0.0
         converged = dx * dx + dy * dy <= EPSILON_SQUARED
         back_x, back_y = abs(dx + state[_LAST_DX + t]), abs(dy + state[_LAST_DY + t])
-        swings = (not converged) & (back_x < oscillation) & (back_y < oscillation)
-        part = 0.5 if swings else 1.0
-        part = part if active else 0.0
-        state[_X + t], state[_Y + t] = x + part * dx, y + part * dy
+        oscillates = (not converged) & (back_x < oscillation) & (back_y < oscillation)
+        factor = 0.5 if oscillates else 1.0
+        factor = factor if active else 0.0
+        state[_X + t], state[_Y + t] = x + factor * dx, y + factor * dy
         state[_LAST_DX + t], state[_LAST_DY + t] = dx, dy
-        state[_ACTIVE + t] = 1.0 if active & (not converged) & (not swings) else 0.0
+        state[_ACTIVE + t] = 1.0 if active & (not converged) & (not oscillates) else 0.0
 
 
 @compile_part
 def _track_level(
     images: Any, first: int, num_lanes: int, template: Any, model: Any, state: Any, stale: Any, counters: Any
 ) -> None:
-    """Iterate all lanes in one level, from where they stand."""
+    """Iterate all lanes at one level, starting from their current positions."""
     num_rows, num_cols = float(images.shape[1] - 2 * PAD), float(images.shape[2] - 2 * PAD)
     lanes = _u(num_lanes)
     whole_vectors = (lanes + _u(7)) // _u(8) * _u(8)
@@ -123,7 +130,7 @@ def _track_level(
         if num_active == 0.0:
             break
         counters[0] += int(num_active)
-        # no step before the first one to swing back from
+        # The first step has no previous one.
         _step(state, whole_vectors, model, OSCILLATION_PX if iteration > 0 else -1.0)
 
 
@@ -139,9 +146,12 @@ def _track_corner(
     buffers: Any,
     counters: Any,
 ) -> None:
-    """Track one corner of the source into targets first, first + 1, ..., from the coarsest level down."""
-    work, state, stale = buffers
-    template, model = work[0], work[1]
+    """Track one corner of the source frame into the frames first, first + 1, ..., from the coarsest level down.
+
+    x, y: the corner, in pixels of level 0. Writes the final positions to the state.
+    """
+    template_buffers, state, stale = buffers
+    template, model = template_buffers[0], template_buffers[1]
     lanes = _u(num_lanes)
     shrink = 0.5 ** (num_levels - 1)
     for t in range(lanes):
@@ -149,11 +159,11 @@ def _track_corner(
     for level in range(num_levels - 1, -1, -1):
         shrink = 0.5**level
         images = pyramid[level]
-        followed = build_template(images[source], y * shrink - HALF, x * shrink - HALF, work)
+        has_texture = build_template(images[source], y * shrink - HALF, x * shrink - HALF, template_buffers)
         for t in range(lanes):
-            # what is lost in a coarse level gets another chance in the next
-            state[_LOST + t] = 0.0 if followed else 1.0
-        if followed:
+            # A corner that is lost at a coarse level is tried again at the next.
+            state[_LOST + t] = 0.0 if has_texture else 1.0
+        if has_texture:
             _track_level(images, first, num_lanes, template, model, state, stale, counters)
         if level > 0:
             for t in range(lanes):
@@ -163,7 +173,10 @@ def _track_corner(
 
 @compile_part
 def _gather_corner(state: Any, num_lanes: int, num_rows: int, num_cols: int, x: float, y: float, totals: Any) -> None:
-    """Add one tracked corner to the totals of its pairs, [3, LANES]: tracked, moving, length of these."""
+    """Add one corner to totals, float64 [3, LANES].
+
+    The rows count tracked corners and moving corners, and sum the displacements of the moving ones in pixels.
+    """
     for t in range(num_lanes):
         k = _u(t)
         left, top = state[_X + k], state[_Y + k]
@@ -187,7 +200,10 @@ def _track_source(
     tracked_fraction: Any,
     counters: Any,
 ) -> None:
-    """Measure the pairs of one source frame with every later frame."""
+    """Measure the pairs of one source frame with all later frames.
+
+    corners: float32 [C, 2] as (x, y). Writes motion_px and tracked_fraction, float32, one per later frame.
+    """
     num_frames = pyramid[0].shape[0]
     num_rows, num_cols = pyramid[0].shape[1] - 2 * PAD, pyramid[0].shape[2] - 2 * PAD
     totals = np.zeros((3, LANES))
@@ -205,7 +221,7 @@ def _track_source(
 
 
 def _define_entry() -> Any:
-    sources_digest = digest_sources(flow, templates, window_sums)
+    sources_digest = digest_sources(reference, templates, window_sums)
 
     @compile_entry
     def track_sources(
@@ -214,19 +230,19 @@ def _define_entry() -> Any:
         sources: Any,
         corners: Any,
         num_corners: Any,
-        work: Any,
+        template_buffers: Any,
         motion_px: Any,
         tracked_fraction: Any,
         counters: Any,
     ) -> None:
-        """Measure the pairs of the source frames, int64 [S], with every later frame, in that order.
+        """Measure the pairs of S source frames with all later frames.
 
-        corners: float32 [S, C, 2] as (x, y), of which the first num_corners, int64 [S], count.
-        work: see `templates.new_work`. Out: motion_px and tracked_fraction, float32 [P]; counters, int64 [2], grows by
-        the iterations and by the cells visited.
+        sources: frame indices, int64 [S]. corners: float32 [S, C, 2] as (x, y) in pixels of level 0; the first
+        num_corners[s] of frame s are valid, int64 [S]. template_buffers: see `templates.allocate_buffers`.
+        Writes motion_px and tracked_fraction, float32 [P], ordered by source, then target; increments counters.
         """
-        _ = sources_digest  # closed over, so part of the cache's key
-        buffers = (work, np.zeros(STATE_SIZE), np.zeros(LANES + 1, np.int64))
+        _ = sources_digest  # A closed-over value is part of the cache key.
+        buffers = (template_buffers, np.zeros(STATE_SIZE), np.zeros(LANES + 1, np.int64))
         start = 0
         for s in range(sources.shape[0]):
             stop = start + pyramid[0].shape[0] - 1 - sources[s]

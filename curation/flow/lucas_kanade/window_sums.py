@@ -1,9 +1,9 @@
-"""Sums of products of a window with a template: the one thing done for every cell a window visits.
+"""Sums of products of a target window and a template, computed once per cell of the pixel grid.
 
-Bilinear interpolation is linear in the four pixels around a point, so the mismatch between source and
-target at any subpixel position within one cell of the pixel grid follows from sums over whole pixels:
-four shifts of the window, times two gradients. They are taken once a cell, not once an iteration. In
-whole numbers they are exact, so their order is free, and the same on every machine.
+Bilinear interpolation is linear in the four pixels around a position. The mismatch of source and target at any
+subpixel position in a cell therefore follows from eight sums over whole pixels: four shifts times two gradients. They
+are computed when a window enters a cell, not in every iteration. The sums are integers, so they are exact in any
+order and on every machine.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from curation.jit import CHECKS_BOUNDS, compile_part
 
 
 def _emit_window_sums(builder: Any, corner: Any, stride: Any, template: Any) -> Any:
-    """Emit the eight sums of 16 x 16 products, <8 x i32>; see `window_sums`.
+    """Emit LLVM code for the eight sums of 16 x 16 products, <8 x i32>; see `sum_windows_plain`.
 
-    Two rows of the window fill one vector of 32 int16. A product of int16 pairs, added in twos, is one
-    instruction (vpmaddwd, vpdpwssd) where there is one, and plain arithmetic elsewhere.
+    Two rows of the window fill a vector of 32 int16. Multiplying int16 vectors and adding neighbouring products is one
+    instruction (vpmaddwd, vpdpwssd) on processors that have it, and separate ones elsewhere.
     """
     i8, i16, i32, i64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 
@@ -56,8 +56,8 @@ def _emit_window_sums(builder: Any, corner: Any, stride: Any, template: Any) -> 
 
 
 @intrinsic
-def _window_sums_vector(typingctx: Any, image: Any, y: Any, x: Any, template: Any) -> Any:
-    """Sum as `_window_sums_plain` does, in vector instructions spelled out: a tenth of its time."""
+def sum_windows_vector(typingctx: Any, image: Any, y: Any, x: Any, template: Any) -> Any:
+    """Compute `sum_windows_plain` with explicit vector instructions, in a tenth of its time."""
     signature = types.UniTuple(types.float64, 8)(image, types.intp, types.intp, template)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -74,16 +74,20 @@ def _window_sums_vector(typingctx: Any, image: Any, y: Any, x: Any, template: An
 
 
 @compile_part
-def _window_sums_plain(image: Any, y: int, x: int, template: Any) -> Any:
-    """Sum the products of image[y : y + 16, x : x + 16] with each of a template's eight arrays."""
+def sum_windows_plain(image: Any, y: int, x: int, template: Any) -> Any:
+    """Return the sums of the products of image[y : y + 16, x : x + 16] with each of the template's eight arrays.
+
+    image: padded level, uint8 [rows + 2 PAD, cols + 2 PAD]. template: int16 [8 * 256].
+    Returns eight float64, each an integer below 2**31.
+    """
     sums = np.zeros(8, np.int64)
     for k in range(8):
         for j in range(16):
             for i in range(16):
-                pixel = image[np.uint64(y + j), np.uint64(x + i)]  # a negative index would count from the end
+                pixel = image[np.uint64(y + j), np.uint64(x + i)]  # Unsigned: a negative index would wrap.
                 sums[k] += np.int64(pixel) * np.int64(template[256 * k + 16 * j + i])
     s = sums.astype(np.float64)
     return s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]
 
 
-window_sums: Any = _window_sums_plain if CHECKS_BOUNDS else _window_sums_vector
+sum_windows: Any = sum_windows_plain if CHECKS_BOUNDS else sum_windows_vector

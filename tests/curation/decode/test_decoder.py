@@ -1,4 +1,4 @@
-"""Frames are what a browser would show, composited on white; a damaged file keeps its sound leading frames."""
+"""Frames are decoded as a browser shows them, on white; a damaged file keeps the frames before the damage."""
 
 import io
 from pathlib import Path
@@ -12,19 +12,19 @@ from PIL import Image, ImageSequence
 
 from curation.config import SOURCE_SIZE
 from curation.decode.decoder import FrameDecoder, UndecodableError, compute_start_times_ms
-from tests.curation.decode.test_header import gif_frame, gif_start
+from tests.curation.decode.helpers import gif_frame, gif_start
 from tests.strategies import gif_like_bytes
 
 WHITE, RED, BLUE = (255, 255, 255), (255, 0, 0), (0, 0, 255)
 
 
 def decode(data: bytes, resolution: int = SOURCE_SIZE) -> NDArray[np.uint8]:
-    """All frames, uint8 [T, H, W, 3]."""
+    """Decode all frames, uint8 [T, H, W, 3]."""
     return np.stack([np.asarray(frame.rgb) for frame in FrameDecoder(data, resolution)])
 
 
-def decode_plainly(path: Path) -> NDArray[np.uint8]:
-    """The reference: each frame pasted on a white page, resized to 256 x 256."""
+def decode_with_pillow(path: Path) -> NDArray[np.uint8]:
+    """Decode with Pillow alone: each frame pasted on white and resized to 256 x 256."""
     frames = []
     with Image.open(path) as gif:
         for page in ImageSequence.Iterator(gif):
@@ -36,7 +36,7 @@ def decode_plainly(path: Path) -> NDArray[np.uint8]:
 
 
 def boxes_gif(*boxes: tuple[int, int, int, int], disposal: int = 1, delay_ms: int = 100) -> bytes:
-    """A GIF of 4 x 4 on a transparent page: each frame has one box of red, and later ones of blue."""
+    """Return a transparent GIF of 4 x 4 pixels with one box per frame: red in the first frame, blue in the others."""
     frames = []
     for number, box in enumerate(boxes):
         frame = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
@@ -48,9 +48,9 @@ def boxes_gif(*boxes: tuple[int, int, int, int], disposal: int = 1, delay_ms: in
     return file.getvalue()
 
 
-def test_drawn_gifs_agree_with_a_plain_reference_to_the_pixel(listing: Path) -> None:
+def test_drawn_gifs_decode_as_with_pillow_alone(listing: Path) -> None:
     for path in sorted((listing.parent / "gifs").glob("texture_00[0-2].gif")):
-        assert np.array_equal(decode(path.read_bytes(), 256), decode_plainly(path))
+        assert np.array_equal(decode(path.read_bytes(), 256), decode_with_pillow(path))
 
 
 @pytest.mark.parametrize(
@@ -65,15 +65,15 @@ def test_drawn_gifs_agree_with_a_plain_reference_to_the_pixel(listing: Path) -> 
         "conformance/pygif/animation.gif",
     ],
 )
-def test_real_gifs_agree_with_a_plain_reference_to_the_pixel(real_gifs: Path, name: str) -> None:
-    assert np.array_equal(decode((real_gifs / name).read_bytes(), 256), decode_plainly(real_gifs / name))
+def test_real_gifs_decode_as_with_pillow_alone(real_gifs: Path, name: str) -> None:
+    assert np.array_equal(decode((real_gifs / name).read_bytes(), 256), decode_with_pillow(real_gifs / name))
 
 
-def test_transparent_pixels_show_white_and_partial_frames_stand_on_what_was_there() -> None:
+def test_transparent_pixels_are_white_and_partial_frames_are_drawn_over_the_previous_one() -> None:
     data = boxes_gif((0, 0, 2, 2), (2, 2, 3, 4))
     with Image.open(io.BytesIO(data)) as gif:
         gif.seek(1)
-        assert gif.tile[0][1] != (0, 0, 4, 4)  # The file holds only part of the second frame.
+        assert gif.tile[0][1] != (0, 0, 4, 4)  # The file stores only part of the second frame.
     first, second = decode(data)
     assert (first[:2, :2] == RED).all()
     assert (first[2:] == WHITE).all()
@@ -83,24 +83,24 @@ def test_transparent_pixels_show_white_and_partial_frames_stand_on_what_was_ther
     assert (second[2:, 3] == WHITE).all()
 
 
-def test_disposal_to_the_background_clears_to_white() -> None:
+def test_background_disposal_clears_to_white() -> None:
     _, second = decode(boxes_gif((0, 0, 2, 2), (2, 2, 4, 4), disposal=2))
     assert (second[:2, :2] == WHITE).all()
     assert (second[2:, 2:] == BLUE).all()
 
 
-@pytest.mark.parametrize(("delay_ms", "shown_ms"), [(0, 100), (10, 100), (20, 20), (30, 30), (1000, 1000)])
-def test_delays_under_20_ms_are_shown_for_100_as_browsers_do(delay_ms: int, shown_ms: int) -> None:
+@pytest.mark.parametrize(("delay_ms", "duration_ms"), [(0, 100), (10, 100), (20, 20), (30, 30), (1000, 1000)])
+def test_delays_below_20_ms_become_100_ms(delay_ms: int, duration_ms: int) -> None:
     data = gif_start(1, 1) + gif_frame(delay_cs=delay_ms // 10) * 3 + b";"
-    assert [frame.duration_ms for frame in FrameDecoder(data, SOURCE_SIZE)] == [shown_ms] * 3
+    assert [frame.duration_ms for frame in FrameDecoder(data, SOURCE_SIZE)] == [duration_ms] * 3
 
 
-def test_a_frame_without_a_delay_does_not_inherit_the_one_before() -> None:
+def test_missing_delay_is_not_inherited_from_the_previous_frame() -> None:
     data = gif_start(1, 1) + gif_frame(delay_cs=50) + gif_frame()[8:] + b";"
     assert [frame.duration_ms for frame in FrameDecoder(data, SOURCE_SIZE)] == [500, 100]
 
 
-def test_a_frame_starts_when_those_before_it_have_been_shown() -> None:
+def test_start_time_is_the_sum_of_earlier_durations() -> None:
     starts = compute_start_times_ms([100, 20, 3000])
     assert starts.dtype == np.int32
     assert starts.tolist() == [0, 100, 120]
@@ -108,18 +108,16 @@ def test_a_frame_starts_when_those_before_it_have_been_shown() -> None:
 
 
 @pytest.mark.parametrize("resolution", [SOURCE_SIZE, 64])
-def test_wanted_frames_are_those_of_a_full_decode_and_decoding_ends_after_the_last(
-    listing: Path, resolution: int
-) -> None:
+def test_wanted_frames_equal_a_full_decode_which_stops_after_the_last(listing: Path, resolution: int) -> None:
     data = (listing.parent / "gifs" / "texture_003.gif").read_bytes()
-    everything = decode(data, resolution)
-    some = list(FrameDecoder(data, resolution, frozenset({2, 5})))
-    assert [frame.index for frame in some] == list(range(6))
-    assert [frame.index for frame in some if frame.rgb is not None] == [2, 5]
-    assert all(np.array_equal(np.asarray(some[k].rgb), everything[k]) for k in (2, 5))
+    whole = decode(data, resolution)
+    frames = list(FrameDecoder(data, resolution, frozenset({2, 5})))
+    assert [frame.index for frame in frames] == list(range(6))
+    assert [frame.index for frame in frames if frame.rgb is not None] == [2, 5]
+    assert all(np.array_equal(np.asarray(frames[k].rgb), whole[k]) for k in (2, 5))
 
 
-def test_a_truncated_file_keeps_its_sound_leading_frames_and_says_so(listing: Path) -> None:
+def test_truncated_file_keeps_the_frames_before_the_damage(listing: Path) -> None:
     data = (listing.parent / "gifs" / "texture_001.gif").read_bytes()
     whole = decode(data)
     decoder = FrameDecoder(data[: len(data) // 2], SOURCE_SIZE)
@@ -130,10 +128,10 @@ def test_a_truncated_file_keeps_its_sound_leading_frames_and_says_so(listing: Pa
     assert decoder.damage.startswith(f"damaged after {len(frames)} sound frames: ")
 
 
-def test_a_whole_file_has_no_damage_with_or_without_its_trailer(listing: Path) -> None:
+def test_complete_file_has_no_damage_even_without_trailer(listing: Path) -> None:
     data = (listing.parent / "gifs" / "texture_001.gif").read_bytes()
-    for complete in (data, data.removesuffix(b";")):
-        decoder = FrameDecoder(complete, SOURCE_SIZE)
+    for file in (data, data.removesuffix(b";")):
+        decoder = FrameDecoder(file, SOURCE_SIZE)
         assert len(list(decoder)) == len(decode(data))
         assert decoder.damage is None
 
@@ -150,17 +148,17 @@ def test_a_whole_file_has_no_damage_with_or_without_its_trailer(listing: Path) -
         gif_start(4, 4) + gif_frame(width=4, height=4) + b";",
         gif_start(65_535, 65_535) + gif_frame(),
     ],
-    ids=["empty", "signature", "no frame", "trailer", "no pixels", "PNG", "pixels missing", "a bomb"],
+    ids=["empty", "signature", "no frame", "trailer", "no pixels", "PNG", "pixels missing", "bomb"],
 )
-def test_a_file_without_one_sound_frame_raises(data: bytes) -> None:
+def test_file_without_a_decodable_frame_raises(data: bytes) -> None:
     with pytest.raises(UndecodableError, match=r"\w"):
         list(FrameDecoder(data, 16))
 
 
 @settings(max_examples=200)
 @given(gif_like_bytes(), st.data())
-def test_any_bytes_are_decoded_or_undecodable(data: bytes, draw: st.DataObject) -> None:
-    if draw.draw(st.booleans(), label="on a small canvas with one sound frame"):
+def test_any_bytes_are_decoded_or_raise_undecodable_error(data: bytes, draw: st.DataObject) -> None:
+    if draw.draw(st.booleans(), label="small canvas with one valid frame"):
         data = gif_start(4, 4) + gif_frame() + data[13:]
     else:
         data = data[:6] + bytes([9, 0, 9, 0]) + data[10:]

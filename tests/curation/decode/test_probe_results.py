@@ -1,4 +1,4 @@
-"""What is entered of a clip is what is told of it, in place of what was entered before."""
+"""The last recorded result of a clip is returned."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
 
 
 counts = st.none() | st.integers(0, 2**31 - 1)
-looks = st.builds(
+results = st.builds(
     dict,
     sha256=st.none() | st.binary(min_size=32, max_size=32).map(bytes.hex),
     width=counts,
@@ -37,28 +37,28 @@ looks = st.builds(
 )
 
 
-@given(st.lists(st.tuples(st.integers(0, 2), st.booleans(), looks), max_size=8))
-def test_the_last_look_at_each_clip_is_told(
+@given(st.lists(st.tuples(st.integers(0, 2), st.booleans(), results), max_size=8))
+def test_last_probe_result_of_each_clip_is_returned(
     catalog: Catalog, entries: list[tuple[int, bool, dict[str, object]]]
 ) -> None:
     probed, expected, keys = ProbeResults(catalog.clips), {}, list(catalog.clips)
-    for number, is_cached, look in entries:
+    for number, is_cached, result in entries:
         path = f"/cache/{number}" if is_cached else catalog.clips[keys[number]].location
-        expected[keys[number]] = ProbedClip(clip_key=keys[number], path=path, **look)
+        expected[keys[number]] = ProbedClip(clip_key=keys[number], path=path, **result)
         probed.record(expected[keys[number]])
     assert dict(probed) == expected
     assert list(probed) == [key for key in keys if key in expected]
     assert [keys[number] for number in probed.usable] == [key for key in probed if expected[key].verdict is None]
 
 
-def test_a_clip_that_was_not_looked_at_is_not_there(catalog: Catalog) -> None:
+def test_clip_without_a_result_raises_key_error(catalog: Catalog) -> None:
     probed = ProbeResults(catalog.clips)
     with pytest.raises(KeyError):
         probed[next(iter(catalog.clips))]
-    assert "nothing of the listing" not in probed
+    assert "not in the listing" not in probed
 
 
-def test_sizes_are_those_of_the_clips_asked_for(catalog: Catalog) -> None:
+def test_sizes_are_those_of_the_given_clips(catalog: Catalog) -> None:
     probed, keys = ProbeResults(catalog.clips), list(catalog.clips)
     for number, key in enumerate(keys):
         probed.record(ProbedClip(clip_key=key, width=10 + number, height=20, num_frames=5 + number))
@@ -69,13 +69,13 @@ def test_sizes_are_those_of_the_clips_asked_for(catalog: Catalog) -> None:
     assert sizes.num_pairs.tolist() == [probed.at(2).num_pairs, probed.at(0).num_pairs]
 
 
-def test_a_clip_that_is_measured_anew_loses_what_was_told_of_it(catalog: Catalog) -> None:
+def test_new_measurement_replaces_the_earlier_one(catalog: Catalog) -> None:
     key = list(catalog.clips)[1]
-    found = Measurement(
+    failed = Measurement(
         clip_key=key, sha256="", verdict=Verdict.CRASHED, detail="signal SIGSEGV", width=9, height=9, num_frames=3,
         num_pairs=0,
     )  # fmt: skip
-    measured = MeasureResults(catalog.clips, [found])
+    measured = MeasureResults(catalog.clips, [failed])
     assert measured.verdicts.find(Verdict.CRASHED).tolist() == [1]
     measured.record(
         Measurement(

@@ -1,3 +1,5 @@
+"""Frames of one GIF are read with the limits of a run."""
+
 import pytest
 
 from curation.config import CurationConfig
@@ -15,7 +17,7 @@ def gif(tmp_path):
     return path
 
 
-def test_the_first_frames_are_decoded_at_the_resolution_asked_for(gif):
+def test_first_frames_are_decoded_at_the_requested_resolution(gif):
     frames = read_frames(str(gif), CONFIG, 4)
     assert frames.rgb.shape == (4, 32, 32, 3)
     assert frames.durations_ms.tolist() == [80] * 4
@@ -23,7 +25,7 @@ def test_the_first_frames_are_decoded_at_the_resolution_asked_for(gif):
     assert read_frames(str(gif), CONFIG, 100).rgb.shape[0] == 6
 
 
-def test_a_damaged_gif_gives_its_sound_frames_and_says_why_no_more(gif):
+def test_damaged_gif_gives_the_frames_before_the_damage(gif):
     data = gif.read_bytes()
     gif.write_bytes(data[: len(data) * 2 // 3])
     frames = read_frames(str(gif), CONFIG, 100)
@@ -32,7 +34,7 @@ def test_a_damaged_gif_gives_its_sound_frames_and_says_why_no_more(gif):
 
 
 @pytest.mark.parametrize(
-    ("data", "fields", "sentence"),
+    ("data", "limits", "message"),
     [
         (b"<html>gone</html>", {}, "is not a GIF but an HTML page"),
         (b"GIF89a", {}, "the file ends inside the header"),
@@ -40,8 +42,8 @@ def test_a_damaged_gif_gives_its_sound_frames_and_says_why_no_more(gif):
         (None, {"max_bytes": 100}, "more than the limit of 100"),
     ],
 )
-def test_what_a_run_would_give_a_verdict_gets_a_sentence(gif, data, fields, sentence):
+def test_gif_that_a_run_rejects_raises_curation_error(gif, data, limits, message):
     if data is not None:
         gif.write_bytes(data)
-    with pytest.raises(CurationError, match=sentence):
-        read_frames(str(gif), CurationConfig(**fields), 10)
+    with pytest.raises(CurationError, match=message):
+        read_frames(str(gif), CurationConfig(**limits), 10)

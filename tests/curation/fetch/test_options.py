@@ -10,11 +10,11 @@ from curation.errors import ConfigError
 from curation.options import FetchOptions, RunOptions
 
 BAD = [
-    ("cache", 3, "a word"),
+    ("cache", 3, "a string"),
     ("max_cache_bytes", -1, "0 or more"),
     ("allow_host", "one.example", "a list of hosts"),
-    ("allow_host", ("http://one.example",), "a host, or a host, a colon and a port"),
-    ("allow_host", (8080,), "a word"),
+    ("allow_host", ("http://one.example",), "HOST or HOST:PORT"),
+    ("allow_host", (8080,), "a string"),
     ("max_fetches", 0, "from 1 to 4096"),
     ("max_fetches", 2.5, "a whole number"),
     ("fetches_per_host", 0, "1 or more"),

@@ -1,4 +1,4 @@
-"""Parts of the flow table are read back as they were written, or not at all."""
+"""Flow parts are read back as written; damaged ones are skipped."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ METHOD = "opencv at 256"
 
 
 def make_measurement(key: str, num_pairs: int = 3, verdict: Verdict | None = None) -> Measurement:
-    """What measuring a clip found."""
+    """Return the measurement of a clip."""
     return Measurement(
         clip_key=key,
         sha256=key * 4,
@@ -27,7 +27,7 @@ def make_measurement(key: str, num_pairs: int = 3, verdict: Verdict | None = Non
 
 
 def make_rows(key: str, num_pairs: int = 3) -> pa.Table:
-    """Rows of the flow table, told from others by their motion."""
+    """Return rows of the flow table whose motion depends on the key."""
     n = range(num_pairs)
     keys = pa.array([key] * num_pairs).dictionary_encode()
     columns = [keys, [0] * num_pairs, [k + 1 for k in n], [100 * k for k in n], [len(key) + k / 8 for k in n]]
@@ -36,12 +36,12 @@ def make_rows(key: str, num_pairs: int = 3) -> pa.Table:
 
 @pytest.fixture
 def part(tmp_path: Path) -> FlowPart:
-    """A part of two measured clips and one that is still."""
+    """A part with two measured clips and a still one."""
     measurements = [make_measurement("a"), make_measurement("bb", 2000), make_measurement("c", 0, Verdict.STILL)]
     return write_part(tmp_path / "flow", METHOD, measurements, [make_rows("a"), make_rows("bb", 2000)])
 
 
-def test_reading_gives_back_what_was_written(part: FlowPart) -> None:
+def test_part_is_read_back_as_written(part: FlowPart) -> None:
     assert read_part(part.path, METHOD) == part
     assert list(read_parts(part.path.parent, METHOD)) == [part]
     rows = read_rows(part.path)
@@ -49,7 +49,7 @@ def test_reading_gives_back_what_was_written(part: FlowPart) -> None:
     assert rows.to_pylist() == make_rows("a").to_pylist() + make_rows("bb", 2000).to_pylist()
 
 
-def test_a_part_is_named_by_what_was_measured_and_how(tmp_path: Path) -> None:
+def test_part_name_depends_on_clips_and_method(tmp_path: Path) -> None:
     def name(method: str, *keys: str) -> str:
         return write_part(tmp_path, method, [make_measurement(key) for key in keys], [make_rows("a")]).path.name
 
@@ -57,47 +57,47 @@ def test_a_part_is_named_by_what_was_measured_and_how(tmp_path: Path) -> None:
     assert len({name(METHOD, "a", "b"), name(METHOD, "a"), name("another", "a")}) == 3
 
 
-def test_a_part_without_rows_tells_its_verdicts(tmp_path: Path) -> None:
+def test_part_without_rows_has_measurements(tmp_path: Path) -> None:
     part = write_part(tmp_path, METHOD, [make_measurement("c", 0, Verdict.STILL)], [])
     assert read_part(part.path, METHOD) == part
     assert read_rows(part.path).num_rows == 0
 
 
-def test_what_was_measured_in_another_way_is_passed_over(part: FlowPart) -> None:
+def test_part_of_another_method_is_skipped(part: FlowPart) -> None:
     assert read_part(part.path, "opencv at 64") is None
     assert list(read_parts(part.path.parent, "opencv at 64")) == []
 
 
-def test_a_part_that_is_torn_anywhere_is_passed_over(part: FlowPart) -> None:
+def test_truncated_part_is_skipped(part: FlowPart) -> None:
     data = part.path.read_bytes()
     for length in (0, 4, 100, len(data) // 2, len(data) - 1):
         part.path.write_bytes(data[:length])
         assert read_part(part.path, METHOD) is None
 
 
-def test_parquet_that_is_not_ours_is_passed_over(tmp_path: Path) -> None:
+def test_foreign_files_are_skipped(tmp_path: Path) -> None:
     pq.write_table(make_rows("a"), tmp_path / "part-0.parquet")
     pq.write_table(make_rows("a").replace_schema_metadata({"pix2gif.method": METHOD}), tmp_path / "part-1.parquet")
-    (tmp_path / "part-2.parquet").write_text("no Parquet at all")
+    (tmp_path / "part-2.parquet").write_text("not Parquet")
     (tmp_path / "part-3.parquet").mkdir()
     assert list(read_parts(tmp_path, METHOD)) == []
 
 
 @pytest.mark.parametrize("column", range(len(FLOW_SCHEMA)), ids=FLOW_SCHEMA.names)
-def test_a_flipped_bit_in_any_columns_pages_is_noticed_when_the_rows_are_read(part: FlowPart, column: int) -> None:
+def test_flipped_bit_in_any_column_fails_its_checksum(part: FlowPart, column: int) -> None:
     flip_in_column(part.path, column)
     with pytest.raises(OSError, match="CRC"):
         read_rows(part.path)
 
 
 @pytest.mark.parametrize("column", range(len(FLOW_SCHEMA)), ids=FLOW_SCHEMA.names)
-def test_a_part_with_a_flipped_bit_is_passed_over_and_so_measured_again(part: FlowPart, column: int) -> None:
+def test_part_with_a_flipped_bit_in_any_column_is_skipped(part: FlowPart, column: int) -> None:
     flip_in_column(part.path, column)
     assert read_part(part.path, METHOD) is None
 
 
 def flip_in_column(path: Path, column: int) -> None:
-    """Flip a bit in the last byte of a column's last page."""
+    """Flip a bit in the last byte of a column's data."""
     chunk = pq.read_metadata(path).row_group(0).column(column)
     first = chunk.dictionary_page_offset or chunk.data_page_offset
     data = bytearray(path.read_bytes())
@@ -105,15 +105,15 @@ def flip_in_column(path: Path, column: int) -> None:
     path.write_bytes(data)
 
 
-def test_the_rows_of_some_clips_can_be_read_alone(part: FlowPart) -> None:
-    rows = read_clips(part.path, ["bb", "c", "stranger"])
+def test_rows_of_some_clips_can_be_read(part: FlowPart) -> None:
+    rows = read_clips(part.path, ["bb", "c", "unknown"])
     assert rows.equals(make_rows("bb", 2000))
     assert rows["clip_key"].chunk(0).dictionary.to_pylist() == ["bb"]
     assert read_clips(part.path, []).num_rows == 0
 
 
-def test_any_flipped_bit_of_a_part_is_noticed_by_its_name(part: FlowPart) -> None:
+def test_part_with_any_flipped_bit_is_skipped(part: FlowPart) -> None:
     data = part.path.read_bytes()
-    for place in range(0, len(data), 97):
-        part.path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+    for offset in range(0, len(data), 97):
+        part.path.write_bytes(data[:offset] + bytes([data[offset] ^ 1]) + data[offset + 1 :])
         assert read_part(part.path, METHOD) is None

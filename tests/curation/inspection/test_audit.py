@@ -90,7 +90,7 @@ def test_damaged_table_and_missing_fingerprints_raise(leaky, tmp_path):
     path = next((out / "flow").glob("part-*.parquet"))
     original = path.read_bytes()
     path.write_bytes(original[:-200])
-    with pytest.raises(DatasetError, match="tells nothing of its clips"):
+    with pytest.raises(DatasetError, match="measurements of its clips cannot be read"):
         audit(out)
     path.write_bytes(original)
     part = read_part(path, method_digest(CurationConfig()))

@@ -1,4 +1,4 @@
-"""A clip is made from its rows when it is asked for, and is the same each time."""
+"""Clips are looked up by key and by number."""
 
 from pathlib import Path
 
@@ -12,13 +12,13 @@ from curation.options import RunOptions
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Catalog:
-    """Three clips, the second of which stands in three rows."""
+    """Three clips, the second of which has three rows."""
     rows = ("a.gif\tone", "b.gif\ttwo", "a.gif\tone", "b.gif\tthree", "c.gif\tfour", "b.gif\ttwo")
     (tmp_path / "listing.tsv").write_text("\n".join(rows))
     return read_catalog(RunOptions(listing=tmp_path / "listing.tsv", out=tmp_path / "out"), CurationConfig())
 
 
-def test_numbers_keys_and_clips_belong_together(catalog: Catalog) -> None:
+def test_numbers_keys_and_clips_match(catalog: Catalog) -> None:
     clips = catalog.clips
     for number, (key, clip) in enumerate(clips.items()):
         assert (clips.keys_in_order[number], clips.number(key), clip.key) == (key, number, key)
@@ -28,14 +28,14 @@ def test_numbers_keys_and_clips_belong_together(catalog: Catalog) -> None:
     assert clips.first_rows.tolist() == [1, 2, 5]
 
 
-def test_a_key_of_another_listing_has_no_number(catalog: Catalog) -> None:
+def test_key_of_another_listing_has_no_number(catalog: Catalog) -> None:
     keys = [*reversed(catalog.clips.keys_in_order), "other"]
     assert catalog.clips.find_numbers(keys).tolist() == [2, 1, 0, -1]
     with pytest.raises(KeyError):
         catalog.clips.number("other")
 
 
-def test_other_splits_change_nothing_else(catalog: Catalog) -> None:
+def test_with_splits_changes_only_the_splits(catalog: Catalog) -> None:
     moved = catalog.clips.with_splits(np.array([2, 1, 0], np.int8))
     assert [clip.split for clip in moved.values()] == ["test", "val", "train"]
     assert [clip.captions for clip in moved.values()] == [clip.captions for clip in catalog.clips.values()]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.curation.decode.test_header import PIXEL, gif_frame, gif_start
+from tests.curation.decode.helpers import PIXEL, gif_frame, gif_start
 
 ABORT = b"make the decoder abort"
 """A comment; the patched decoder below aborts when a file that holds it is opened."""

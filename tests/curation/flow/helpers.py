@@ -1,4 +1,4 @@
-"""Frames drawn for the tests of motion: of known movement, and of every unwelcome kind."""
+"""Draw grey frames: with known motion, and hard to track."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Clip = NDArray[np.uint8]
 
 
 def draw_texture(xs: NDArray[Any], ys: NDArray[Any], seed: int = 3) -> NDArray[np.float64]:
-    """Sample a fixed smooth picture, fading to grey away from its middle, at any positions in pixels."""
+    """Sample a smooth picture that fades to 0 away from its centre, at positions xs, ys in pixels."""
     rng = np.random.default_rng(seed)
     waves: NDArray[np.float64] = np.zeros(np.broadcast_shapes(xs.shape, ys.shape))
     for _ in range(24):
@@ -23,23 +23,23 @@ def draw_texture(xs: NDArray[Any], ys: NDArray[Any], seed: int = 3) -> NDArray[n
 
 
 def draw_frame(dx: float = 0.0, dy: float = 0.0, side: int = 192, seed: int = 3) -> Clip:
-    """Draw the texture in the middle of a grey frame, moved by (dx, dy) pixels."""
-    places = np.arange(side) - side / 2
-    texture = draw_texture(places[None, :] - dx, places[:, None] - dy, seed)
+    """Draw the texture at the centre of a grey frame, moved by (dx, dy) pixels; uint8 [side, side]."""
+    positions = np.arange(side) - side / 2
+    texture = draw_texture(positions[None, :] - dx, positions[:, None] - dy, seed)
     return np.clip(np.rint(128 + 16 * texture), 0, 255).astype(np.uint8)
 
 
 def draw_clip(num_frames: int = 7) -> Clip:
-    """Draw a texture that turns a corner, gathering speed, over a noisy ground."""
+    """Draw a texture on a curved, accelerating path over a noisy background; uint8 [T, 192, 192]."""
     rng = np.random.default_rng(5)
-    ground = rng.integers(-6, 7, (192, 192))
+    background = rng.integers(-6, 7, (192, 192))
     frames = [draw_frame(0.3 * t * t, 2.1 * t - 0.2 * t * t) for t in range(num_frames)]
-    return np.clip(np.stack(frames).astype(int) + ground, 0, 255).astype(np.uint8)
+    return np.clip(np.stack(frames).astype(int) + background, 0, 255).astype(np.uint8)
 
 
 @st.composite
 def frames(draw: st.DrawFn) -> Clip:
-    """Draw clips that a tracker would rather not see."""
+    """Generate clips that are hard to track, uint8 [T, H, W]."""
     sides = st.one_of(st.integers(1, 40), st.sampled_from([15, 16, 17, 29, 30, 31, 32, 33, 61, 64]))
     num_frames, height, width = draw(st.integers(2, 4)), draw(sides), draw(sides)
     kind = draw(st.sampled_from(["flat", "noise", "alike", "edge", "checks", "speck", "jump"]))
