@@ -14,15 +14,13 @@ from curation.listing.catalog import Catalog, read_catalog
 from curation.options import RunOptions
 from shards.schema import Verdict
 
-NAMES = ("a", "b", "c")
-
 
 @pytest.fixture(scope="module")
 def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     """Three clips."""
     folder = tmp_path_factory.mktemp("listing")
-    (folder / "listing.tsv").write_text("".join(f"{name}.gif\tcaption\n" for name in NAMES))
-    return read_catalog(RunOptions(listing=folder / "listing.tsv", out=folder / "out"), CurationConfig())
+    listing = b"a.gif\tcaption\nb.gif\tcaption\nc.gif\tcaption\n"
+    return read_catalog(listing, RunOptions(listing=folder / "listing.tsv", out=folder / "out"), CurationConfig())
 
 
 counts = st.none() | st.integers(0, 2**31 - 1)

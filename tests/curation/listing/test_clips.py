@@ -13,9 +13,9 @@ from curation.options import RunOptions
 @pytest.fixture
 def catalog(tmp_path: Path) -> Catalog:
     """Three clips, the second of which has three rows."""
-    rows = ("a.gif\tone", "b.gif\ttwo", "a.gif\tone", "b.gif\tthree", "c.gif\tfour", "b.gif\ttwo")
-    (tmp_path / "listing.tsv").write_text("\n".join(rows))
-    return read_catalog(RunOptions(listing=tmp_path / "listing.tsv", out=tmp_path / "out"), CurationConfig())
+    listing = b"a.gif\tone\nb.gif\ttwo\na.gif\tone\nb.gif\tthree\nc.gif\tfour\nb.gif\ttwo"
+    options = RunOptions(listing=tmp_path / "listing.tsv", out=tmp_path / "out")
+    return read_catalog(listing, options, CurationConfig())
 
 
 def test_numbers_keys_and_clips_match(catalog: Catalog) -> None:
