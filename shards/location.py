@@ -53,7 +53,7 @@ def parse_location(text: str | Location) -> Location:
     if not is_url:
         return Path(str(text))
     if scheme.lower() not in _STORE_SCHEMES:
-        raise StoreError(f"{text}: a data set lies in a folder, or in a store at s3:// or gs://, not at {scheme}://")
+        raise StoreError(f"{text}: a data set must be in a folder, or in a store at s3:// or gs://, not at {scheme}://")
     if not path.strip("/"):
         raise StoreError(f"{text}: names no bucket")
     return ObjectPath(str(text).rstrip("/"))

@@ -301,7 +301,7 @@ def test_unwritable_store_fails_before_measuring(
     assert (ended.returncode, ended.stdout, ended.stderr) == (
         1, "", f"Error: cannot write to --out s3://nowhere/out: there is no such bucket {asked}\n",
     )  # fmt: skip
-    assert "a data set lies in a folder, or in a store at s3:// or gs://, not at ftp://" in refused("ftp://host/out")
+    assert "a data set must be in a folder, or in a store at s3:// or gs://, not at ftp://" in refused("ftp://host/out")
     requests.post(f"{service}/moto-api/reset-auth", data="0", timeout=10)
     try:
         assert "access is denied to the credentials of the environment" in refused(str(OUT))

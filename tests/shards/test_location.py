@@ -120,7 +120,9 @@ def test_parse_location_chooses_by_scheme() -> None:
     assert parse_location("shards/") == Path("shards")
     assert parse_location("s3://bucket/shards/") == ObjectPath("s3://bucket/shards")
     for text in ("http://host/shards", "ftp://host/shards", "hf://datasets/shards"):
-        with pytest.raises(StoreError, match=f"{text}: a data set lies in a folder, or in a store at s3:// or gs://"):
+        with pytest.raises(
+            StoreError, match=f"{text}: a data set must be in a folder, or in a store at s3:// or gs://"
+        ):
             parse_location(text)
     with pytest.raises(StoreError, match="s3://: names no bucket"):
         parse_location("s3://")

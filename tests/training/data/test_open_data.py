@@ -124,51 +124,60 @@ def test_global_random_generators_are_untouched(uneven):
     assert np.random.get_state()[1].tolist() == before[1]
 
 
-def worker_pids():
-    return [worker.pid for worker in multiprocessing.active_children()]
+def start(stream):
+    """Take the first batch; return the iterator, the batch and the ids of the worker processes."""
+    before = multiprocessing.active_children()
+    iterator = iter(stream)
+    batch = next(iterator)
+    return iterator, batch, [child.pid for child in multiprocessing.active_children() if child not in before]
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_workers_ignore_signals_to_the_process_group(uneven):
     expected = batches(uneven, 6)
     stream = BatchStream(config(uneven, num_workers=2, prefetch_batches=1), num_steps=6)
     with stream:
-        iterator = iter(stream)
-        found = [next(iterator), next(iterator)]
-        for pid in worker_pids():
+        iterator, first, pids = start(stream)
+        assert len(pids) == 2
+        for pid in pids:
             for name in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
                 os.kill(pid, name)
-        found += list(iterator)
+        found = [first, *iterator]
     assert are_same(expected, found)
 
 
 def test_killed_worker_raises_data_error(uneven):
-    stream = BatchStream(config(uneven, num_workers=1))
-    with stream:
-        iterator = iter(stream)
-        next(iterator)
-        os.kill(worker_pids()[0], signal.SIGKILL)
+    with BatchStream(config(uneven, num_workers=1)) as stream:
+        iterator, _, (pid,) = start(stream)
+        os.kill(pid, signal.SIGKILL)
         with pytest.raises(DataError, match=r"a process that reads the data ended: .*worker"):
             list(iterator)
 
 
-def test_closing_the_iterator_stops_the_workers(uneven):
+@pytest.mark.parametrize("closed", ["iterator", "stream"])
+def test_closing_stops_the_workers(uneven, closed):
     stream = BatchStream(config(uneven, num_workers=2))
-    iterator = iter(stream)
-    next(iterator)
-    pids = worker_pids()
-    iterator.close()
-    for pid in pids:
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
-
-
-def test_closing_the_stream_stops_the_workers(uneven):
-    with BatchStream(config(uneven, num_workers=2)) as stream:
-        iterator = iter(stream)
-        next(iterator)
-        assert len(worker_pids()) == 2
-    assert worker_pids() == []
+    iterator, _, pids = start(stream)
+    {"iterator": iterator, "stream": stream}[closed].close()
+    assert not any(map(is_running, pids))
     assert list(iterator) == []
+
+
+def test_error_stops_the_other_workers(uneven):
+    stream = BatchStream(config(uneven, num_workers=2))
+    iterator, _, pids = start(stream)
+    os.kill(pids[0], signal.SIGKILL)
+    with pytest.raises(DataError) as raised:
+        list(iterator)
+    assert raised.value.__context__ is None
+    assert not is_running(pids[1])
 
 
 def test_read_batch_reads_samples_by_number_not_mirrored(uneven):
