@@ -1,1 +1,1 @@
-"""Frames of a model -> the figures of the paper. One file a metric, one a table; each metric takes anybody's frames."""
+"""Evaluation: metrics of generated clips, and Table 1, Table 2 and Figure 7 of the paper."""

@@ -1,7 +1,7 @@
-"""What evaluation raises where the user must act. Every message is one sentence for a person."""
+"""Exceptions of evaluation."""
 
 from training.errors import TrainingError
 
 
 class EvaluationError(TrainingError):
-    """Clips, captions or weights that cannot be measured as they are."""
+    """Clips, captions, weights or options that cannot be evaluated."""

@@ -1,1 +1,1 @@
-"""Evaluation inputs: clips, video sets and validation pairs."""
+"""Inputs of evaluation: clips of any program, UCF-101 and MSR-VTT, pairs of a data set's val split."""

@@ -1,7 +1,8 @@
-"""UCF-101 and MSR-VTT, as downloaded -> the clips that Table 1 is made from."""
+"""Find the videos and captions of UCF-101 and MSR-VTT, as downloaded, for Table 1."""
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from training.evaluation.errors import EvaluationError
-from training.evaluation.inputs.clips import VIDEOS, iterate_video
+from training.evaluation.inputs.frames import VIDEOS, iterate_frames
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,35 +25,36 @@ class VideoClip:
     path: Path
 
 
-def find_ucf101(folder: Path, seed: int = 0) -> list[VideoClip]:
-    """Find the videos of UCF-101 (Soomro et al., 2012): folders of classes, .avi in them, at any depth below `folder`.
+def find_ucf101(folder: Path) -> list[VideoClip]:
+    """Find the videos of UCF-101 (Soomro et al., 2012): CLASS/v_*.avi, at any depth below `folder`.
 
-    The caption is the class's name, split at its capitals: ApplyEyeMakeup becomes `Apply Eye Makeup`. `seed` is not
-    needed: a class has one caption. Raises EvaluationError where there are none.
+    The caption is the name of the class, split at its capitals: ApplyEyeMakeup becomes `Apply Eye Makeup`. Raises
+    EvaluationError if there are none, or if two have the same name.
     """
-    clips = [
-        VideoClip(key=path.stem, caption=split_at_capitals(path.parent.name), path=path)
-        for path in sorted(folder.rglob("*.avi"))
-        if path.name.startswith("v_")
-    ]
+    clips: dict[str, VideoClip] = {}
+    for path in sorted(folder.rglob("v_*.avi")):
+        if path.stem in clips:
+            raise EvaluationError(
+                f"{clips[path.stem].path} and {path} are the same video: give a folder with only one copy of UCF-101"
+            )
+        clips[path.stem] = VideoClip(key=path.stem, caption=split_at_capitals(path.parent.name), path=path)
     if not clips:
         raise EvaluationError(
-            f"there is no UCF-101 in {folder}: name the folder that holds one for each class, with videos v_*.avi in it"
+            f"there is no UCF-101 in {folder}: give the folder that holds one folder of v_*.avi videos for each class"
         )
-    return _refuse_twins(clips)
+    return list(clips.values())
 
 
 def split_at_capitals(name: str) -> str:
-    """Split a class's name before each capital: `YoYo` becomes `Yo Yo`."""
+    """Split the name of a class before each capital: `YoYo` becomes `Yo Yo`."""
     return " ".join(re.findall(r"[A-Z][^A-Z]*|^[^A-Z]+", name))
 
 
 def find_msrvtt(folder: Path, seed: int = 0) -> list[VideoClip]:
-    """Find the videos of MSR-VTT (Xu et al., 2016): below `folder` lie its JSON and, anywhere, the videos.
+    """Find the videos of MSR-VTT (Xu et al., 2016): its JSON files and videos, at any depth below `folder`.
 
-    The JSON is the one with `videos` and `sentences`. Where it tells splits, the videos of `test` are taken. Of a
-    video's captions (20 of them), one is drawn by seed and key. Raises EvaluationError where the JSON or every video
-    is missing.
+    The JSON files have `videos` and `sentences`. If they name splits, only the videos of `test` are returned. One of
+    the 20 captions of a video is drawn by seed and key. Raises EvaluationError if there is no JSON or no video.
     """
     videos = {path.stem: path for path in sorted(folder.rglob("video*")) if path.suffix.lower() in VIDEOS}
     captions: dict[str, list[str]] = {}
@@ -63,42 +65,43 @@ def find_msrvtt(folder: Path, seed: int = 0) -> list[VideoClip]:
             for sentence in listing["sentences"]:
                 captions.setdefault(sentence["video_id"], []).append(sentence["caption"])
         except (KeyError, TypeError, AttributeError) as error:
-            raise EvaluationError(f"{path} is not MSR-VTT's listing: {error!r} in it") from error
+            raise EvaluationError(f"{path} is not a listing of MSR-VTT: {error!r}") from error
     if not captions:
         raise EvaluationError(f"there is no JSON of MSR-VTT, with `videos` and `sentences`, in {folder}")
     if "test" in splits.values():
         captions = {key: texts for key, texts in captions.items() if splits.get(key) == "test"}
     clips = [
-        VideoClip(key=key, caption=_draw(texts, seed, key), path=videos[key])
+        VideoClip(key=key, caption=_draw_caption(texts, seed, key), path=videos[key])
         for key, texts in sorted(captions.items())
         if key in videos
     ]
     if not clips:
-        raise EvaluationError(f"{folder} has MSR-VTT's listing, but none of its videos (videoNNNN.mp4)")
+        raise EvaluationError(f"{folder} has the JSON of MSR-VTT, but none of its videos (videoNNNN.mp4)")
     return clips
 
 
-FINDERS: dict[str, Callable[[Path, int], list[VideoClip]]] = {"ucf-101": find_ucf101, "msr-vtt": find_msrvtt}
+FINDERS: dict[str, Callable[[Path, int], list[VideoClip]]] = {
+    "ucf-101": lambda folder, seed: find_ucf101(folder),
+    "msr-vtt": find_msrvtt,
+}
+"""Finder of each data set, by name: (folder, seed of the captions) -> videos."""
 
 
-def choose_videos(clips: Sequence[VideoClip], num_videos: int, num_frames: int, seed: int) -> list[VideoClip]:
-    """Choose videos by seed, in the order of their keys, passing over those with fewer than `num_frames` frames.
-
-    Raises EvaluationError where there are too few.
-    """
-    chosen: list[VideoClip] = []
+def draw_videos(clips: Sequence[VideoClip], num_videos: int, num_frames: int, seed: int) -> list[VideoClip]:
+    """Draw videos that have at least `num_frames` frames, sorted by key. Raises EvaluationError if there are too few."""
+    drawn: list[VideoClip] = []
     for index in np.random.default_rng(seed).permutation(len(clips)):
-        if len(chosen) == num_videos:
+        if len(drawn) == num_videos:
             break
         clip = clips[int(index)]
-        if sum(1 for _ in iterate_video(clip.path, num_frames=num_frames)) == num_frames:
-            chosen.append(clip)
-    if len(chosen) < num_videos:
+        if sum(1 for _ in itertools.islice(iterate_frames(clip.path), num_frames)) == num_frames:
+            drawn.append(clip)
+    if len(drawn) < num_videos:
         raise EvaluationError(
-            f"{len(chosen)} of {len(clips)} videos have {num_frames} frames, but {num_videos} are wanted: "
-            "ask for fewer with --num-videos, or for shorter ones"
+            f"only {len(drawn)} of {len(clips)} videos have {num_frames} frames, fewer than the {num_videos} to draw: "
+            "set a smaller --num-videos, or use fewer frames"
         )
-    return sorted(chosen, key=lambda clip: clip.key)
+    return sorted(drawn, key=lambda clip: clip.key)
 
 
 def _read_listings(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -111,15 +114,6 @@ def _read_listings(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
             yield path, listing
 
 
-def _draw(texts: Sequence[str], seed: int, key: str) -> str:
+def _draw_caption(captions: Sequence[str], seed: int, key: str) -> str:
     drawn = int.from_bytes(hashlib.sha256(f"{seed} {key}".encode()).digest()[:8], "big")
-    return sorted(texts)[drawn % len(texts)]
-
-
-def _refuse_twins(clips: list[VideoClip]) -> list[VideoClip]:
-    seen: dict[str, Path] = {}
-    for clip in clips:
-        if clip.key in seen:
-            raise EvaluationError(f"{seen[clip.key]} and {clip.path} are one video: name the folder of one UCF-101")
-        seen[clip.key] = clip.path
-    return clips
+    return sorted(captions)[drawn % len(captions)]

@@ -1,1 +1,1 @@
-"""The metrics, as pure functions on frames or features, and the networks that they need."""
+"""The metrics: pure functions of frames or features, and the networks that compute the features."""
