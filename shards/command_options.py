@@ -10,12 +10,16 @@ from typing import Any, get_type_hints
 def with_options(group: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add an option to a Typer command for each field of the dataclass `group`.
 
-    A field is annotated like a Typer parameter. The command receives the instance as its parameter `options`.
+    A field is annotated like a Typer parameter; a field without a default is required. The command receives the
+    instance as its parameter `options`.
     """
     types = get_type_hints(group, include_extras=True)
     fields = [
         inspect.Parameter(
-            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=types[field.name]
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default,
+            annotation=types[field.name],
         )
         for field in dataclasses.fields(group)
     ]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from curation.flow import reference as flow
 from examples.toy_world.draw import DIRECTIONS
-from training.evaluation.inputs.clips import read_frames
+from training.evaluation.inputs.frames import read_frames
 from training.evaluation.inputs.val_pairs import ValPair, draw_pairs
 
 Pixels = NDArray[np.uint8]

@@ -1,69 +1,98 @@
-"""What the commands of `pix2gif evaluate` share: options, and how they are read."""
+"""Options that several commands of `pix2gif evaluate` share, and the parsers of their values."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from training.commands.options import Device, Precision
+from training.evaluation import config
 from training.evaluation.errors import EvaluationError
+from training.runtime.config_fields import EVALUATION_MOTIONS_PX
+from training.runtime.config_fields import Precision as PrecisionName
 
-Out = Annotated[
-    Path | None, typer.Option(help="A JSON file for the result, with config, versions and weights' hashes.")
-]
-TableOut = Annotated[Path, typer.Option(help="The folder for table, result and work. The same command goes on there.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1; found by itself.")]
+if TYPE_CHECKING:
+    from training.evaluation.tables.runs import Methods
+
+Out = Annotated[Path | None, typer.Option(help="JSON file for the result, its configuration, versions and hashes.")]
 Sources = Annotated[
     Path | None,
-    typer.Option(help="Folder of the sources, KEY.png or clip KEY; without it, each clip's first frame is the source."),
-]
-Models = Annotated[
-    list[str] | None, typer.Option("--model", help="NAME=DIR or DIR: a pipeline's folder or hub name; repeatable.")
-]
-OthersFrames = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--frames", help="NAME=FOLDER or FOLDER: clips of another model, laid out as the docs tell; repeatable."
-    ),
-]
-Steps = Annotated[int, typer.Option(help="Steps of the sampler.")]
-TextGuidance = Annotated[float, typer.Option(help="s_T.")]
-Seed = Annotated[int, typer.Option(help="Of the draw of clips and of the noise.")]
-Batch = Annotated[int | None, typer.Option(help="Frames that a model makes at once.  [default: all of a clip]")]
-Precision = Annotated[str, typer.Option(help="no (float32), bf16 or fp16.")]
-Shards = Annotated[Path, typer.Argument(help="A finished data set with a val split.")]
-NumPairs = Annotated[int, typer.Option("--num-pairs", help="Pairs of the val split that are drawn.")]
-Resolution = Annotated[
-    int | None, typer.Option(help="Side in pixels that pictures are resized to.  [default: as they are]")
+    typer.Option(help="Folder of the sources: image KEY.png or clip KEY. Without it, each clip's first frame."),
 ]
 
 
 def join_numbers(numbers: Sequence[float]) -> str:
-    """Write numbers as an option has them: 2,4,6.5."""
+    """Format numbers as the value of an option: 2,4,6.5."""
     return ",".join(f"{number:g}" for number in numbers)
 
 
 def parse_numbers(text: str, option: str) -> tuple[float, ...]:
-    """Read `2,4,6.5`. Raises EvaluationError, naming the option, for anything else."""
+    """Parse `2,4,6.5`. Raises EvaluationError that names the option."""
     try:
         return tuple(float(number) for number in text.split(","))
     except ValueError as error:
-        raise EvaluationError(f"{option} is {text!r}; write numbers with commas between, such as 2,4,8") from error
+        raise EvaluationError(f"{option} is {text!r}; separate numbers with commas, such as 2,4,8") from error
 
 
-def parse_names(models: Sequence[str] | None, frames: Sequence[str] | None) -> tuple[dict[str, str], dict[str, Path]]:
-    """Read `NAME=PLACE` of models and of frames; a place alone is named by its last part.
+def parse_methods(models: Sequence[str] | None, frames: Sequence[str] | None) -> tuple[dict[str, str], dict[str, Path]]:
+    """Parse `NAME=LOCATION` of models and of frames; without NAME, the last part of the location is the name.
 
-    Raises EvaluationError where two have one name, or a name cannot be a folder's.
+    Raises EvaluationError if two methods have the same name, or if a name cannot be the name of a folder.
     """
-    named: list[dict[str, str]] = [{}, {}]
-    for places, given in zip(named, (models or [], frames or []), strict=True):
-        for text in given:
-            name, equals, place = text.partition("=")
-            name, place = (name, place) if equals else (Path(text).name, text)
-            if not name or not place or "/" in name or name.startswith("."):
-                raise EvaluationError(f"{text!r} must be NAME=PLACE, with a plain name such as full=run/model")
-            if name in named[0] or name in named[1]:
-                raise EvaluationError(f"two methods are named {name}; name them apart, as one={place} two=...")
-            places[name] = place
-    return named[0], {name: Path(place) for name, place in named[1].items()}
+    parsed: list[dict[str, str]] = [{}, {}]
+    for locations, values in zip(parsed, (models or [], frames or []), strict=True):
+        for value in values:
+            name, equals, location = value.partition("=")
+            name, location = (name, location) if equals else (Path(value).name, value)
+            if not name or not location or "/" in name or name.startswith("."):
+                raise EvaluationError(f"{value!r} must be NAME=LOCATION, with a simple name such as full=run/model")
+            if name in parsed[0] or name in parsed[1]:
+                raise EvaluationError(f"two methods are named {name}; give them names, as in one={location} two=...")
+            locations[name] = location
+    return parsed[0], {name: Path(location) for name, location in parsed[1].items()}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TableOptions:
+    """Options of all tables."""
+
+    out: Annotated[Path, typer.Option(help="Folder for results and cache. The same command continues a stopped run.")]
+    model: Annotated[
+        list[str] | None, typer.Option(help="NAME=DIR or DIR: folder or hub repository of a pipeline; repeatable.")
+    ] = None
+    frames: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=FOLDER or FOLDER: clips of another model, as the docs describe; repeatable."),
+    ] = None
+    motion: Annotated[str, typer.Option(help="Motion of each frame, in pixels at the frames' size.")] = join_numbers(
+        EVALUATION_MOTIONS_PX
+    )
+    steps: Annotated[int, typer.Option(help="Steps of the sampler.")] = 100
+    text_guidance: Annotated[float, typer.Option(help="Text guidance scale s_T.")] = 7.5
+    seed: Annotated[int, typer.Option(help="Seed of the drawn clips and of the noise.")] = 1371
+    batch: Annotated[
+        int | None,
+        typer.Option(help="Frames that a model generates at once.", show_default="all of a clip"),
+    ] = None
+    precision: Precision = "no"
+    device: Device = None
+
+    def make_methods(self) -> "Methods":
+        """Return the methods to compare. Raises EvaluationError if there are none, or for bad names."""
+        from training.evaluation.tables.runs import Methods
+
+        models, frames = parse_methods(self.model, self.frames)
+        return Methods(out=self.out, models=models, frames=frames, device=self.device, batch=self.batch)
+
+    def make_sampling(self, **fields: float) -> config.SamplingConfig:
+        """Return the sampling configuration. Raises EvaluationError for bad values."""
+        return config.SamplingConfig(
+            motion_px=parse_numbers(self.motion, "--motion"),
+            num_inference_steps=self.steps,
+            text_guidance=self.text_guidance,
+            seed=self.seed,
+            precision=cast(PrecisionName, self.precision),
+            **fields,
+        )

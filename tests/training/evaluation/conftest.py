@@ -1,4 +1,4 @@
-"""Networks and a model, small and random, saved once; how `pix2gif evaluate` is run."""
+"""Small random networks and a small random model, saved once for the session."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from training.model.factory import build_random, make_pipeline
 
 @pytest.fixture(scope="session")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with clip/, x_clip/ and i3d_torchscript.pt."""
+    """Return a folder with clip/, x_clip/ and i3d_torchscript.pt."""
     folder = tmp_path_factory.mktemp("networks")
     helpers.save_clip(folder / "clip")
     helpers.save_x_clip(folder / "x_clip")
@@ -22,7 +22,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny pipeline as in the midst of training: nothing is zero, so that the source counts."""
+    """Save a tiny pipeline without zero weights, so that its output depends on the source image."""
     folder = tmp_path_factory.mktemp("pipeline") / "model"
     parts = build_random(ModelConfig(), "tiny")
     randomize_parameters(parts.model.unet.conv_in)
@@ -33,7 +33,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def dreamsim(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a package `dreamsim` of the true one's interface: distance is the mean difference of pixels."""
+    """Return a folder with a package `dreamsim`: the real interface, but the distance is the mean pixel difference."""
     folder = tmp_path_factory.mktemp("packages")
     (folder / "dreamsim").mkdir()
     (folder / "dreamsim" / "__init__.py").write_text(

@@ -1,4 +1,4 @@
-"""Small stand-ins of what evaluation reads: networks with random weights, videos and folders of frames, all drawn."""
+"""Small random networks, drawn videos and folders of frames, and the commands of `pix2gif evaluate`."""
 
 import json
 from collections.abc import Sequence
@@ -7,12 +7,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from click.testing import Result
 from PIL import Image
 from transformers import CLIPConfig, CLIPModel, XCLIPConfig, XCLIPModel
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.videomae.image_processing_pil_videomae import VideoMAEImageProcessorPil
+from typer.testing import CliRunner
 
 from examples.draw_gifs import texture
+from training.commands.evaluate import evaluate_app
 from training.model.tokenizer import make_tokenizer
 
 NUM_FEATURES = 6
@@ -30,8 +33,13 @@ _VISION = {
 }  # fmt: skip
 
 
+def evaluate(*words: object) -> Result:
+    """Run a command of `pix2gif evaluate` in this process. Its exceptions propagate; cli.py prints them as errors."""
+    return CliRunner().invoke(evaluate_app, [str(word) for word in words], catch_exceptions=False)
+
+
 class SmallI3D(torch.nn.Module):
-    """The arguments of the published TorchScript; six numbers of a video: its mean and roughness, in time and space."""
+    """Takes the arguments of the published I3D. Six features: colour means, changes in time and space, contrast."""
 
     def forward(
         self, x: torch.Tensor, rescale: bool = False, resize: bool = False, return_features: bool = False
@@ -53,7 +61,7 @@ def save_i3d(path: Path) -> Path:
 
 
 def save_clip(folder: Path, seed: int = 0) -> Path:
-    """CLIP of its true class, with tokenizer and image processor."""
+    """Save a small random CLIP with tokenizer and image processor."""
     tokenizer = make_tokenizer()
     text = {**_TEXT, "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     with torch.random.fork_rng(devices=[]):
@@ -65,7 +73,7 @@ def save_clip(folder: Path, seed: int = 0) -> Path:
 
 
 def save_x_clip(folder: Path, seed: int = 1) -> Path:
-    """X-CLIP of its true class, with its image processor, which is VideoMAE's."""
+    """Save a small random X-CLIP with its image processor, which is that of VideoMAE."""
     vision = {
         **_VISION, "num_frames": 8, "mit_hidden_size": 16, "mit_intermediate_size": 32, "mit_num_attention_heads": 2,
     }  # fmt: skip
@@ -80,7 +88,7 @@ def save_x_clip(folder: Path, seed: int = 1) -> Path:
 
 
 def draw_frames(offsets: Sequence[float], seed: int = 0, side: int = 64, height: int | None = None) -> np.ndarray:
-    """Draw a texture moved by so many pixels to the right: uint8 [T, H, W, 3]."""
+    """Draw a texture shifted to the right by each offset in pixels: uint8 [T, H, W, 3]."""
     y, x = np.mgrid[0 : height or side, 0:side].astype(np.float64)
     return np.stack([texture(x - offset, y, seed) for offset in offsets])
 
@@ -90,6 +98,12 @@ def save_frames(folder: Path, frames: np.ndarray) -> Path:
     for index, frame in enumerate(frames):
         Image.fromarray(frame).save(folder / f"{index}.png")
     return folder
+
+
+def save_gif(path: Path, frames: np.ndarray) -> Path:
+    first, *others = (Image.fromarray(frame).quantize(256) for frame in frames)
+    first.save(path, save_all=True, append_images=others, duration=100)
+    return path
 
 
 def save_video(path: Path, frames: np.ndarray, codec: str) -> Path:
@@ -103,7 +117,7 @@ def save_video(path: Path, frames: np.ndarray, codec: str) -> Path:
 
 
 def draw_ucf101(folder: Path, num_videos: int, num_frames: int = 12) -> Path:
-    """UCF-101's own layout: folders of classes with .avi (XVID) in them. The last video is too short."""
+    """Draw videos in the layout of UCF-101: one folder of .avi (XVID) for each class. The last video is too short."""
     names = ("ApplyEyeMakeup", "Archery", "YoYo")
     for number in range(num_videos + 1):
         length = num_frames if number < num_videos else 2
@@ -116,7 +130,7 @@ def draw_ucf101(folder: Path, num_videos: int, num_frames: int = 12) -> Path:
 
 
 def draw_msrvtt(folder: Path, num_videos: int, num_frames: int = 12) -> Path:
-    """MSR-VTT's own layout: a JSON with videos and sentences, and .mp4 files; one video is of another split."""
+    """Draw videos in the layout of MSR-VTT: a JSON with videos and sentences, and .mp4 files. The last is in train."""
     videos, sentences = [], []
     for number in range(num_videos + 1):
         key = f"video{7010 + number}"

@@ -79,7 +79,7 @@ def iterate_with_source(generated: Path, sources: Path | None) -> Iterator[tuple
     """Yield each clip of a folder with its source and its frames.
 
     The source is the image KEY.png, or the first frame of the clip KEY, in the folder `sources`. Without `sources`, it
-    is the clip's own first frame, which is then excluded from the frames. Raises EvaluationError if a source is missing.
+    is the clip's own first frame, which is then not among the frames. Raises EvaluationError if a source is missing.
     """
     for clip, frames in iterate_clips(generated):
         if sources is not None:

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
-from shards.atomic import write_atomically
 from shards.pictures import DECODE_ERRORS, composite_on_white
 from training.evaluation.errors import EvaluationError
 
@@ -63,12 +62,6 @@ def read_image(path: Path) -> Frame:
     """Read an image as RGB, composited on white. Raises EvaluationError if it cannot be decoded."""
     with _decoding(path), Image.open(path) as image:
         return np.asarray(composite_on_white(image))
-
-
-def write_image(path: Path, pixels: Frame) -> None:
-    """Write an image as PNG, atomically."""
-    with write_atomically(path) as temporary:
-        Image.fromarray(pixels).save(temporary, format="PNG")
 
 
 def resize_frames(frames: Frames, width: int, height: int) -> Frames:

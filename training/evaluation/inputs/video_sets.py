@@ -88,7 +88,7 @@ FINDERS: dict[str, Callable[[Path, int], list[VideoClip]]] = {
 
 
 def draw_videos(clips: Sequence[VideoClip], num_videos: int, num_frames: int, seed: int) -> list[VideoClip]:
-    """Draw videos that have at least `num_frames` frames, sorted by key. Raises EvaluationError if there are too few."""
+    """Draw videos with at least `num_frames` frames; return them sorted by key. Raises EvaluationError for too few."""
     drawn: list[VideoClip] = []
     for index in np.random.default_rng(seed).permutation(len(clips)):
         if len(drawn) == num_videos:

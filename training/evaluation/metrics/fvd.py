@@ -54,7 +54,7 @@ class I3D:
                 warnings.simplefilter("ignore", DeprecationWarning)
                 self._network = torch.jit.load(str(path), map_location=device).eval()
         except (RuntimeError, ValueError, OSError) as error:
-            raise EvaluationError(f"{path} cannot be loaded as TorchScript: give the TorchScript file of I3D") from error
+            raise EvaluationError(f"{path} cannot be loaded as TorchScript: give a TorchScript file of I3D") from error
         self._device = device
         with path.open("rb") as file:
             self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()

@@ -30,7 +30,9 @@ class _Encoder(Generic[Network]):
         self._network: Network = network.eval().requires_grad_(False).to(device)
         self._device = device
         # torchvision resizes to other pixels than Pillow, so results would depend on whether it is installed.
-        self._processor = _load(AutoImageProcessor.from_pretrained, f"image processor of {name}", location, backend="pil")
+        self._processor = _load(
+            AutoImageProcessor.from_pretrained, f"image processor of {name}", location, backend="pil"
+        )
         self.sha256 = hash_weights(self._network)
 
     def _preprocess(self, frames: Frames) -> Tensor:

@@ -46,8 +46,8 @@ def measure_fvd_of(
             check_num_videos(counts[folder], len(rows[0]))
             if lengths and len(frames) != lengths[0]:
                 raise EvaluationError(
-                    f"the clips in {real} have {lengths[0]} frames and those in {generated} {len(frames)}: use the same "
-                    "number of both with --num-frames"
+                    f"the clips in {real} have {lengths[0]} frames and those in {generated} {len(frames)}: use as "
+                    "many of both with --num-frames"
                 )
         lengths.append(len(frames))
         features.append(np.stack(rows))

@@ -1,1 +1,1 @@
-"""The paper's tables and figures: which clips, which runs, how they are rendered."""
+"""Table 1, Table 2 and Figure 7 of the paper: choose clips, get frames, measure them, write the results."""

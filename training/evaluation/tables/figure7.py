@@ -1,15 +1,16 @@
-"""Figure 7: image-video similarity of several methods over guidance scales, as a plot and as a table."""
+"""Figure 7: image-video similarity of each method over guidance scales, as a plot and as a table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from training.evaluation.inputs.clips import Frames
+from training.evaluation.inputs.frames import Frames
 from training.evaluation.inputs.val_pairs import ValPair
 from training.evaluation.metrics.networks import ClipEncoder, XClipEncoder
 from training.evaluation.metrics.xclip_similarity import choose_frames, score_clip
-from training.evaluation.tables.pair_grid import Measure, place_of
+from training.evaluation.tables.pair_grid import GridReport, GridTable, GridValues, format_scale
 from training.evaluation.tables.plots import Curve, Plot
 from training.evaluation.tables.render import Cell, Table
 
@@ -19,28 +20,35 @@ Similarities = Mapping[str, Mapping[float, Mapping[str, float]]]
 """{method: {guidance scale: {source or target: mean cosine}}}."""
 
 
-def make_measure(clip: ClipEncoder, x_clip: XClipEncoder) -> Measure:
-    """Measure the similarity of a clip to its source and its target: float64 [2]."""
+def make_grid_table(weights: Mapping[str, str], device: torch.device) -> GridTable:
+    """Return the measure of Figure 7: the similarity of a clip to its source and to its target, float64 [2].
 
-    def take(pair: ValPair, frames: Frames) -> NDArray[np.float64]:
+    `weights` has the locations of `clip` and `x_clip`. Raises TrainingError if they cannot be loaded.
+    """
+    clip, x_clip = ClipEncoder(weights["clip"], device), XClipEncoder(weights["x_clip"], device)
+    hashes = {"clip": clip.sha256, "x_clip": x_clip.sha256}
+    networks = {name: {"location": weights[name], "sha256": sha256} for name, sha256 in hashes.items()}
+
+    def compute(pair: ValPair, frames: Frames) -> NDArray[np.float64]:
         chosen = frames[choose_frames(len(frames), x_clip.num_frames)]
         return score_clip(clip, x_clip, np.stack([pair.source, pair.target]), chosen)
 
-    return Measure(name="similarity", recipe={"clip": clip.sha256, "x_clip": x_clip.sha256}, take=take)
+    return GridTable(name="figure7", compute=compute, make_report=average_similarity, networks=networks)
 
 
-def summarise(measured: Mapping[str, Mapping[float, NDArray[np.float64]]]) -> Similarities:
-    """Average over the pairs; `measured` has float64 [N, 2] for each method and scale."""
-    return {
+def average_similarity(measured: GridValues) -> GridReport:
+    """Average the similarities, float64 [N, 2] for each method and scale, over the pairs."""
+    similarities = {
         method: {scale: dict(zip(SIDES, scores.mean(axis=0).tolist(), strict=True)) for scale, scores in scales.items()}
         for method, scales in measured.items()
     }
+    values = {name: {str(scale): scores for scale, scores in scales.items()} for name, scales in similarities.items()}
+    return GridReport(values=values, table=_make_table(similarities), plots=_make_plots(similarities))
 
 
-def make_table(similarities: Similarities, notes: Sequence[str] = ()) -> Table:
-    """Put the scores into a table."""
+def _make_table(similarities: Similarities) -> Table:
     rows: list[tuple[Cell, ...]] = [
-        (method, place_of(scale), *(scores[side] for side in SIDES))
+        (method, format_scale(scale), *(scores[side] for side in SIDES))
         for method, scales in similarities.items()
         for scale, scores in scales.items()
     ]
@@ -48,12 +56,12 @@ def make_table(similarities: Similarities, notes: Sequence[str] = ()) -> Table:
         title="Figure 7: image-video similarity",
         columns=("method", "cfg.img", "source score", "target score"),
         rows=tuple(rows),
-        notes=("The paper publishes this figure as a plot, without numbers.", *notes),
+        notes=("The paper publishes this figure as a plot, without numbers.",),
     )
 
 
-def make_plots(similarities: Similarities) -> list[Plot]:
-    """Draw the source score and the target score over the guidance scale."""
+def _make_plots(similarities: Similarities) -> list[Plot]:
+    """Plot the source score and the target score over the guidance scale."""
     return [
         Plot(
             title=f"{side} frame score",

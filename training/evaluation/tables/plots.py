@@ -1,4 +1,4 @@
-"""Figures -> curves as PNG, by matplotlib. The same figures give the same bytes."""
+"""Draw curves as PNG with matplotlib. The same data gives the same bytes."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -21,35 +21,35 @@ class Curve:
     x: Sequence[float]
     y: Sequence[float]
     deviation: Sequence[float] | None = None
-    """Half the height of an error bar at each point."""
+    """Half the height of the error bar at each point."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plot:
-    """One pair of axes."""
+    """One pair of axes with its curves."""
 
     title: str
     x_label: str
     y_label: str
     curves: Sequence[Curve]
-    diagonal: bool = False
-    """Draw y = x, where measured would be what was requested."""
+    has_diagonal: bool = False
+    """Draw the line y = x."""
 
 
 def draw_plots(plots: Sequence[Plot], path: Path) -> None:
-    """Draw plots side by side into a PNG."""
+    """Draw plots side by side and write them as PNG."""
     figure = Figure(figsize=(_SIZE_INCHES[0] * len(plots), _SIZE_INCHES[1]), layout="constrained")
     for plot, axes in zip(plots, figure.subplots(1, len(plots), squeeze=False)[0], strict=True):
         _draw(plot, axes)
     with write_atomically(path) as temporary:
-        # Without matplotlib's version in the file.
+        # matplotlib would write its version into the file.
         figure.savefig(temporary, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
 
 
 def _draw(plot: Plot, axes: Any) -> None:
     for curve in plot.curves:
         axes.errorbar(curve.x, curve.y, yerr=curve.deviation, marker="o", markersize=4, capsize=2, label=curve.name)
-    if plot.diagonal:
+    if plot.has_diagonal:
         ends = [min(min(curve.x) for curve in plot.curves), max(max(curve.x) for curve in plot.curves)]
         axes.plot(ends, ends, color="0.6", linestyle="--", linewidth=1, label="as requested")
     axes.set(title=plot.title, xlabel=plot.x_label, ylabel=plot.y_label)

@@ -1,39 +1,41 @@
-"""Rows of figures -> Markdown, CSV and LaTeX."""
+"""Render tables as Markdown, CSV and LaTeX."""
 
 import csv
 import dataclasses
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from shards.atomic import write_atomically
 
 Cell = float | int | str | None
-_NOTHING = "-"
+_MISSING = "-"
 _LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table with one line of headings."""
+    """A table with one header row."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    """None is a figure that is not: not published, not measured, or not defined."""
+    """None is a missing value: not published, not measured, or not defined."""
     notes: tuple[str, ...] = ()
-    """What a reader must know; in CSV they are left out."""
+    """Remarks for the reader. CSV omits them."""
 
 
 def to_markdown(table: Table) -> str:
-    """Write a table as Markdown, notes below."""
-    lines = [f"# {table.title}", "", _bar(table.columns), _bar(["---", *["---:"] * (len(table.columns) - 1)])]
-    lines += [_bar([_show(cell).replace("|", "\\|") for cell in row]) for row in table.rows]
+    """Render a table as Markdown, with its notes below."""
+    alignment = ["---", *["---:"] * (len(table.columns) - 1)]
+    lines = [f"# {table.title}", "", _format_row(table.columns), _format_row(alignment)]
+    lines += [_format_row([_format_cell(cell).replace("|", "\\|") for cell in row]) for row in table.rows]
     lines += [line for note in table.notes for line in ("", note)]
     return "\n".join(lines) + "\n"
 
 
 def to_csv(table: Table) -> str:
-    """Write a table as CSV, figures in full, nothing where there is none."""
+    """Render a table as CSV with all digits; missing values are empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table.columns)
@@ -42,8 +44,8 @@ def to_csv(table: Table) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """Write a table as a LaTeX `tabular` that needs the package booktabs, notes as comments."""
-    rows = [[_escape(_show(cell)) for cell in row] for row in table.rows]
+    """Render a table as a LaTeX `tabular`, with its notes as comments. It needs the package booktabs."""
+    rows = [[_escape(_format_cell(cell)) for cell in row] for row in table.rows]
     lines = [
         *(f"% {note}" for note in (table.title, *table.notes)),
         rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
@@ -59,18 +61,18 @@ def to_latex(table: Table) -> str:
 
 def write_table(table: Table, out: Path, stem: str) -> None:
     """Write OUT/STEM.md, .csv and .tex."""
-    for ending, text in ((".md", to_markdown(table)), (".csv", to_csv(table)), (".tex", to_latex(table))):
-        with write_atomically(out / f"{stem}{ending}") as temporary:
+    for suffix, text in ((".md", to_markdown(table)), (".csv", to_csv(table)), (".tex", to_latex(table))):
+        with write_atomically(out / f"{stem}{suffix}") as temporary:
             temporary.write_text(text, encoding="utf-8")
 
 
-def _bar(cells: tuple[str, ...] | list[str]) -> str:
+def _format_row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _show(cell: Cell) -> str:
+def _format_cell(cell: Cell) -> str:
     if cell is None:
-        return _NOTHING
+        return _MISSING
     if isinstance(cell, float):
         return f"{cell:.2f}" if abs(cell) >= 100 else f"{cell:.4f}"
     return str(cell)

@@ -8,7 +8,7 @@ from training.evaluation.errors import EvaluationError
 from training.evaluation.inputs.val_pairs import draw_pairs
 
 
-def test_pairs_are_drawn_by_seed_from_the_split(small_shards):
+def test_seed_determines_the_drawn_pairs(small_shards):
     pairs = draw_pairs(small_shards, 4, seed=1371)
     assert [pair.key for pair in pairs] == [pair.key for pair in draw_pairs(small_shards, 4, seed=1371)]
     assert len({pair.key for pair in pairs}) == 4
@@ -18,21 +18,21 @@ def test_pairs_are_drawn_by_seed_from_the_split(small_shards):
     assert pairs[0].digest != pairs[1].digest
 
 
-def test_all_pairs_of_several_shards_are_found_in_order(small_shards):
+def test_pairs_of_several_shards_are_in_shard_order(small_shards):
     entry = read_manifest(small_shards).splits["train"]
     assert len(entry.shards) == 3
     keys = [s.record.key for shard in entry.shards for s in read_shard(small_shards / "train" / shard.name)]
     assert [pair.key for pair in draw_pairs(small_shards, entry.num_samples, seed=0, split="train")] == keys
 
 
-def test_pictures_are_resized_where_that_is_asked_for(small_shards):
+def test_images_are_resized_to_the_given_resolution(small_shards):
     pair = draw_pairs(small_shards, 1, seed=0, resolution=64)[0]
     assert pair.source.shape == pair.target.shape == (64, 64, 3)
     assert pair.source.dtype == np.uint8
 
 
-def test_what_is_no_data_set_or_too_small(small_shards, tmp_path):
-    with pytest.raises(EvaluationError, match="10 pairs in val, but 11 are wanted"):
+def test_too_few_pairs_or_no_data_set_raise(small_shards, tmp_path):
+    with pytest.raises(EvaluationError, match="10 pairs in val, fewer than the 11 to draw"):
         draw_pairs(small_shards, 11, seed=0)
     with pytest.raises(DatasetError, match="no finished data set"):
         draw_pairs(tmp_path, 1, seed=0)

@@ -11,7 +11,7 @@ CPU = torch.device("cpu")
 
 
 def gaussian(mean: np.ndarray, root: np.ndarray, num: int, seed: int) -> np.ndarray:
-    """Features whose sample mean and covariance are exactly `mean` and root root^T."""
+    """Draw features whose sample mean and covariance are exactly `mean` and root root^T."""
     drawn = np.random.default_rng(seed).standard_normal((num, len(mean)))
     drawn -= drawn.mean(axis=0)
     drawn = drawn @ np.linalg.inv(np.linalg.cholesky(np.cov(drawn, rowvar=False))).T
@@ -19,21 +19,21 @@ def gaussian(mean: np.ndarray, root: np.ndarray, num: int, seed: int) -> np.ndar
 
 
 def published(real: np.ndarray, generated: np.ndarray) -> float:
-    """The formula of the published implementations, from the features' moments."""
+    """Compute FVD as the published implementations do."""
     one, two = (np.cov(each, rowvar=False) for each in (real, generated))
     square = np.square(real.mean(axis=0) - generated.mean(axis=0)).sum()
     return float(np.real(square + np.trace(one + two - 2 * scipy.linalg.sqrtm(one @ two))))
 
 
-def test_gaussians_that_commute_are_as_far_apart_as_the_closed_form_says():
+def test_distance_of_diagonal_gaussians_has_a_closed_form():
     """For covariances diag(a^2) and diag(b^2): |m|^2 + sum (a - b)^2."""
     a, b, mean = np.array([1.0, 2.0, 0.5]), np.array([3.0, 1.0, 0.5]), np.array([1.0, -2.0, 2.0])
     distance = frechet_distance(gaussian(np.zeros(3), np.diag(a), 50, seed=0), gaussian(mean, np.diag(b), 70, seed=1))
     assert distance == pytest.approx(9 + 4 + 1, abs=1e-8)
 
 
-def test_gaussians_that_do_not_commute():
-    """tr (S1 S2)^1/2 is the sum of the roots of the eigenvalues of S1 S2, taken apart by another way."""
+def test_distance_equals_the_one_from_eigenvalues():
+    """tr (S1 S2)^1/2 is also the sum of the square roots of the eigenvalues of S1^1/2 S2 S1^1/2."""
     rng = np.random.default_rng(3)
     roots = rng.standard_normal((2, 5, 5))
     features = [gaussian(np.zeros(5), root, 40, seed) for seed, root in enumerate(roots)]
@@ -43,7 +43,7 @@ def test_gaussians_that_do_not_commute():
     assert frechet_distance(*features) == pytest.approx(expected, abs=1e-6)
 
 
-def test_it_is_the_published_formula_on_the_same_features():
+def test_fvd_equals_the_published_implementations():
     rng = np.random.default_rng(0)
     mixing = rng.standard_normal((400, 400)) / 20
     real = rng.standard_normal((512, 400)) @ mixing
@@ -52,25 +52,25 @@ def test_it_is_the_published_formula_on_the_same_features():
 
 
 @pytest.mark.parametrize("wrap", [lambda root: (root, 0.0), lambda root: root + 1e-12j])
-def test_scipy_may_answer_with_its_error_or_in_complex_numbers(wrap, monkeypatch):
+def test_results_of_other_scipy_versions_are_accepted(wrap, monkeypatch):
     features = np.random.default_rng(0).standard_normal((2, 30, 4))
     expected, sqrtm = frechet_distance(*features), scipy.linalg.sqrtm
     monkeypatch.setattr(scipy.linalg, "sqrtm", lambda matrix: wrap(sqrtm(matrix)))
     assert frechet_distance(*features) == pytest.approx(expected, abs=1e-9)
 
 
-def test_the_same_videos_are_not_apart():
+def test_distance_of_equal_features_is_0():
     features = np.random.default_rng(0).standard_normal((30, 4))
     assert frechet_distance(features, features) == pytest.approx(0, abs=1e-8)
 
 
-def test_features_that_are_not_finite_are_refused():
+def test_features_that_are_not_finite_raise():
     features = np.random.default_rng(0).standard_normal((30, 4))
     with pytest.raises(EvaluationError, match="not finite"):
         frechet_distance(features, np.where(features > 1, np.inf, features))
 
 
-def test_too_few_videos_are_refused_and_few_are_warned_of():
+def test_too_few_videos_raise_and_fewer_than_the_papers_warn():
     features = np.random.default_rng(0).standard_normal((401, 400))
     with pytest.raises(EvaluationError, match=r"from 400 videos: a covariance of 400 features needs at least 401"):
         measure_fvd(features[:400], features[:400])
@@ -84,14 +84,14 @@ def test_too_few_videos_are_refused_and_few_are_warned_of():
     assert "401 videos is biased upwards" in notes[0]
 
 
-def test_enough_videos_are_not_warned_of():
+def test_as_many_videos_as_the_papers_do_not_warn():
     features = np.random.default_rng(0).standard_normal((2048, 3))
     notes = []
     measure_fvd(features, features, notes.append)
     assert notes == []
 
 
-def test_i3d_takes_frames_as_they_are_read(networks):
+def test_i3d_resizes_and_scales_frames(networks):
     i3d = I3D(find_i3d(networks), CPU)
     still, moving = (i3d.extract(draw_frames(offsets)) for offsets in ([0] * 10, range(0, 20, 2)))
     assert still.shape == (NUM_FEATURES,)
@@ -103,17 +103,17 @@ def test_i3d_takes_frames_as_they_are_read(networks):
     assert len(i3d.sha256) == 64
 
 
-def test_weights_that_are_none(tmp_path):
+def test_missing_or_invalid_i3d_raises(tmp_path):
     (tmp_path / "i3d.pt").write_text("weights")
-    with pytest.raises(EvaluationError, match="no TorchScript"):
+    with pytest.raises(EvaluationError, match="cannot be loaded as TorchScript"):
         I3D(tmp_path / "i3d.pt", CPU)
     for place in (tmp_path / "gone.pt", tmp_path):
-        with pytest.raises(EvaluationError, match=r"^no weights of I3D lie at"):
+        with pytest.raises(EvaluationError, match=r"^there are no weights of I3D at"):
             find_i3d(place)
 
 
-def test_torchscript_of_another_network_is_refused(tmp_path):
+def test_torchscript_of_another_network_raises(tmp_path):
     other = torch.jit.script(torch.nn.Linear(3, 3))
     torch.jit.save(other, str(tmp_path / "linear.pt"))
-    with pytest.raises(EvaluationError, match="arguments must be"):
+    with pytest.raises(EvaluationError, match="I3D failed on a video of 10 frames"):
         I3D(tmp_path / "linear.pt", CPU).extract(draw_frames(range(10)))

@@ -7,11 +7,9 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 from tests.training.conftest import run
-from tests.training.evaluation.helpers import draw_frames, save_frames
-from training.commands.evaluate import evaluate_app
+from tests.training.evaluation.helpers import draw_frames, evaluate, save_frames
 from training.errors import TrainingError
 from training.evaluation.errors import EvaluationError
 from training.evaluation.metrics.on_folders import read_captions
@@ -21,7 +19,7 @@ MOTIONS = (2, 4, 8)
 
 @pytest.fixture
 def clips(tmp_path):
-    """Two clips of 3 frames moved by MOTIONS, and their sources."""
+    """Draw two clips of 3 frames, shifted by MOTIONS, and their sources."""
     (tmp_path / "sources").mkdir()
     for number in range(2):
         source, *frames = draw_frames([0, *MOTIONS], seed=number, side=128)
@@ -30,12 +28,7 @@ def clips(tmp_path):
     return tmp_path
 
 
-def evaluate(*words):
-    """Run a command of `pix2gif evaluate` in this process; what it raises, cli.py turns into a sentence."""
-    return CliRunner().invoke(evaluate_app, [str(word) for word in words], catch_exceptions=False)
-
-
-def test_motion_by_the_real_command(clips):
+def test_motion_command_measures_drawn_shifts(clips):
     options = ["--sources", clips / "sources", "--motion", "2,4,8", "--out", clips / "motion.json"]
     ended = run("evaluate", "motion", clips / "clips", *options)
     assert ended.returncode == 0, ended.stderr
@@ -46,15 +39,15 @@ def test_motion_by_the_real_command(clips):
     assert result["software"]["opencv-python-headless"] != "none"
 
 
-def test_the_first_frame_is_the_source_where_none_is_named(clips):
-    """From the first frame, moved by 2, to those moved by 4 and 8."""
+def test_first_frame_is_the_source_if_none_is_given(clips):
+    """The clips are shifted by 2, 4 and 8 px, so 4 and 8 are 2 and 6 px from the first frame."""
     ended = evaluate("motion", clips / "clips", "--motion", "2,6", "--out", clips / "motion.json")
     assert ended.exit_code == 0
     values = json.loads((clips / "motion.json").read_text())["values"]
     np.testing.assert_allclose(values["measured_px"], [2, 6], atol=0.4)
 
 
-def test_fvd(tmp_path, networks):
+def test_fvd_of_equal_frames_is_0(tmp_path, networks):
     for number in range(8):
         save_frames(tmp_path / "real" / str(number), draw_frames(np.arange(7) * number, seed=number))
         save_frames(tmp_path / "made" / str(number), draw_frames(np.arange(3) * number * 2, seed=number))
@@ -63,13 +56,13 @@ def test_fvd(tmp_path, networks):
     assert ended.exit_code == 0
     assert "biased upwards" in ended.stdout
     result = json.loads((tmp_path / "fvd.json").read_text())
-    # The real clips, each second frame, are the generated ones.
+    # Every second frame of the real clips is a frame of the generated ones.
     assert result["values"]["fvd"] == pytest.approx(0, abs=1e-6)
     assert result["values"]["num_videos"] == 8
     assert len(result["weights"]["i3d"]) == 64
 
 
-def test_clipsim_and_similarity(clips, networks):
+def test_clipsim_and_similarity_commands_write_their_values(clips, networks):
     captions = clips / "captions.tsv"
     captions.write_text("clip0\ta dog runs\nclip1\ta cat sleeps\n")
     words = ["--captions", captions, "--clip", networks / "clip", "--out", clips / "clipsim.json"]
@@ -87,7 +80,7 @@ def test_clipsim_and_similarity(clips, networks):
     assert values["source"] != values["target"]
 
 
-def test_pic(clips, dreamsim, monkeypatch):
+def test_pic_command_prints_and_writes_its_value(clips, dreamsim, monkeypatch):
     monkeypatch.syspath_prepend(dreamsim)
     monkeypatch.delitem(sys.modules, "dreamsim", raising=False)
     try:
@@ -102,28 +95,31 @@ def test_pic(clips, dreamsim, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["motion", "gone"], "gone is no folder"),
+        (["motion", "gone"], "gone is not a folder"),
         (["motion", "empty"], "empty holds no clip"),
         (["motion", "clips", "--motion", "2,x"], "--motion is '2,x'"),
         (["motion", "clips", "--motion", "2,4,8"], "clips/clip0 has 2 frames to measure, but 3 motions"),
-        (["motion", "clips", "--sources", "empty"], "empty has no picture and no clip clip0"),
-        (["fvd", "clips", "sources", "--i3d", "i3d"], "sources lie loose"),
+        (["motion", "clips", "--sources", "empty"], "empty has neither an image nor a clip named clip0"),
+        (["fvd", "clips", "sources", "--i3d", "i3d"], "sources holds images, not clips"),
         (["fvd", "clips", "clips", "--i3d", "i3d"], "FVD cannot be estimated from 2 videos"),
-        (["fvd", "clips", "longer", "--i3d", "i3d"], "clips holds 2 clips and longer 1"),
-        (["fvd", "clips", "clips", "--i3d", "gone.pt"], "no weights of I3D lie at gone.pt"),
-        (["clipsim", "clips", "--captions", "some.tsv", "--clip", "clip"], "some.tsv has no caption for clip1"),
+        (["fvd", "clips", "longer", "--i3d", "i3d"], "clips has 2 clips and longer 1"),
+        (["fvd", "clips", "clips", "--i3d", "gone.pt"], "there are no weights of I3D at gone.pt"),
+        (["clipsim", "clips", "--captions", "partial.tsv", "--clip", "clip"], "partial.tsv has no caption for clip1"),
         (["fvd", "clips", "clips", "--i3d", "i3d", "--every", "0"], "--every is 0; it must be 1 or more"),
-        (["clipsim", "clips", "--captions", "bare.tsv", "--clip", "clip"], "(line 2 has no tab)"),
+        (["clipsim", "clips", "--captions", "untabbed.tsv", "--clip", "clip"], "(line 2 has no tab)"),
         (["clipsim", "clips", "--captions", "gone.tsv", "--clip", "clip"], "gone.tsv cannot be read as captions"),
-        (["clipsim", "clips", "--captions", "some.tsv", "--clip", "empty"], "no CLIP model can be loaded from empty"),
+        (
+            ["clipsim", "clips", "--captions", "partial.tsv", "--clip", "empty"],
+            "no CLIP model can be loaded from empty",
+        ),
         (["similarity", "clips", "--clip", "clip", "--x-clip", "empty"], "no X-CLIP model can be loaded from empty"),
     ],
 )
-def test_bad_input_raises_one_sentence(clips, networks, monkeypatch, words, sentence):
+def test_bad_input_raises_a_one_line_error(clips, networks, monkeypatch, words, sentence):
     monkeypatch.chdir(clips)
     (clips / "empty").mkdir()
-    (clips / "some.tsv").write_text("clip0\ta dog runs\n")
-    (clips / "bare.tsv").write_text("clip0\ta dog runs\nclip1 a dog\n")
+    (clips / "partial.tsv").write_text("clip0\ta dog runs\n")
+    (clips / "untabbed.tsv").write_text("clip0\ta dog runs\nclip1 a dog\n")
     (clips / "clip").symlink_to(networks / "clip")
     (clips / "i3d").symlink_to(networks)
     save_frames(clips / "longer" / "clip0", draw_frames(range(5)))
@@ -132,19 +128,19 @@ def test_bad_input_raises_one_sentence(clips, networks, monkeypatch, words, sent
     assert "\n" not in str(raised.value)
 
 
-def test_bad_input_is_one_sentence_of_the_real_command(tmp_path):
+def test_command_prints_bad_input_as_one_line(tmp_path):
     ended = run("evaluate", "motion", tmp_path)
     assert ended.returncode == 1
-    assert ended.stderr == f"Error: {tmp_path} holds no clip: a clip is a folder of pictures, a GIF or a video\n"
+    assert ended.stderr == f"Error: {tmp_path} holds no clip: a clip is a folder of images, a GIF or a video\n"
 
 
-def test_without_dreamsim_there_is_a_sentence(clips, monkeypatch):
+def test_missing_dreamsim_raises(clips, monkeypatch):
     monkeypatch.setitem(sys.modules, "dreamsim", None)
     with pytest.raises(EvaluationError, match="PIC needs the package dreamsim, which is not installed"):
         evaluate("pic", clips / "clips")
 
 
-def test_captions_are_lines_or_json(tmp_path):
+def test_captions_are_read_from_lines_or_json(tmp_path):
     (tmp_path / "a.tsv").write_text("one\ta dog\truns\n\ntwo\ta cat\n")
     assert read_captions(tmp_path / "a.tsv") == {"one": "a dog\truns", "two": "a cat"}
     (tmp_path / "a.json").write_text('{"one": "a dog"}')

@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 
 
 class MeanDifference(torch.nn.Module):
-    """A distance of DreamSim's interface whose value is known."""
+    """A distance with the interface of DreamSim: the mean pixel difference."""
 
     def forward(self, one, other):
         assert one.shape == other.shape
@@ -23,14 +23,14 @@ def prepare(picture):
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255
 
 
-def test_pic_is_one_less_the_distance_to_the_source():
+def test_score_is_1_minus_the_distance_to_the_source():
     source = np.full((8, 8, 3), 100, np.uint8)
     frames = np.stack([source, source + 51, source - 51, source + 102])
     scores = DreamSim(MeanDifference(), prepare, CPU).score_frames(source, frames)
     np.testing.assert_allclose(scores, [1, 0.8, 0.8, 0.6], atol=1e-6)
 
 
-def test_the_package_is_loaded_where_it_is_installed(dreamsim, monkeypatch):
+def test_installed_package_is_loaded(dreamsim, monkeypatch):
     monkeypatch.syspath_prepend(dreamsim)
     monkeypatch.delitem(sys.modules, "dreamsim", raising=False)
     try:
@@ -44,7 +44,7 @@ def test_the_package_is_loaded_where_it_is_installed(dreamsim, monkeypatch):
     assert len(loaded.sha256) == 64
 
 
-def test_without_the_package_there_is_a_sentence(monkeypatch):
+def test_missing_package_raises(monkeypatch):
     monkeypatch.setitem(sys.modules, "dreamsim", None)
     with pytest.raises(EvaluationError, match="needs the package dreamsim"):
         load_dreamsim(CPU)
