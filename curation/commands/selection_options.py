@@ -1,41 +1,46 @@
-"""Options of the commands that select anew from a finished data set: what is not named stays as the data set has it."""
+"""Options of `pix2gif plan` and `pix2gif resplit`, which select pairs from a finished data set."""
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-_KEPT = "  [default: as it is]"
-
-
-def _option(name: str, help_text: str, panel: str = "Selection") -> Any:
-    return typer.Option(name, help=help_text + _KEPT, show_default=False, rich_help_panel=panel)
-
+from curation.target_histogram import read_balance
 
 Dataset = Annotated[
-    str, typer.Argument(help="A folder that `pix2gif curate` finished, or s3://...", show_default=False)
+    str, typer.Argument(help="A finished data set: a folder, or s3://bucket/prefix.", show_default=False)
 ]
-MinMotion = Annotated[float | None, _option("--min-motion", "Least motion of a kept pair, in pixels.")]
-MaxMotion = Annotated[float | None, _option("--max-motion", "Greatest motion of a kept pair, in pixels.")]
-PairsPerGif = Annotated[int | None, _option("--pairs-per-gif", "Pairs taken of one GIF at most.")]
-MinPairs = Annotated[int | None, _option("--min-pairs", "Leave out a GIF with fewer pairs in range.")]
-Balance = Annotated[
-    str | None, _option("--balance", "Motion histogram: flat, none, or a JSON file with bin_edges and counts.")
-]
-DropCuts = Annotated[bool | None, _option("--drop-cuts/--keep-cuts", "Whether to keep no pair across a scene cut.")]
-Splits = Annotated[Path | None, _option("--splits", "A folder with official lists train.txt, val.txt, test.txt.")]
-ValFraction = Annotated[
-    float | None, _option("--val-fraction", "Share of the clips for val, where no lists made the splits.")
-]
-Seed = Annotated[int | None, _option("--seed", "Seed of every choice.")]
-SamplesPerShard = Annotated[int | None, _option("--samples-per-shard", "Samples in one shard at most.", "Output")]
 
 
-def given_fields(**named: Any) -> dict[str, Any]:
-    """Keep of these fields of the config those that were given, the balance read from its file."""
-    from curation.target_histogram import read_balance
+def _option(help_text: str, *names: str, panel: str = "Selection") -> Any:
+    return typer.Option(*names, help=f"{help_text}  [default: unchanged]", show_default=False, rich_help_panel=panel)
 
-    given = {name: value for name, value in named.items() if value is not None}
-    if "balance" in given:
-        given["balance"] = read_balance(given["balance"])
-    return given
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SelectionOptions:
+    """What to change. None: not given, so it stays as it is in the data set."""
+
+    min_motion: Annotated[float | None, _option("Lowest motion to keep, in pixels.")] = None
+    max_motion: Annotated[float | None, _option("Highest motion to keep, in pixels.")] = None
+    pairs_per_gif: Annotated[int | None, _option("Keep up to this many pairs a GIF.")] = None
+    min_pairs: Annotated[int | None, _option("Leave out GIFs with fewer pairs in range.")] = None
+    balance: Annotated[
+        str | None, _option("Motion histogram: flat, none (sample at random), or a JSON file with a target.")
+    ] = None
+    drop_cuts: Annotated[
+        bool | None, _option("Whether to drop pairs with a scene cut between their frames.", "--drop-cuts/--keep-cuts")
+    ] = None
+    splits: Annotated[
+        Path | None, _option("A folder with official lists train.txt, val.txt, test.txt: one URL or path a line.")
+    ] = None
+    val_fraction: Annotated[float | None, _option("Fraction of the clips for val; not used with official lists.")] = (
+        None
+    )
+    seed: Annotated[int | None, _option("Seed of every random choice.")] = None
+    samples_per_shard: Annotated[int | None, _option("Write up to this many samples a shard.", panel="Output")] = None
+
+    def config_fields(self) -> dict[str, Any]:
+        """Return the given fields of CurationConfig, by name. Raises ConfigError for an unreadable target file."""
+        given = {name: value for name, value in vars(self).items() if name != "splits" and value is not None}
+        return {**given, "balance": read_balance(given["balance"])} if "balance" in given else given

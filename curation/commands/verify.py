@@ -1,4 +1,4 @@
-"""`pix2gif verify`: a finished data set -> proof that it holds, or the first thing that does not."""
+"""`pix2gif verify`: check the integrity of a finished data set."""
 
 from typing import Annotated
 
@@ -6,13 +6,13 @@ import typer
 
 
 def verify(
-    out: Annotated[str, typer.Argument(help="A folder that `pix2gif curate` finished, or s3://...")],
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    out: Annotated[str, typer.Argument(help="A finished data set: a folder, or s3://bucket/prefix.")],
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
 ) -> None:
-    """Prove a data set: hashes, counts, adjacency, accounts; names the first thing that does not hold."""
+    """Check the hashes and counts of a finished data set against its manifest. Stops at the first error."""
     from shards.location import parse_location
     from shards.verify import verify_dataset
 
-    proved = verify_dataset(parse_location(out))
+    result = verify_dataset(parse_location(out))
     if not quiet:
-        typer.echo(str(proved))
+        typer.echo(str(result))
