@@ -109,7 +109,9 @@ def test_listing_gifs_cache_and_out_in_a_bucket(s3, listing: Path, dataset: Path
     assert str(verify_dataset(OUT)) == (
         "s3://bucket/out is valid: 15 rows, 1,920 measured pairs, 120 samples in 2 shards."
     )
-    remaining = {key.split("/")[1] for key in list_keys(s3, "out/") if key.split("/")[1]}
+    folders = [key for key in list_keys(s3) if key.endswith("/") and not key.startswith("out/.work/")]
+    assert folders == [], "a run leaves no empty objects for folders"
+    remaining = {key.split("/")[1] for key in list_keys(s3, "out/")}
     assert remaining == {path.name for path in dataset.iterdir()} | {".work"}
     manifest = json.loads(read(s3, "out/dataset.json"))
     assert manifest["splits"] == json.loads((dataset / "dataset.json").read_text())["splits"]
