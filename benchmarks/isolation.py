@@ -18,7 +18,7 @@ from curation.decode.probe import ProbeTask, probe_clips
 from curation.export.encode import SourceClip, encode_frames
 from curation.flow.measure import measure_clip
 from curation.listing.clips import Clip
-from curation.run.sandbox import Failure, isolate, limits_of
+from curation.run.sandbox import Failure, Limits, isolate
 from examples.draw_gifs import draw_folder
 
 CONFIG = CurationConfig()
@@ -33,7 +33,7 @@ def timed(call: Callable[[], object]) -> float:
 
 def spent() -> float:
     """Seconds of a core that this process and its child have taken so far."""
-    in_child = isolate(limits_of(CONFIG), time.process_time)
+    in_child = isolate(Limits.from_config(CONFIG), time.process_time)
     if isinstance(in_child, Failure):
         raise RuntimeError(in_child.detail)
     return in_child + time.process_time()
@@ -64,7 +64,7 @@ def main() -> None:
         for name, function, arguments in calls:
             ways = {
                 False: lambda f=function, a=arguments: f(*a),
-                True: lambda f=function, a=arguments: isolate(limits_of(CONFIG), f, *a),
+                True: lambda f=function, a=arguments: isolate(Limits.from_config(CONFIG), f, *a),
             }
             times = dict.fromkeys(ways, float("inf"))
             for round_number in range(args.rounds + 1):  # The first one warms up.

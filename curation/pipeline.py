@@ -30,7 +30,7 @@ from curation.run.node_check import watch_nodes
 from curation.run.progress import Progress
 from curation.run.quarantine import remove_other_incidents
 from curation.run.saved_options import forget_options, save_options
-from curation.run.versions import software_versions
+from curation.run.versions import is_same_software
 from curation.run.workers import RayWorkers
 from curation.selection.duplicates import Duplicate, find_duplicates
 from curation.selection.pairs import Selection, select_pairs
@@ -120,7 +120,7 @@ def _list_differences(manifest: Manifest, catalog: Catalog, parameters: dict[str
         for name in sorted(manifest.config.keys() | parameters.keys()):
             if manifest.config.get(name) != parameters.get(name):
                 yield f"{name} {manifest.config.get(name)} there, {parameters.get(name)} now"
-    if manifest.software != software_versions():
+    if not is_same_software(manifest.software):
         yield "other versions of the software"
 
 

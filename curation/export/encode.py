@@ -18,7 +18,7 @@ from curation.errors import SourceChangedError
 from curation.fetch.read import read_clip
 from curation.listing.clips import Clip
 from curation.run.quarantine import Incident, quarantine
-from curation.run.sandbox import Failure, isolate, limits_of
+from curation.run.sandbox import Failure, Limits, isolate
 from shards.atomic import write_atomically
 from shards.location import Location
 
@@ -76,7 +76,7 @@ def encode_fragment(task: EncodeTask) -> EncodeResult:
     columns: dict[str, list[object]] = {name: [] for name in FRAGMENT_SCHEMA.names}
     failures = []
     for source, frames in task.clips:
-        encoded = isolate(limits_of(task.config), encode_frames, frames, source, task.config, warm_up=warm_up_encoding)
+        encoded = isolate(Limits.from_config(task.config), encode_frames, frames, source, task.config, warm_up=warm_up_encoding)
         if isinstance(encoded, Failure):
             failures.append(_quarantine(frames, source, encoded, task))
             continue

@@ -18,7 +18,7 @@ from curation.decode.probe import ProbedClip
 from curation.errors import CurationError, SourceChangedError
 from curation.export.dataset import FinishedDataset, read_finished
 from curation.run.context import Run
-from curation.run.versions import software_versions
+from curation.run.versions import is_same_software
 from shards.errors import DatasetError
 from shards.members import walk_samples
 from shards.schema import MANIFEST
@@ -113,7 +113,7 @@ def _read_dataset(out: Path, config: CurationConfig) -> FinishedDataset | None:
         is_alike = all(getattr(dataset.config({}), name) == getattr(config, name) for name in _ENCODING_FIELDS)
     except (DatasetError, CurationError):
         return None  # The flow table may be intact nevertheless.
-    return dataset if is_alike and dataset.manifest.software == software_versions() else None
+    return dataset if is_alike and is_same_software(dataset.manifest.software) else None
 
 
 def index_shard(task: IndexTask) -> pa.Table:

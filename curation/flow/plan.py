@@ -15,7 +15,7 @@ from curation.flow.measure_results import MeasureResults
 from curation.flow.schedule import Group, group_clips
 from curation.flow.table import Measurement, read_parts
 from curation.run.quarantine import find_incident
-from curation.run.sandbox import limits_of
+from curation.run.sandbox import Limits
 from curation.run.workspace import TaskFolders
 from shards.location import Location
 
@@ -113,4 +113,4 @@ def is_current(result: Measurement, clip: ProbedClip, config: CurationConfig, fo
     if result.limits is None:
         return True
     incident = find_incident(folders.quarantine, result.clip_key)
-    return result.limits == str(limits_of(config)) and incident is not None and incident.sha256 == result.sha256
+    return result.limits == str(Limits.from_config(config)) and incident is not None and incident.sha256 == result.sha256

@@ -23,7 +23,7 @@ from curation.flow.table import (
     write_part,
 )
 from curation.run.quarantine import Incident, find_incident, quarantine
-from curation.run.sandbox import Failure, isolate, limits_of
+from curation.run.sandbox import Failure, Limits, isolate
 from curation.run.workspace import TaskFolders
 from shards.location import Location
 from shards.schema import Verdict
@@ -135,7 +135,7 @@ def _join_slices(task: JoinTask) -> FlowPart:
 def _measure_isolated(
     clip: ProbedClip, config: CurationConfig, folders: TaskFolders, sources: range | None
 ) -> tuple[Measurement, pa.Table | None]:
-    outcome = isolate(limits_of(config), measure_clip, clip, config, sources, warm_up=warm_up_measuring)
+    outcome = isolate(Limits.from_config(config), measure_clip, clip, config, sources, warm_up=warm_up_measuring)
     if not isinstance(outcome, Failure):
         return outcome
     incident = Incident(clip_key=clip.clip_key, sha256=clip.sha256 or "", failure=outcome, config=config)
@@ -154,7 +154,7 @@ def lost_clip(clip: ProbedClip, failure: Failure, config: CurationConfig) -> Mea
         height=clip.height or 0,
         num_frames=clip.num_frames or 0,
         num_pairs=0,
-        limits=str(limits_of(config)),
+        limits=str(Limits.from_config(config)),
     )
 
 

@@ -10,7 +10,7 @@ from curation.export.encode import SourceClip, encode_frames
 from curation.flow.measure import measure_clip, warm_up_measuring
 from curation.listing.clips import Clip
 from curation.run.quarantine import QUARANTINE, Incident, find_incident, list_incidents
-from curation.run.sandbox import Failure, isolate, limits_of
+from curation.run.sandbox import Failure, Limits, isolate
 from shards.location import Location
 from shards.schema import Verdict
 
@@ -47,7 +47,7 @@ def replay_clip(
     if bare:
         outcome = function(*arguments)
     else:
-        outcome = isolate(limits_of(config), function, *arguments, warm_up=warm_up_measuring)
+        outcome = isolate(Limits.from_config(config), function, *arguments, warm_up=warm_up_measuring)
     if isinstance(outcome, Failure):
         return ReplayResult(message=f"{outcome.verdict}, {outcome.detail}", failed=True, error=outcome.error)
     if incident.frames is not None:

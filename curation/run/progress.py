@@ -1,88 +1,73 @@
-"""Progress of a curation run: one bar a stage, and how long each stage took."""
+"""Progress of a curation run: a bar and a timer for each stage."""
 
 import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator
-from typing import Protocol
 
 from shards.progress import ProgressBar
 
 
-class Bar(Protocol):
-    """Something that counts."""
+class Bar:
+    """Count the units that a stage has done, and show them if a progress bar is given."""
 
-    def update(self, n: int, /) -> object:
-        """Tell that `n` more units are done."""
-        ...
-
-
-class Silence:
-    """A bar that nobody sees."""
-
-    def update(self, n: int, /) -> None:
-        """Do nothing."""
-
-
-class Counter:
-    """A bar that remembers how much it was told."""
-
-    def __init__(self, bar: Bar) -> None:
+    def __init__(self, shown: ProgressBar | None) -> None:
         self.num_done = 0
-        self._bar = bar
+        self._shown = shown
 
     def update(self, n: int, /) -> None:
-        """Count, and pass it on."""
+        """Count `n` more units."""
         self.num_done += n
-        self._bar.update(n)
+        if self._shown:
+            self._shown.update(n)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StageTime:
-    """How long a stage took, and for what."""
+    """Duration and amount of work of one stage."""
 
     name: str
-    seconds: float
+    seconds: float = 0.0
     num_done: int = 0
-    """0 for a stage that is only timed."""
+    """Units counted; 0 if the stage is only timed."""
     unit: str = ""
     """What was counted, in the plural."""
 
 
 class Progress:
-    """Bars for the stages of a run, and how long each of them took."""
+    """Progress bars and durations of the stages of a run."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self.seconds: dict[str, float] = {}
-        """By stage, in the order in which they ran."""
-        self._done: dict[str, tuple[int, str]] = {}
+        self._stages: dict[str, StageTime] = {}
         self._quiet = quiet
 
     @property
     def stages(self) -> tuple[StageTime, ...]:
-        """Each stage so far, in the order in which they ran."""
-        return tuple(
-            StageTime(name=name, seconds=seconds, num_done=self._done[name][0], unit=self._done[name][1])
-            for name, seconds in self.seconds.items()
-        )
+        """The stages that have ended, in the order of their first start."""
+        return tuple(self._stages.values())
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Duration of each stage, by name."""
+        return {stage.name: stage.seconds for stage in self.stages}
 
     @contextlib.contextmanager
-    def stage(self, name: str, total: int = 0, unit: str = "", num_before: int = 0) -> Iterator[Bar]:
-        """Time a stage and show its progress in `unit`s of `total`; without a total it is only timed.
+    def stage(self, name: str, total: int = 0, unit: str = "") -> Iterator[Bar]:
+        """Time a stage and show its progress; without a total it is only timed. A repeated stage adds up.
 
-        `num_before` were done before it began: they are shown as done, and neither counted nor in the speed.
+        `unit` is a plural noun.
         """
-        start = time.monotonic()
-        with self._bar(name, total, unit, num_before) as bar:
-            counter = Counter(bar)
-            try:
-                yield counter
-            finally:
-                self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
-                num_told, unit_told = self._done.get(name, (0, ""))
-                self._done[name] = (num_told + counter.num_done, unit or unit_told)
-
-    def _bar(self, name: str, total: int, unit: str, num_before: int) -> contextlib.AbstractContextManager[Bar]:
-        if self._quiet or total <= num_before:
-            return contextlib.nullcontext(Silence())
-        return ProgressBar(name, total, unit, num_before=num_before)
+        start_s = time.monotonic()
+        shown = None if self._quiet or not total else ProgressBar(name, total, unit)
+        bar = Bar(shown)
+        try:
+            with shown or contextlib.nullcontext():
+                yield bar
+        finally:
+            before = self._stages.get(name, StageTime(name=name))
+            self._stages[name] = StageTime(
+                name=name,
+                seconds=before.seconds + time.monotonic() - start_s,
+                num_done=before.num_done + bar.num_done,
+                unit=unit or before.unit,
+            )

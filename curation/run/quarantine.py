@@ -1,7 +1,6 @@
-"""OUT/quarantine/: of each clip that crashed or timed out, its bytes, and what happened in words and as a command.
+"""OUT/quarantine/: each clip that crashed or timed out, as KEY.gif and KEY.json.
 
-KEY.gif holds the bytes, KEY.json the verdict, what the decoder said last, the parameters, and the command that does it
-again.
+KEY.json holds the verdict, the last output of the decoder, the config, and the command that replays the failure.
 """
 
 import dataclasses
@@ -21,19 +20,19 @@ QUARANTINE = "quarantine"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Incident:
-    """A clip whose decoding did not come back."""
+    """A clip that crashed or timed out."""
 
     clip_key: str
     sha256: str
-    """Of its bytes."""
+    """SHA-256 of the clip's bytes."""
     failure: Failure
     config: CurationConfig
     frames: tuple[int, ...] | None = None
-    """Where it happened in export: the frames that were to be encoded. None: it happened in measuring."""
+    """If it failed in export, the frames to be encoded; None if it failed in measuring."""
 
 
 def quarantine(folder: Location, incident: Incident, data: bytes) -> None:
-    """Keep a clip's bytes and what became of it."""
+    """Write a clip's bytes and the record of its failure."""
     with write_atomically(folder / f"{incident.clip_key}.gif") as temporary:
         temporary.write_bytes(data)
     record = {
@@ -51,7 +50,7 @@ def quarantine(folder: Location, incident: Incident, data: bytes) -> None:
 
 
 def find_incident(folder: Location, clip_key: str) -> Incident | None:
-    """Read what became of a clip; None where nothing sound is kept of it."""
+    """Return the record of a clip; None if there is none or it is damaged."""
     try:
         record: dict[str, Any] = json.loads((folder / f"{clip_key}.json").read_text(encoding="utf-8"))
         failure = Failure(verdict=Verdict(record["verdict"]), detail=record["detail"], error="\n".join(record["error"]))
@@ -67,12 +66,12 @@ def find_incident(folder: Location, clip_key: str) -> Incident | None:
 
 
 def list_incidents(folder: Location) -> list[str]:
-    """Keys of all clips in quarantine."""
+    """Return the keys of all clips in quarantine."""
     return [path.stem for path in list_files(folder, "*.json")]
 
 
 def remove_other_incidents(folder: Location, clip_keys: set[str]) -> None:
-    """Let go of all clips but these, and of the folder where none is left."""
+    """Remove all clips except these, and the folder if it is then empty."""
     for path in list_files(folder, "*"):
         if path.stem not in clip_keys:
             path.unlink()

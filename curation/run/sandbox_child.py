@@ -1,6 +1,6 @@
-"""The inside of the sandbox: a process that decodes and measures what it is told, a call at a time.
+"""The child process of the sandbox: receive calls over a socket, run them one at a time, send the answers back.
 
-It is single-threaded, has all code that a call needs loaded before, and ends with its parent.
+`python -m curation.run.sandbox_child FD PARENT_PID`. It is single-threaded, and it ends with its parent.
 """
 
 import ctypes
@@ -10,6 +10,7 @@ import resource
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -17,25 +18,26 @@ from curation.errors import CurationError
 
 _PR_SET_PDEATHSIG = 1
 _CV_NO_MEMORY = -4
-READY, DONE, REFUSED, NO_MEMORY, RAISED = "ready", "done", "refused", "no memory", "raised"
-"""What the child says: that it stands, or a function may be called; a result; what the user must act on; that it is
-over the limit; any other exception."""
+"""`code` of a cv2.error that reports a failed allocation."""
+
+READY, RESULT, CURATION_ERROR, NO_MEMORY, EXCEPTION = "ready", "result", "curation error", "no memory", "exception"
+"""Kinds of answers `(kind, value)`. READY follows the start and each warm-up."""
 
 
-def serve(fd: int, parent: int) -> None:
-    """Answer calls `(function, arguments, num_bytes)` that come through a socket, until it is closed.
+def serve(fd: int, parent_pid: int) -> None:
+    """Answer calls `(function, arguments, num_bytes)` from the socket `fd` until it is closed.
 
-    Before the first call of a function comes `(warm_up, None, 0)`: a function that loads or compiles what it needs.
+    `(warm_up, None, 0)` calls a warm-up function without limits.
     """
-    _end_with(parent)
+    _die_with_parent(parent_pid)
     for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, signal.SIG_IGN)  # Meant for the whole group; the parent decides what becomes of us.
+        signal.signal(signum, signal.SIG_IGN)  # A terminal sends these to the whole process group; the parent decides.
     faulthandler.enable()
-    faulthandler.register(signal.SIGUSR1)  # So that a parent can ask where we hang, native code or not.
+    faulthandler.register(signal.SIGUSR1)  # Writes the traceback, even while native code runs.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     import cv2
 
-    cv2.setNumThreads(1)  # OpenCV ignores OMP_NUM_THREADS, and each thread takes address space from the limit.
+    cv2.setNumThreads(1)  # OpenCV ignores OMP_NUM_THREADS.
     connection = Connection(fd)
     connection.send((READY, None))
     while True:
@@ -50,27 +52,24 @@ def serve(fd: int, parent: int) -> None:
         connection.send(_answer(function, arguments, num_bytes))
 
 
-def _answer(function: Any, arguments: tuple[Any, ...], num_bytes: int) -> tuple[str, Any]:
+def _answer(function: Callable[..., Any], arguments: tuple[Any, ...], num_bytes: int) -> tuple[str, Any]:
     _limit_memory(num_bytes)
     try:
-        return DONE, function(*arguments)
+        return RESULT, function(*arguments)
     except CurationError as error:
-        return REFUSED, error
-    except MemoryError:
-        traceback.print_exc()
-        return NO_MEMORY, None
+        return CURATION_ERROR, error
     except Exception as error:
         traceback.print_exc()
-        if getattr(error, "code", None) == _CV_NO_MEMORY:  # As cv2.error has it.
+        if isinstance(error, MemoryError) or getattr(error, "code", None) == _CV_NO_MEMORY:
             return NO_MEMORY, None
-        return RAISED, f"{type(error).__name__}: {error}"[:200]
+        return EXCEPTION, f"{type(error).__name__}: {error}"[:200]
     finally:
         _limit_memory(None)
         sys.stderr.flush()
 
 
 def _limit_memory(num_bytes: int | None) -> None:
-    """Allow `num_bytes` of address space beyond what is in use now, or any number. Linux alone can do so."""
+    """Limit address space to `num_bytes` more than is in use now; None removes the limit. Works on Linux only."""
     if sys.platform != "linux":
         return
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
@@ -82,10 +81,14 @@ def _limit_memory(num_bytes: int | None) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
-def _end_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies, however busy it is. Elsewhere the closed socket does."""
+def _die_with_parent(parent_pid: int) -> None:
+    """Ask the kernel to kill this process when its parent dies. Elsewhere than on Linux the closed socket ends it."""
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)  # It died before it could be noticed.
+    if os.getppid() != parent_pid:
+        os._exit(1)  # The parent died before the call above.
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,4 +1,4 @@
-"""OUT/.work/run.json: how the run was asked for, kept until nothing of it is left to try again."""
+"""OUT/.work/run.json: the options of a run, saved for `pix2gif retry` while clips are left to retry."""
 
 import dataclasses
 import json
@@ -12,19 +12,19 @@ from shards.location import Location
 from shards.schema import Verdict
 
 RETRIED = (Verdict.FETCH_FAILED, Verdict.TIMED_OUT, Verdict.CRASHED)
-"""Verdicts that another try may change."""
+"""Verdicts that a retry may change."""
 _NAME = "run.json"
 
 
 def save_options(work: Location, options: RunOptions, config: CurationConfig) -> None:
-    """Keep what was asked for in the work folder of a run."""
+    """Save the options and the config of a run in its work folder."""
     record = {"options": dataclasses.asdict(options), "config": dataclasses.asdict(config)}
     with write_atomically(work / _NAME) as temporary:
         temporary.write_text(json.dumps(record, default=str, indent=1), encoding="utf-8")
 
 
 def load_options(work: Location) -> tuple[RunOptions, CurationConfig] | None:
-    """Read what was asked for; None where nothing, or nothing that this version understands, is kept."""
+    """Return the saved options and config; None if there are none, or if this version cannot read them."""
     try:
         record: dict[str, Any] = json.loads((work / _NAME).read_text(encoding="utf-8"))
         options = record["options"]
@@ -35,6 +35,6 @@ def load_options(work: Location) -> tuple[RunOptions, CurationConfig] | None:
 
 
 def forget_options(work: Location, verdicts: dict[str, int]) -> None:
-    """Forget what was asked for, where every row of the finished run has a verdict that stays."""
+    """Remove the saved options if the finished run has no row left to retry. `verdicts`: rows by verdict."""
     if not any(verdicts.get(verdict) for verdict in RETRIED):
         (work / _NAME).unlink(missing_ok=True)

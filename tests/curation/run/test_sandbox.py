@@ -1,4 +1,4 @@
-"""A call that crashes, hangs, or eats memory costs itself; a child that is killed from outside costs nothing."""
+"""The sandbox: limits and verdicts of single calls, retries, and the lifetime of the child process."""
 
 import math
 import operator
@@ -13,7 +13,6 @@ import pytest
 
 from curation.config import CurationConfig
 from curation.errors import ConfigError, SandboxError
-from curation.run import sandbox
 from curation.run.sandbox import Failure, Limits, isolate
 from shards.schema import Verdict
 
@@ -21,14 +20,14 @@ LIMITS = Limits(timeout_s=60, memory_gib=1)
 
 
 def child_pid() -> int:
-    """The process that calls run in."""
+    """Return the id of the process that runs the calls."""
     pid = isolate(LIMITS, os.getpid)
     assert isinstance(pid, int)
     return pid
 
 
 def is_running(pid: int) -> bool:
-    """Tell whether a process lives; one that is dead and not yet waited for does not."""
+    """Return whether a process runs. A zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -36,20 +35,20 @@ def is_running(pid: int) -> bool:
 
 
 def wait_until_gone(pid: int) -> bool:
-    """Wait some seconds for a process to end."""
+    """Wait up to 10 s for a process to end; return whether it ended."""
     deadline = time.monotonic() + 10
     while is_running(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     return not is_running(pid)
 
 
-def test_calls_run_in_one_process_that_is_not_this_one():
+def test_calls_share_one_child_process():
     assert child_pid() == child_pid() != os.getpid()
     assert isolate(LIMITS, math.hypot, 3.0, 4.0) == 5.0
 
 
 @pytest.mark.parametrize(
-    ("function", "arguments", "detail", "said"),
+    ("function", "arguments", "detail", "output"),
     [
         (os.abort, (), "signal SIGABRT", "Fatal Python error: Aborted"),
         (os._exit, (3,), "exit status 3", ""),
@@ -57,15 +56,15 @@ def test_calls_run_in_one_process_that_is_not_this_one():
         (operator.truediv, (1, 0), "ZeroDivisionError: division by zero", "Traceback"),
     ],
 )  # fmt: skip
-def test_what_breaks_gets_a_verdict_in_words_and_the_next_call_is_well(function, arguments, detail, said):
+def test_crash_returns_its_reason_and_the_next_call_works(function, arguments, detail, output):
     outcome = isolate(LIMITS, function, *arguments)
     assert isinstance(outcome, Failure)
     assert (outcome.verdict, outcome.detail) == (Verdict.CRASHED, detail)
-    assert said in outcome.error
+    assert output in outcome.error
     assert isolate(LIMITS, math.sqrt, 4.0) == 2.0
 
 
-def test_what_never_ends_is_stopped_at_the_deadline_and_says_where_it_was():
+def test_timeout_kills_the_child_and_returns_its_traceback():
     pid = child_pid()
     outcome = isolate(Limits(timeout_s=0.5, memory_gib=1), time.sleep, 1e6)
     assert isinstance(outcome, Failure)
@@ -75,11 +74,11 @@ def test_what_never_ends_is_stopped_at_the_deadline_and_says_where_it_was():
 
 
 def fill(num_bytes: int) -> int:
-    """Have so much memory in use for a moment."""
+    """Allocate and free memory."""
     return len(bytearray(num_bytes))
 
 
-def test_memory_is_counted_from_what_is_in_use_so_sound_calls_fit_again_and_again():
+def test_memory_limit_is_per_call():
     for _ in range(2):
         outcome = isolate(LIMITS, bytearray, 2**28)
         assert isinstance(outcome, bytearray)
@@ -88,7 +87,7 @@ def test_memory_is_counted_from_what_is_in_use_so_sound_calls_fit_again_and_agai
 
 
 def kill_child_three_times(folder: str) -> str:
-    """Be killed three times, as by somebody outside."""
+    """Kill this process on the first three calls, as the OOM killer would."""
     notes = list(Path(folder).iterdir())
     if len(notes) < 3:
         Path(folder, str(len(notes))).touch()
@@ -96,24 +95,24 @@ def kill_child_three_times(folder: str) -> str:
     return "done"
 
 
-def test_a_call_whose_child_is_killed_from_outside_is_made_again(tmp_path):
+def test_killed_call_is_retried(tmp_path):
     assert isolate(LIMITS, kill_child_three_times, str(tmp_path)) == "done"
 
 
-def test_a_call_that_kills_its_child_four_times_is_the_clips_own_fault():
+def test_call_killed_four_times_fails():
     outcome = isolate(LIMITS, signal.raise_signal, signal.SIGKILL)
     assert isinstance(outcome, Failure)
     assert outcome.detail == "signal SIGKILL"
 
 
-def test_a_child_that_died_between_calls_is_replaced():
+def test_child_that_died_between_calls_is_replaced():
     pid = child_pid()
     os.kill(pid, signal.SIGKILL)
     assert wait_until_gone(pid)
     assert child_pid() != pid
 
 
-def test_a_call_that_is_interrupted_leaves_no_answer_for_the_next_one():
+def test_interrupted_call_does_not_answer_the_next_one():
     def interrupt(signum: int, frame: object) -> None:
         raise KeyboardInterrupt
 
@@ -128,14 +127,14 @@ def test_a_call_that_is_interrupted_leaves_no_answer_for_the_next_one():
     assert isolate(LIMITS, math.sqrt, 4.0) == 2.0
 
 
-def test_the_terminals_interruption_is_for_the_parent():
+def test_child_ignores_interrupts():
     pid = child_pid()
     for signum in (signal.SIGINT, signal.SIGTERM):
         os.kill(pid, signum)
     assert child_pid() == pid
 
 
-def test_what_the_user_must_act_on_is_raised_as_it_was():
+def test_curation_errors_are_raised_in_the_parent():
     with pytest.raises(ConfigError, match="quality is 'low'; it must be a whole number"):
         isolate(LIMITS, make_bad_config)
 
@@ -146,7 +145,7 @@ def make_bad_config() -> CurationConfig:
 
 
 @pytest.mark.parametrize("busy", ["time.sleep, 1000.0", "os.getpid"], ids=["busy", "idle"])
-def test_a_child_ends_with_its_parent_however_that_ends(busy):
+def test_child_ends_when_its_parent_is_killed(busy):
     script = f"""
 import os, threading, time
 from curation.run.sandbox import Limits, isolate
@@ -166,21 +165,41 @@ time.sleep(1000)
     assert wait_until_gone(pid)
 
 
-def test_a_child_that_cannot_start_is_told_in_one_sentence(monkeypatch):
-    monkeypatch.setattr(sandbox, "_BOOT", "raise ImportError('no module called numba')")
-    monkeypatch.setattr(sandbox, "_child", None)
-    with pytest.raises(SandboxError, match=r"did not start .exit status 1.: ImportError: no module called numba"):
-        isolate(LIMITS, os.getpid)
+@pytest.fixture
+def no_child():
+    """End this process's child before and after the test, so that a new one has to start."""
+    kill_child()
+    yield
+    kill_child()
 
 
-def test_a_child_that_is_killed_while_it_starts_is_started_again_a_few_times(monkeypatch, tmp_path):
-    kill = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
-    once = f"import pathlib; note = pathlib.Path({str(tmp_path / 'note')!r}); note.exists() or (note.touch(), "
-    once += f"exec({kill!r})); "
-    monkeypatch.setattr(sandbox, "_child", None)
-    monkeypatch.setattr(sandbox, "_BOOT", once + sandbox._BOOT)
-    assert isolate(LIMITS, math.sqrt, 4.0) == 2.0
-    monkeypatch.setattr(sandbox, "_child", None)
-    monkeypatch.setattr(sandbox, "_BOOT", kill)
-    with pytest.raises(SandboxError, match="killed again and again before it has started, most likely for want of mem"):
-        isolate(LIMITS, math.sqrt, 4.0)
+def kill_child() -> None:
+    pid = child_pid()
+    os.kill(pid, signal.SIGKILL)
+    assert wait_until_gone(pid)
+
+
+def test_child_that_cannot_start_raises_one_sentence(no_child, monkeypatch, tmp_path):
+    (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1 is missing')")
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(tmp_path)  # A child imports from where its parent does.
+        with pytest.raises(SandboxError, match=r"does not start .exit status 1.: ImportError: libGL.so.1 is missing"):
+            isolate(LIMITS, os.getpid)
+
+
+def test_child_killed_at_start_is_restarted_a_few_times(no_child, monkeypatch, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(f"""
+import os, pathlib, signal
+note = pathlib.Path({str(tmp_path / "note")!r})
+if not note.exists():
+    note.touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+""")
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        assert isolate(LIMITS, math.sqrt, 4.0) == 2.0
+        assert (tmp_path / "note").exists()
+        kill_child()
+        (tmp_path / "sitecustomize.py").write_text("import os; os.kill(os.getpid(), 9)")
+        with pytest.raises(SandboxError, match="was killed several times while it started, probably because memory"):
+            isolate(LIMITS, math.sqrt, 4.0)
