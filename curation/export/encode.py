@@ -76,7 +76,9 @@ def encode_fragment(task: EncodeTask) -> EncodeResult:
     columns: dict[str, list[object]] = {name: [] for name in FRAGMENT_SCHEMA.names}
     failures = []
     for source, frames in task.clips:
-        encoded = isolate(Limits.from_config(task.config), encode_frames, frames, source, task.config, warm_up=warm_up_encoding)
+        encoded = isolate(
+            Limits.from_config(task.config), encode_frames, frames, source, task.config, warm_up=warm_up_encoding
+        )
         if isinstance(encoded, Failure):
             failures.append(_quarantine(frames, source, encoded, task))
             continue

@@ -113,4 +113,6 @@ def is_current(result: Measurement, clip: ProbedClip, config: CurationConfig, fo
     if result.limits is None:
         return True
     incident = find_incident(folders.quarantine, result.clip_key)
-    return result.limits == str(Limits.from_config(config)) and incident is not None and incident.sha256 == result.sha256
+    return (
+        result.limits == str(Limits.from_config(config)) and incident is not None and incident.sha256 == result.sha256
+    )
