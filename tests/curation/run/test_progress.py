@@ -1,4 +1,4 @@
-"""A terminal sees a bar, a log sees lines, and who asks for quiet sees nothing; all are timed."""
+"""Progress of stages: a bar on a terminal, lines in a log, nothing with quiet; every stage is timed."""
 
 import time
 
@@ -15,7 +15,7 @@ with Progress().stage("probe", 3_000, "GIFs") as bar:
 """
 
 
-def test_a_log_sees_a_line_when_a_stage_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_gets_a_line_when_a_stage_is_done(capsys: pytest.CaptureFixture[str]) -> None:
     with Progress().stage("measure", 3_000, "pairs") as bar:
         bar.update(1_000)
         assert capsys.readouterr().err == ""  # The last line is not ten seconds ago.
@@ -28,22 +28,8 @@ def test_a_log_sees_a_line_when_a_stage_is_done(capsys: pytest.CaptureFixture[st
     assert out == ""
 
 
-def test_what_was_done_before_is_shown_and_neither_counted_nor_shown_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress()
-    with progress.stage("probe", 3_000, "GIFs", num_before=2_999) as bar:
-        time.sleep(0.5)
-        bar.update(1)
-    line = capsys.readouterr().err
-    assert line.startswith("probe: 3,000 of 3,000 GIFs (100 %), ")
-    assert float(line.split(", ")[1].removesuffix(" GIFs/s").replace(",", "")) < 2.1  # One in half a second.
-    with progress.stage("reuse", 7, "shards", num_before=7):
-        pass
-    assert capsys.readouterr().err == ""
-    assert [stage.num_done for stage in progress.stages] == [1, 0]
-
-
 @pytest.mark.parametrize(("quiet", "total"), [(True, 3), (False, 0)], ids=["quiet", "only timed"])
-def test_nothing_is_shown_where_nothing_was_asked_for(
+def test_quiet_and_timed_only_stages_print_nothing(
     capsys: pytest.CaptureFixture[str], quiet: bool, total: int
 ) -> None:
     progress = Progress(quiet=quiet)
@@ -53,7 +39,7 @@ def test_nothing_is_shown_where_nothing_was_asked_for(
     assert list(progress.seconds) == ["select"]
 
 
-def test_stages_are_timed_in_order_added_up_and_timed_when_they_fail() -> None:
+def test_stages_are_timed_in_order_and_repeated_stages_add_up() -> None:
     progress = Progress(quiet=True)
     for name in ("probe", "measure", "probe"):
         with progress.stage(name):
@@ -64,19 +50,19 @@ def test_stages_are_timed_in_order_added_up_and_timed_when_they_fail() -> None:
     assert progress.seconds["probe"] >= 0.04 > 0.03 > progress.seconds["export"] >= 0
 
 
-def test_stages_tell_what_they_did() -> None:
+def test_stages_count_their_units() -> None:
     progress = Progress(quiet=True)
     for num_done in (3, 4):
         with progress.stage("measure", 10, "pairs") as bar:
             bar.update(num_done)
     with progress.stage("select"):
         pass
-    told = [(stage.name, stage.num_done, stage.unit) for stage in progress.stages]
-    assert told == [("measure", 7, "pairs"), ("select", 0, "")]
+    counts = [(stage.name, stage.num_done, stage.unit) for stage in progress.stages]
+    assert counts == [("measure", 7, "pairs"), ("select", 0, "")]
     assert [stage.seconds for stage in progress.stages] == list(progress.seconds.values())
 
 
-def test_a_terminal_sees_a_bar() -> None:
+def test_terminal_gets_a_bar() -> None:
     first, *later = run_in_terminal(SHOW_A_STAGE).strip().split("\r")
     assert first.startswith("probe   :   0%|")
     assert any("100%|" in line and "3000/3000 [" in line and "GIFs/s" in line for line in later)
