@@ -24,7 +24,7 @@ class Member:
         """In bytes."""
 
     def read(self) -> bytes:
-        """Return the bytes. Raises tarfile.ReadError."""
+        """Return the bytes, before the walk ends. Raises tarfile.ReadError."""
         file = self._tar.extractfile(self._info)
         data = file.read() if file else b""
         if len(data) != self.size:

@@ -8,6 +8,7 @@ import boto3
 import pytest
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
+_DETERMINED = ("train/", "val/", "flow/", "clips.parquet")
 KEYS = {"AWS_ACCESS_KEY_ID": "drawn", "AWS_SECRET_ACCESS_KEY": "drawn", "AWS_EC2_METADATA_DISABLED": "true"}
 
 
@@ -42,6 +43,13 @@ def list_keys(s3: Any, prefix: str = "") -> list[str]:
 def read(s3: Any, key: str) -> bytes:
     """Read an object with boto3."""
     return bytes(s3.get_object(Bucket="bucket", Key=key)["Body"].read())
+
+
+def read_bucket(s3: Any, prefix: str = "out/") -> dict[str, bytes]:
+    """Return the files that a run determines: shards, flow table, verdicts."""
+    keys = [key for key in list_keys(s3, prefix) if not key.endswith("/")]
+    names = [key.removeprefix(prefix) for key in keys]
+    return {name: read(s3, f"{prefix}{name}") for name in names if name.startswith(_DETERMINED)}
 
 
 def upload_tree(s3: Any, folder: Path, prefix: str) -> None:

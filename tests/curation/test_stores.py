@@ -30,11 +30,10 @@ from shards.errors import DatasetError, StoreError
 from shards.location import ObjectPath
 from shards.schema import Verdict
 from shards.verify import verify_dataset
-from tests.bucket import list_keys, read, upload_tree
+from tests.bucket import list_keys, read, read_bucket, upload_tree
 from tests.curation.helpers import contents, run
 
 OUT = ObjectPath("s3://bucket/out")
-DETERMINED = ("train/", "val/", "flow/", "clips.parquet")
 HOLD_LOCK = """
 import sys
 from curation.run.workspace import Workspace
@@ -58,13 +57,6 @@ def command(name: str, *words: object, check: bool = True) -> subprocess.Complet
     ended = subprocess.run(line, capture_output=True, text=True, timeout=600, check=False)
     assert ended.returncode == 0 or not check, ended.stderr
     return ended
-
-
-def read_bucket(s3: Any, prefix: str = "out/") -> dict[str, bytes]:
-    """Return the files that a run determines: shards, flow table, verdicts."""
-    keys = [key for key in list_keys(s3, prefix) if not key.endswith("/")]
-    names = [key.removeprefix(prefix) for key in keys]
-    return {name: read(s3, f"{prefix}{name}") for name in names if name.startswith(DETERMINED)}
 
 
 def draw(folder: Path, num_gifs: int, num_frames: int) -> Path:

@@ -14,7 +14,7 @@ from shards.location import ObjectPath
 from shards.reader import read_head, read_shard
 from shards.schema import Sample
 from shards.writer import write_shard
-from tests.shards.test_writer import make_sample
+from tests.shards.helpers import make_sample
 from tests.strategies import shard_samples
 
 KEY = "clip-0_0000_0001"

@@ -10,25 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from shards.schema import Sample, SampleRecord
+from shards.schema import Sample
 from shards.writer import file_sha256, shard_name, write_shard
+from tests.shards.helpers import make_sample
 from tests.strategies import shard_samples
-
-
-def make_sample(number: int, image_format: str = "jpg") -> Sample:
-    """Make a sample that differs from others by its number."""
-    record = SampleRecord(
-        caption="a",
-        captions=("a", "b"),
-        motion_px=float(number),
-        source_index=0,
-        target_index=number,
-        gap_ms=100,
-        clip_key="clip-0",
-        split="train",
-        uri="clip.gif",
-    )
-    return Sample(record=record, source=b"source", target=b"target" * number, image_format=image_format)
 
 
 @pytest.mark.parametrize("image_format", ["jpg", "png", "webp"])

@@ -1,4 +1,4 @@
-"""The latent cache: a data set encoded by the autoencoder and the tokenizer, read in place of its pictures.
+"""The latent cache: a data set encoded by the autoencoder and the tokenizer, read in number of its pictures.
 
 ::
 
@@ -53,20 +53,20 @@ class LatentShard:
     def __len__(self) -> int:
         return len(self._motion_px)
 
-    def row(self, place: int) -> LatentRow:
+    def row(self, number: int) -> LatentRow:
         """Return a sample; its arrays are views of the file."""
         return LatentRow(
-            key=self._keys[place].as_py(),
-            caption=self._captions[place].as_py(),
-            motion_px=float(self._motion_px[place]),
-            token_ids=self._token_ids[place],
-            plain=_pair(self._plain, place),
-            flipped=_pair(self._flipped, place) if self._flipped else None,
+            key=self._keys[number].as_py(),
+            caption=self._captions[number].as_py(),
+            motion_px=float(self._motion_px[number]),
+            token_ids=self._token_ids[number],
+            plain=_pair(self._plain, number),
+            flipped=_pair(self._flipped, number) if self._flipped else None,
         )
 
 
-def _pair(columns: list[Latent], place: int) -> PairLatents:
-    source_mode, target_mean, target_logvar = (column[place] for column in columns)
+def _pair(columns: list[Latent], number: int) -> PairLatents:
+    source_mode, target_mean, target_logvar = (column[number] for column in columns)
     return PairLatents(source_mode=source_mode, target_mean=target_mean, target_logvar=target_logvar)
 
 
@@ -78,7 +78,7 @@ def _to_rows(column: pa.FixedSizeListArray) -> NDArray[Any]:
 def read_latent_shard(path: Path, entry: ShardEntry) -> list[LatentRow]:
     """Read all rows of a shard. Raises DamageError."""
     shard = LatentShard(path, entry)
-    return [shard.row(place) for place in range(len(shard))]
+    return [shard.row(number) for number in range(len(shard))]
 
 
 class LatentSource:
@@ -94,7 +94,7 @@ class LatentSource:
     def read(self, sample: int) -> LatentRow:
         """Read a sample. Raises DamageError, or DataError where its shard cannot be read."""
         shard = int(np.searchsorted(self._ends, sample, side="right"))
-        return self._opened(shard).row(sample - int(self._ends[shard]) + self.shard_sizes[shard])
+        return self._open_shard(shard).row(sample - int(self._ends[shard]) + self.shard_sizes[shard])
 
     def collate(
         self,
@@ -124,7 +124,7 @@ class LatentSource:
         """Return 0: latents are small enough to be pickled."""
         return 0
 
-    def _opened(self, shard: int) -> LatentShard:
+    def _open_shard(self, shard: int) -> LatentShard:
         if shard in self._open:
             self._open.move_to_end(shard)
         else:

@@ -17,9 +17,8 @@ from curation.run.node_check import Look, _compare, look_around, watch_nodes
 from curation.run.workers import open_workers
 from shards.location import ObjectPath
 from shards.verify import verify_dataset
-from tests.bucket import upload_tree
+from tests.bucket import read_bucket, upload_tree
 from tests.curation.helpers import contents, finish, wait_until, words
-from tests.curation.test_stores import contents_there
 
 
 @pytest.fixture
@@ -141,7 +140,7 @@ def test_a_cluster_of_three_nodes_works_in_a_bucket(s3, request, many, undisturb
     ended = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert ended.returncode == 0, ended.stderr
     verify_dataset(out)
-    assert contents_there(s3) == contents(undisturbed)
+    assert read_bucket(s3) == contents(undisturbed)
 
 
 @pytest.mark.parametrize(

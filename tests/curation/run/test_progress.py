@@ -29,9 +29,7 @@ def test_log_gets_a_line_when_a_stage_is_done(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(("quiet", "total"), [(True, 3), (False, 0)], ids=["quiet", "only timed"])
-def test_quiet_and_timed_only_stages_print_nothing(
-    capsys: pytest.CaptureFixture[str], quiet: bool, total: int
-) -> None:
+def test_quiet_and_timed_only_stages_print_nothing(capsys: pytest.CaptureFixture[str], quiet: bool, total: int) -> None:
     progress = Progress(quiet=quiet)
     with progress.stage("select", total, "pairs") as bar:
         bar.update(3)
