@@ -84,7 +84,7 @@ def _measure_losses(tuned: TunedModel, disparity: Disparity) -> dict[str, float]
         step = TuneStep(asked, disparity)
         with torch.no_grad():
             for number in range(_NUM_LOSSES):
-                figures = step(tuned.model, number).figures()
+                figures = step(tuned.model, number).to_metrics()
                 del figures["loss"]
                 figures[form] = figures.pop("consistency_loss")
                 for name, value in figures.items():

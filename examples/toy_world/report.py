@@ -17,6 +17,7 @@ from examples.toy_world.measure import GeneratedClip, obeys_caption, read_clips
 from examples.toy_world.presets import VARIANTS, Preset
 from shards.atomic import write_atomically
 from training.generation.sheet import draw_sheet
+from training.generation.writers import write_gif
 
 NUM_SHOWN = 6
 """Clips on a contact sheet, and GIFs."""
@@ -103,12 +104,9 @@ def _enlarge(frame: np.ndarray[Any, np.dtype[np.uint8]]) -> Image.Image:
 
 
 def _write_gif(clip: GeneratedClip, path: Path) -> None:
-    """Write source and frames as a GIF, there and back again."""
-    frames = [_enlarge(frame).quantize(256) for frame in (clip.pair.source, *clip.frames, *clip.frames[-2::-1])]
-    with write_atomically(path) as temporary:
-        frames[0].save(
-            temporary, format="GIF", save_all=True, append_images=frames[1:], duration=FRAME_MS, loop=0, disposal=2
-        )
+    """Write the source and the frames as a GIF, forwards and then backwards."""
+    frames = [_enlarge(frame) for frame in (clip.pair.source, *clip.frames, *clip.frames[-2::-1])]
+    write_gif(frames, path, [FRAME_MS] * len(frames))
 
 
 def _compose(out: Path, preset: Preset, seconds: dict[str, float], outcomes: list[Outcome]) -> str:

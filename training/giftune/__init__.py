@@ -1,6 +1,6 @@
-"""GIF-Tune: one GIF and its caption in, a text-to-image model out that draws other captions with that GIF's motion.
+"""GIF-Tune: tune a text-to-image model on one GIF and its caption, then sample GIFs of other captions with its motion.
 
-config.py says what may be chosen; clip.py holds the GIF; inflation.py, attention.py and temporal.py make the image
-model one of clips; losses.py and depth.py say what it is held to; tuner.py trains it; ddim.py and sampling.py invert
-the GIF and draw others; run.py reads a run's folder again.
+config: settings; clip: the GIF's frames and latents; inflation, attention: the image model turned into a clip model;
+losses, depth, step: the loss of one step; tuner: the loop; ddim: inversion and sampling; model: a loaded model;
+saved_run: a run's folder.
 """

@@ -1,6 +1,6 @@
-"""Spatio-temporal causal attention: frame i asks, frames 1 and i-1 answer.
+"""Attention over frames: spatio-temporal causal attention and temporal attention (GIF-Tune, Method).
 
-B clips of F frames, N positions of a frame, C channels; a batch holds all frames of clip 1, then those of clip 2.
+B clips of F frames, N positions per frame, C channels. A batch [B F, ...] holds all frames of clip 1, then of clip 2.
 """
 
 import torch
@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 
 class TemporalAttention(nn.Module):
-    """A residual attention over frames, with its own norm (GIF-Tune, Method: architecture).
+    """Residual self-attention over the frames at each position, with its own norm (GIF-Tune, Method: architecture).
 
-    Its output matrix and bias are zero at first, so that it adds nothing before it has learnt something. It knows no
-    order of the frames, as in Tune-A-Video (Wu et al., 2023), so it serves clips of any length.
+    Output weight and bias are initialized to zero, so a new module is the identity. There is no position encoding, as
+    in Tune-A-Video (Wu et al., 2023).
     """
 
     def __init__(self, dim: int, num_heads: int, head_dim: int, num_frames: int) -> None:
-        """Make it for clips of `num_frames`."""
+        """Make the module for clips of `num_frames` frames."""
         super().__init__()
         self.num_frames = num_frames
         self.norm = nn.LayerNorm(dim)
@@ -25,16 +25,16 @@ class TemporalAttention(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """[B F, N, C] -> the same shape."""
+        """Attend over frames: [B F, N, C] -> [B F, N, C]."""
         positions = hidden.reshape(-1, self.num_frames, *hidden.shape[1:]).transpose(1, 2)
         attended: Tensor = self.attention(self.norm(positions.flatten(0, 1)))
         return hidden + attended.reshape(positions.shape).transpose(1, 2).reshape(hidden.shape)
 
 
 def gather_earlier_frames(hidden: Tensor, num_frames: int) -> Tensor:
-    """Lay frame 1 and frame i-1 side by side for each frame i: [B F, N, C] -> [B F, 2 N, C].
+    """Concatenate frames 1 and i-1 for each frame i: [B F, N, C] -> [B F, 2 N, C].
 
-    The first frame has itself twice, which attention cannot tell from itself once.
+    The first frame is concatenated with itself, which gives the same attention as the frame alone.
     """
     clips = hidden.reshape(-1, num_frames, *hidden.shape[1:])
     first = clips[:, :1].expand_as(clips)
@@ -43,13 +43,14 @@ def gather_earlier_frames(hidden: Tensor, num_frames: int) -> Tensor:
 
 
 class SpatioTemporalProcessor:
-    """Stands in a self-attention of diffusers, whose matrices it uses as they are (GIF-Tune, Method: architecture).
+    """Attention processor for diffusers: frame i attends to frames 1 and i-1 (GIF-Tune, Method: architecture).
 
-    The attention itself is PyTorch's scaled dot product, which keeps no matrix of N x 2 N where a kernel spares it.
+    It uses the weights of the self-attention as they are, and PyTorch's scaled dot product attention, whose fused
+    kernels do not store the N x 2 N attention matrix.
     """
 
     def __init__(self, num_frames: int) -> None:
-        """Take how many frames a clip has."""
+        """Make the processor for clips of `num_frames` frames."""
         self.num_frames = num_frames
         self._attend = AttnProcessor2_0()
 
@@ -61,7 +62,7 @@ class SpatioTemporalProcessor:
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
     ) -> Tensor:
-        """Attend from each frame to frames 1 and i-1: [B F, N, C] -> the same shape."""
+        """Attend from each frame to frames 1 and i-1: [B F, N, C] -> [B F, N, C]."""
         earlier = gather_earlier_frames(hidden_states, self.num_frames)
         attended: Tensor = self._attend(attn, hidden_states, earlier, attention_mask, temb)
         return attended

@@ -1,4 +1,4 @@
-"""The GIF that a run is tuned on: its frames and its caption, kept in the run's folder, and its latents.
+"""The clip that a run is tuned on: frames and caption, saved in the run's folder, and latents.
 
 F frames of H x W pixels, latents of c x h x w.
 """
@@ -26,57 +26,57 @@ CLIP_FILE = "clip.safetensors"
 
 
 def write_clip_gif(path: Path, frames: NDArray[np.uint8], durations_ms: NDArray[np.int32]) -> None:
-    """Write frames, uint8 [F, H, W, 3], as a GIF that loops; whole or not at all."""
+    """Write frames, uint8 [F, H, W, 3], as a GIF that loops, atomically."""
     write_gif([Image.fromarray(frame) for frame in frames], path, durations_ms.tolist())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Clip:
-    """Some frames of one GIF."""
+    """Frames of one GIF and their caption."""
 
     frames: NDArray[np.uint8]
     """RGB, [F, H, W, 3]."""
     durations_ms: NDArray[np.int32]
-    """How long each is shown, [F]."""
+    """Duration of each frame, [F]."""
     prompt: str
-    """What they show."""
+    """The caption."""
 
     def images(self) -> Tensor:
-        """Return the frames as the autoencoder takes them: float32 [F, 3, H, W] in [-1, 1]."""
+        """Return the frames as inputs of the autoencoder: float32 [F, 3, H, W] in [-1, 1]."""
         return torch.from_numpy(self.frames).permute(0, 3, 1, 2).float() / 127.5 - 1
 
-    def shows_the_same(self, other: "Clip") -> bool:
-        """Whether another clip has these frames and this caption."""
+    def is_same_as(self, other: "Clip") -> bool:
+        """Return whether another clip has the same frames and caption."""
         return self.prompt == other.prompt and np.array_equal(self.frames, other.frames)
 
 
-def take_clip(frames: NDArray[np.uint8], durations_ms: NDArray[np.int32], prompt: str, config: GifTuneConfig) -> Clip:
-    """Take the frames that the config names of all frames of a GIF, uint8 [T, H, W, 3].
+def make_clip(frames: NDArray[np.uint8], durations_ms: NDArray[np.int32], prompt: str, config: GifTuneConfig) -> Clip:
+    """Select the config's frames from all frames of a GIF, uint8 [T, H, W, 3].
 
-    A taken frame is shown until the next one would have come. Raises TrainingError where fewer than two are left, and
-    for a caption without a word.
+    A selected frame lasts until the next selected one. Raises TrainingError for fewer than two frames and for an empty
+    caption.
     """
     if not prompt.strip():
-        raise TrainingError("the caption is empty; say in a few words what the GIF shows")
+        raise TrainingError("the caption is empty; describe the GIF in a few words")
     indices = np.arange(config.first_frame, len(frames), config.frame_step)[: config.num_frames]
     if len(indices) < 2:
         raise TrainingError(
-            f"of the GIF's {len(frames)} frames {len(indices)} are left from frame {config.first_frame} on, a frame in "
-            f"{config.frame_step}; a clip needs two: choose another --first-frame or --frame-step"
+            f"the clip has {len(indices)} of the GIF's {len(frames)} frames, from frame {config.first_frame} on, every "
+            f"{config.frame_step}; it needs 2 or more, so choose another --first-frame or --frame-step"
         )
-    shown = [durations_ms[index : index + config.frame_step].sum() for index in indices]
-    return Clip(frames=frames[indices], durations_ms=np.array(shown, np.int32), prompt=prompt.strip())
+    durations = [durations_ms[index : index + config.frame_step].sum() for index in indices]
+    return Clip(frames=frames[indices], durations_ms=np.array(durations, np.int32), prompt=prompt.strip())
 
 
 def write_clip(run: Path, clip: Clip) -> None:
-    """Keep a clip in a run's folder, whole or not at all."""
+    """Write a clip to a run's folder, atomically."""
     tensors = {"frames": torch.from_numpy(clip.frames), "durations_ms": torch.from_numpy(clip.durations_ms)}
     with write_atomically(run / CLIP_FILE) as temporary:
         temporary.write_bytes(safetensors.torch.save(tensors, metadata={"prompt": clip.prompt}))
 
 
 def read_clip(run: Path) -> Clip:
-    """Read the clip of a run's folder. Raises TrainingError where there is none."""
+    """Read the clip of a run's folder. Raises TrainingError if it is missing or damaged."""
     path = run / CLIP_FILE
     try:
         with safetensors.safe_open(path, framework="pt") as file:
@@ -86,22 +86,24 @@ def read_clip(run: Path) -> Clip:
                 prompt=file.metadata()["prompt"],
             )
     except (OSError, SafetensorError, KeyError, TypeError) as error:
-        raise TrainingError(f"{run} is no run of `pix2gif giftune train`: it has no whole {CLIP_FILE}") from error
+        raise TrainingError(
+            f"{run} is not a run of `pix2gif giftune train`: {CLIP_FILE} is missing or damaged"
+        ) from error
 
 
 def encode_clip(vae: AutoencoderKL, clip: Clip, frames_at_once: int) -> Tensor:
-    """Encode a clip to scaled latents, float32 [F, c, h, w], some frames at a time.
+    """Encode a clip to scaled latents, float32 [F, c, h, w], `frames_at_once` frames at a time.
 
-    The posterior's mode is taken and not a sample, so that the latents of frames that are alike are alike.
+    Uses the mode of the posterior and not a sample, so that similar frames have similar latents.
     """
     scale = float(vae.config["scaling_factor"])
     parts = [encode_moments(vae, images).mean * scale for images in torch.split(clip.images(), frames_at_once)]
-    # Laid out as it is read again from a file, so that what follows is summed in the same order.
+    # The same memory layout as when read from a file, so that later sums have the same order.
     return torch.cat(parts).float().contiguous()
 
 
 def decode_clip(vae: AutoencoderKL, latents: Tensor, frames_at_once: int) -> NDArray[np.uint8]:
-    """Decode scaled latents [F, c, h, w] to frames, uint8 [F, H, W, 3], some frames at a time."""
+    """Decode scaled latents [F, c, h, w] to frames, uint8 [F, H, W, 3], `frames_at_once` frames at a time."""
     images = torch.cat([decode_latents(vae, part).float().cpu() for part in torch.split(latents, frames_at_once)])
     frames: NDArray[np.uint8] = ((images + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     return frames

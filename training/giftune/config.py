@@ -1,4 +1,4 @@
-"""What may be chosen in a tuning run, with defaults and units; presets are functions that return a config."""
+"""Settings of a tuning run: defaults, units, checks and presets."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,79 +16,78 @@ from training.runtime.config_fields import (
 )
 
 Consistency = Literal["change", "stillness"]
-"""What the temporal loss compares: the frames' differences with the source's, or with none at all."""
+"""Target of the temporal loss: the source's change between frames, or no change."""
 
 MAX_DDIM_STEPS = 999
-"""One fewer than Stable Diffusion has timesteps."""
+"""Stable Diffusion has 1000 timesteps; DDIM needs one fewer."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GifTuneConfig:
-    """Every parameter of a run. Checked on construction; the resolved one is written beside every output.
+    """Every parameter of a run. Checked on construction, and written to the run's folder.
 
-    The paper states no hyperparameters: what it leaves open is Tune-A-Video's (Wu et al., 2023), whose method it
-    extends, and the weights of its two regularizations are ours.
+    The paper states no hyperparameters. Defaults are those of Tune-A-Video (Wu et al., 2023), whose method it extends,
+    except the weights of the two regularizations, which are ours.
     """
 
     model: str | None = "stable-diffusion-v1-5/stable-diffusion-v1-5"
-    """Folder or hub name of a text-to-image model of Stable Diffusion's family; None takes random weights."""
+    """Folder or hub repository of a Stable Diffusion 1.x or 2.x; None: random weights."""
     random_size: RandomSize = "tiny"
-    """Size of a model of random weights: tiny for trying out, sd15 for measuring."""
+    """Size of a model with random weights: tiny for tests, sd15 for measuring."""
     resolution: int = 512
-    """Side in pixels of the square that frames are resized to."""
+    """Side of the square, in pixels, that frames are resized to."""
     num_frames: int = 24
-    """Frames that are taken of the GIF at most."""
+    """Maximum number of frames of the clip."""
     first_frame: int = 0
-    """The first of them, counted from 0."""
+    """Index of the clip's first frame in the GIF, from 0."""
     frame_step: int = 1
-    """Frames of the GIF from one taken to the next."""
+    """Use every n-th frame of the GIF."""
     max_steps: int = 500
-    """Optimizer steps, each on the whole clip at one timestep."""
+    """Optimizer steps; each is the whole clip at one timestep."""
     learning_rate: float = 3e-5
-    """Of AdamW, constant."""
+    """Constant learning rate of AdamW."""
     weight_decay: float = 1e-2
-    """Of AdamW."""
+    """Weight decay of AdamW."""
     max_grad_norm: float = 1.0
-    """Gradients of a greater norm are scaled down to it."""
+    """Gradients with a larger norm are scaled down to this norm."""
     depth_model: str | None = "depth-anything/Depth-Anything-V2-Small-hf"
-    """Folder or hub name of the model of relative depth that finds the background: Depth Anything or DPT."""
+    """Folder or hub repository of a model of relative depth, Depth Anything or DPT, which finds the background."""
     background_weight: float = 0.1
-    """Lambda_d, the weight of the background regularization; 0 leaves it out, and the depth model with it."""
+    """Weight of the background loss, lambda_d; 0 disables it and the depth model."""
     background_frames: int = 2
-    """Frames of a step that it looks at; each passes through the autoencoder and the depth model."""
+    """Frames per step in the background loss; each one is decoded and passes through the depth model."""
     background_max_timestep: int = 300
-    """It is left out above this timestep, where the estimate of the clean picture shows little."""
+    """The background loss is skipped above this timestep, where the estimated clean image is too vague."""
     consistency_weight: float = 0.01
-    """Lambda_t, the weight of the temporal consistency; 0 leaves it out."""
+    """Weight of the temporal consistency loss, lambda_t; 0 disables it."""
     consistency: Consistency = "change"
-    """change holds the frames' differences to the source's; stillness, the paper's words, to zero."""
+    """Target of the change between frames: `change`, that of the source; `stillness`, zero (the paper's wording)."""
     precision: Precision = "fp16"
-    """Of the matrix products; weights and optimizer stay in float32."""
+    """Precision of matrix products; weights and optimizer state are float32."""
     gradient_checkpointing: bool = True
-    """Compute activations twice instead of keeping them."""
+    """Recompute activations in the backward pass instead of storing them."""
     frames_at_once: int = 4
-    """Frames that pass through the autoencoder together."""
+    """Frames per batch of the autoencoder."""
     inversion_steps: int = 50
-    """DDIM steps of inversion, and of sampling from what it found."""
+    """DDIM steps of inversion and of sampling."""
     guidance: float = 12.5
-    """Scale of classifier-free guidance when sampling; 1 is none."""
+    """Scale of classifier-free guidance in sampling; 1 disables it."""
     seed: int = 33
-    """Of every draw."""
+    """Seed of all random numbers."""
     log_every: int = 10
-    """Optimizer steps from one line of metrics to the next."""
+    """Steps between lines of metrics."""
     checkpoint_every: int = 100
-    """Optimizer steps from one checkpoint to the next; one is written at the end in any case."""
+    """Steps between checkpoints; the last step always writes one."""
     keep_checkpoints: int = 2
-    """The latest so many are kept."""
+    """Number of latest checkpoints to keep."""
     validate_every: int = 100
-    """Optimizer steps from one validation GIF to the next; 0 makes none."""
+    """Steps between validation GIFs; 0 disables them."""
     validation_prompt: str | None = None
-    """What validation GIFs are drawn for; the GIF's own caption where it is None."""
+    """Prompt of validation GIFs; None: the caption of the clip."""
     wandb_project: str | None = None
-    """Tell metrics to this project of Weights & Biases, too."""
+    """Also log metrics to this project of Weights & Biases."""
 
     def __post_init__(self) -> None:
-        """Raise TrainingError naming the field, its value and what is allowed."""
         for name in ("frame_step", "max_steps", "background_frames", "frames_at_once", "log_every", "checkpoint_every",
                      "keep_checkpoints", "inversion_steps", "resolution"):  # fmt: skip
             check_field(self, name, getattr(self, name) >= 1, "1 or more")
@@ -103,16 +102,16 @@ class GifTuneConfig:
         check_field(self, "consistency", self.consistency in ("change", "stillness"), "change or stillness")
         check_field(self, "precision", self.precision in get_args(Precision), "no, bf16 or fp16")
         if self.background_weight and self.depth_model is None:
-            raise TrainingError("background_weight needs a depth_model; name one, or set background_weight to 0")
+            raise TrainingError("background_weight needs a depth_model; name one or set background_weight to 0")
 
 
 def paper() -> GifTuneConfig:
-    """Return the run of the paper on Stable Diffusion 1.5, for a GPU: 24 frames of 512 x 512, 500 steps."""
+    """Return the paper's run with Stable Diffusion 1.5, for a GPU: 24 frames of 512 x 512, 500 steps."""
     return GifTuneConfig()
 
 
 def tiny() -> GifTuneConfig:
-    """Return a run of a small model of random weights on a laptop's CPU: for trying out, and for the tests."""
+    """Return a run of a small model with random weights on a CPU, for tests and first tries."""
     return GifTuneConfig(
         model=None,
         resolution=64,
@@ -131,7 +130,7 @@ def tiny() -> GifTuneConfig:
 
 
 PRESETS = {"paper": paper, "tiny": tiny}
-"""Presets by the name that `--preset` takes."""
+"""Presets by name."""
 
 
 def resolve_config(preset: str, path: Path | None, options: Mapping[str, Any]) -> GifTuneConfig:

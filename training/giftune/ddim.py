@@ -1,6 +1,6 @@
-"""DDIM forth and back: a clip's latents -> the noise that it would have come from -> a clip's latents.
+"""DDIM inversion and sampling: latents of a clip -> noise -> latents (Song et al., 2021, eq. 12 with eta = 0).
 
-F frames, latents of c x h x w; the steps are those of Song et al., 2021, eq. 12 with eta = 0, by diffusers' schedulers.
+F frames, latents of c x h x w.
 """
 
 from collections.abc import Callable
@@ -13,30 +13,29 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
-"""Predicts noise (or velocity) of latents [F, c, h, w] at a timestep [1]."""
+"""Predicts the noise (or velocity) in latents [F, c, h, w] at a timestep [1]."""
 
-_ALIKE = {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1, "timestep_spacing": "leading"}
-"""What both directions must share, so that the steps of one are those of the other."""
+_SHARED_CONFIG = {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1, "timestep_spacing": "leading"}
+"""Settings of both schedulers, so that inversion and sampling visit the same timesteps."""
 
 
 def invert(denoise: Denoise, latents: Tensor, schedule: DDPMScheduler, num_steps: int) -> Tensor:
-    """Walk from clean latents [F, c, h, w] to noise; `sample` walks back.
+    """Return the noise that `sample` turns into approximately these clean latents, [F, c, h, w].
 
-    Each step takes the prediction at its beginning for that at its end, so the way back ends near the latents, the
-    nearer the more steps there are.
+    Each step uses the prediction at its start for its end, so more steps give a smaller error.
     """
-    return _walk(DDIMInverseScheduler.from_config(schedule.config, **_ALIKE), denoise, latents, num_steps)
+    return _run(DDIMInverseScheduler.from_config(schedule.config, **_SHARED_CONFIG), denoise, latents, num_steps)
 
 
 def sample(denoise: Denoise, noise: Tensor, schedule: DDPMScheduler, num_steps: int) -> Tensor:
-    """Walk from noise [F, c, h, w] to clean latents; draws nothing at random."""
-    return _walk(DDIMScheduler.from_config(schedule.config, **_ALIKE), denoise, noise, num_steps)
+    """Return clean latents for noise [F, c, h, w]. Deterministic."""
+    return _run(DDIMScheduler.from_config(schedule.config, **_SHARED_CONFIG), denoise, noise, num_steps)
 
 
 def guide(denoise_text: Denoise, denoise_null: Denoise, scale: float) -> Denoise:
-    """Join two denoisers by classifier-free guidance (Ho and Salimans, 2022, eq. 6), one after the other.
+    """Combine two denoisers by classifier-free guidance (Ho and Salimans, 2022, eq. 6).
 
-    Both in one batch would need twice the memory for what is no faster on a card that a clip keeps busy.
+    They run one after the other. One batch for both would need twice the memory, and a clip alone keeps a GPU busy.
     """
 
     def denoise(latents: Tensor, timestep: Tensor) -> Tensor:
@@ -47,7 +46,7 @@ def guide(denoise_text: Denoise, denoise_null: Denoise, scale: float) -> Denoise
 
 
 @torch.no_grad()
-def _walk(scheduler: Any, denoise: Denoise, latents: Tensor, num_steps: int) -> Tensor:
+def _run(scheduler: Any, denoise: Denoise, latents: Tensor, num_steps: int) -> Tensor:
     scheduler.set_timesteps(num_steps, device=latents.device)
     for timestep in scheduler.timesteps:
         predicted = denoise(latents, timestep[None])

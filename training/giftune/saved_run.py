@@ -1,7 +1,7 @@
-"""A tuning run's folder, read again: its model as a checkpoint holds it, and the inversions kept beside it.
+"""A tuning run's folder: load the model of a checkpoint, and cache inversions.
 
-RUN holds config.json, clip.safetensors, checkpoints/, validation/, metrics.jsonl; inversions/ are kept here, one for
-each checkpoint and number of steps, since any number of captions starts from the same one (GIF-Tune, Method).
+RUN holds config.json, clip.safetensors, checkpoints/, validation/ and metrics.jsonl. All captions start from the same
+inversion (GIF-Tune, Method), so RUN/inversions/ caches one for each checkpoint and number of steps.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from training.checkpoint.checkpoint import load_checkpoint, resolve_resume
 from training.errors import TrainingError
 from training.giftune.clip import read_clip
 from training.giftune.config import GifTuneConfig
-from training.giftune.model import TunedModel, make_tuned_model, refuse_long_prompt
+from training.giftune.model import TunedModel, check_prompt_length, make_tuned_model
 from training.giftune.tuner import CONFIG_FILE, restore_weights
 from training.runtime.config_fields import replace_fields
 from training.runtime.devices import choose_device
@@ -28,15 +28,15 @@ from training.runtime.weights import hash_weights
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Run:
-    """A run as one of its checkpoints left it."""
+class SavedRun:
+    """A run at one of its checkpoints."""
 
     folder: Path
     step: int
     tuned: TunedModel
 
     def invert(self, num_steps: int) -> tuple[Path, bool]:
-        """Keep the noise behind the clip; returns where, and whether it lay there already."""
+        """Write the noise of the clip to the cache; return its path, and whether it existed already."""
         path, weights = self._inversion_path(num_steps), hash_weights(self.tuned.model)
         if _read_noise(path, weights) is not None:
             return path, True
@@ -46,15 +46,15 @@ class Run:
         return path, False
 
     def sample(self, prompt: str, *, guidance: float | None = None, num_steps: int | None = None) -> NDArray[np.uint8]:
-        """Draw a clip for a caption, uint8 [F, H, W, 3], from the inversion that is kept; what is None is the run's.
+        """Sample frames for a caption from the cached inversion, uint8 [F, H, W, 3].
 
-        Raises TrainingError for a caption without a word, or one that the text model would not hear to its end.
+        None stands for the value of the run's config. Raises TrainingError for an empty or too long caption.
         """
         if not prompt.strip():
-            raise TrainingError("the caption is empty; say in a few words what is to be seen")
+            raise TrainingError("the caption is empty; describe the sample in a few words")
         config = self.tuned.config
         num_steps = num_steps or config.inversion_steps
-        refuse_long_prompt(self.tuned.parts, prompt)
+        check_prompt_length(self.tuned.parts, prompt)
         path, _ = self.invert(num_steps)
         noise = safetensors.torch.load_file(path)["noise"]
         return self.tuned.sample(
@@ -65,24 +65,24 @@ class Run:
         return self.folder / "inversions" / f"step-{self.step:08d}-ddim-{num_steps}.safetensors"
 
 
-def read_run(folder: Path, checkpoint: str = "latest") -> Run:
-    """Load a run's model from its latest whole checkpoint, or from the path of one.
+def read_run(folder: Path, checkpoint: str = "latest") -> SavedRun:
+    """Load a run at its latest complete checkpoint, or at the checkpoint of a path.
 
-    Raises TrainingError where `folder` is no run, holds no checkpoint, or was tuned on another image model.
+    Raises TrainingError if `folder` is not a run, has no checkpoint, or its image model has changed.
     """
     clip = read_clip(folder)
     config = _read_config(folder / CONFIG_FILE)
     path, _ = resolve_resume(folder / "checkpoints", checkpoint)
     if path is None:
-        raise TrainingError(f"{folder} holds no checkpoint yet; let `pix2gif giftune train` come to one")
+        raise TrainingError(f"{folder} has no checkpoint yet; continue `pix2gif giftune train` until it writes one")
     loaded = load_checkpoint(path, only=["model"])
     device = choose_device()
     if device.type == "cpu" and config.precision == "fp16":
-        config = dataclasses.replace(config, precision="no")  # What a GPU has tuned, a laptop may draw from.
+        config = dataclasses.replace(config, precision="no")  # A CPU can sample a model tuned on a GPU.
     tuned = make_tuned_model(config, clip, device)
-    restore_weights(tuned.image_model_sha256, tuned.model.trained(), loaded)
+    restore_weights(tuned.image_model_sha256, tuned.model.trained_parameters(), loaded)
     tuned.model.eval().requires_grad_(False)
-    return Run(folder=folder, step=loaded.state.step, tuned=tuned)
+    return SavedRun(folder=folder, step=loaded.state.step, tuned=tuned)
 
 
 def _read_config(path: Path) -> GifTuneConfig:
@@ -90,13 +90,13 @@ def _read_config(path: Path) -> GifTuneConfig:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise TrainingError(
-            f"{path.parent} is no run of `pix2gif giftune train`: it has no whole {path.name}"
+            f"{path.parent} is not a run of `pix2gif giftune train`: {path.name} is missing or damaged"
         ) from error
     return replace_fields(GifTuneConfig(), values, str(path))
 
 
 def _read_noise(path: Path, weights: str) -> Tensor | None:
-    """Read an inversion of these weights; None where there is none."""
+    """Read a cached inversion; return None if it is missing, damaged or from other weights."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             if file.metadata()["weights"] != weights:

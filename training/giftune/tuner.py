@@ -1,7 +1,7 @@
-"""The tuning loop, read from top to bottom: a clip in, the query matrices and temporal attention of a model out.
+"""The tuning loop: tunes the query matrices and the temporal attention of an inflated model on one clip.
 
-A step is the whole clip at one timestep. What a step does is a function of the config and of its number alone, so a
-run that was stopped and resumed is the run that was not.
+A step is the whole clip at one timestep. Its random numbers depend only on the config and the step's number, so a
+resumed run equals an uninterrupted one.
 """
 
 import contextlib
@@ -27,11 +27,11 @@ from training.runtime.throughput import Throughput
 
 CONFIG_FILE = "config.json"
 _FIXED = ("model", "random_size", "resolution", "num_frames", "first_frame", "frame_step", "seed")
-"""Fields of the config that a run cannot change when it goes on."""
+"""Fields of the config that must not change when a run resumes."""
 
 
 class Tuner:
-    """One run in the folder `out`: its model, its loop, its checkpoints."""
+    """A tuning run in the folder `out`."""
 
     def __init__(
         self,
@@ -42,28 +42,28 @@ class Tuner:
         resume: str = "latest",
         disparity: Disparity | None = None,
     ) -> None:
-        """Build everything; `disparity` stands in for the config's depth model, where a world has a simpler one.
+        """Load the models, and the checkpoint that `resume` names: latest, none or a path.
 
-        Raises TrainingError or ModelError, what costs least first.
+        `disparity` replaces the config's depth model. Raises TrainingError; cheap checks come first.
         """
         self.config, self.clip, self.out = config, clip, out
         checkpoint = self._find_checkpoint(resume)
-        if resume == "latest" and (out / CLIP_FILE).exists() and not read_clip(out).shows_the_same(clip):
+        if resume == "latest" and (out / CLIP_FILE).exists() and not read_clip(out).is_same_as(clip):
             raise TrainingError(
-                f"{out} holds a run on another GIF, other frames of it or another caption; choose another --out, or "
-                "--resume none to replace it"
+                f"{out} holds a run with another GIF, caption or choice of frames; choose another --out, or replace it "
+                "with --resume none"
             )
         device = choose_device()
         self.tuned = make_tuned_model(config, clip, device)
         self.accelerator = Accelerator(mixed_precision=config.precision, cpu=device.type == "cpu")
         if self.accelerator.num_processes > 1:
-            raise TrainingError("a clip is tuned on by one process; start the command without torchrun")
+            raise TrainingError("GIF-Tune runs in a single process; start the command without torchrun")
         if not config.background_weight:
             disparity = None
         elif disparity is None and config.depth_model is not None:
             disparity = load_depth_model(config.depth_model).to(self.accelerator.device)
         self.state = checkpoint.state if checkpoint else TrainingState(step=0, position=0)
-        self.trained = self.tuned.model.trained()
+        self.trained = self.tuned.model.trained_parameters()
         if checkpoint:
             restore_weights(self.tuned.image_model_sha256, self.trained, checkpoint)
         self.step = TuneStep(self.tuned, disparity)
@@ -77,9 +77,9 @@ class Tuner:
                 self.accelerator.scaler.load_state_dict(checkpoint.parts["scaler"])
 
     def tune(self, *, num_steps: int | None = None) -> TrainingState:
-        """Run to the last step, or for `num_steps`; returns where it stands. A signal ends it after a step.
+        """Run to the last step, or for `num_steps` steps, and write a checkpoint. A stop signal ends the run early.
 
-        Raises TrainingError where the loss is no number any more, or the device is out of memory.
+        Raises TrainingError if a loss is not finite or the device runs out of memory.
         """
         config = self.config
         last = config.max_steps if num_steps is None else min(config.max_steps, self.state.step + num_steps)
@@ -92,15 +92,15 @@ class Tuner:
             wandb_project=config.wandb_project,
             config=dataclasses.asdict(config),
         )
-        with catch_stop_signals() as stop, self._memory_advice(), metrics:
+        with catch_stop_signals() as stop, self._explain_out_of_memory(), metrics:
             while self.state.step < last and not stop.received:
-                figures = self._optimizer_step()
+                values = self._optimizer_step()
                 throughput.count(len(self.clip.frames))
                 step = self.state.step + 1
                 self.state = TrainingState(step=step, position=step)
-                metrics.show_progress(step, figures["loss"])
+                metrics.show_progress(step, values["loss"])
                 if step % config.log_every == 0 or step == last:
-                    metrics.log(step, **figures, images_per_s=throughput.read()["images_per_s"])
+                    metrics.log(step, **values, images_per_s=throughput.read()["images_per_s"])
                 with throughput.paused():
                     if config.validate_every and step % config.validate_every == 0:
                         self._validate(step)
@@ -113,16 +113,16 @@ class Tuner:
         losses = self.step(self.model, self.state.step)
         self.accelerator.backward(losses.total)
         norm = float(self.accelerator.clip_grad_norm_(self.trained.values(), self.config.max_grad_norm))
-        # A gradient that overflows in fp16 is the scaler's to skip.
-        figures = losses.figures()
-        checked = figures if self.accelerator.scaler is not None else {**figures, "grad_norm": norm}
+        values = losses.to_metrics()
+        # With fp16, gradients may overflow; the scaler skips such steps.
+        checked = values if self.accelerator.scaler is not None else {**values, "grad_norm": norm}
         check_finite_loss(checked, self.state.step + 1)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return {**figures, "grad_norm": norm, "learning_rate": self.config.learning_rate}
+        return {**values, "grad_norm": norm, "learning_rate": self.config.learning_rate}
 
     def save(self) -> None:
-        """Write a checkpoint of what is trained; the image model stays where it is, known by its digest."""
+        """Write a checkpoint of the trained parameters, with the hash of the image model that they belong to."""
         scaler = self.accelerator.scaler
         save_checkpoint(
             self.out / "checkpoints",
@@ -148,7 +148,7 @@ class Tuner:
         return checkpoint
 
     def _validate(self, step: int) -> None:
-        """Draw a GIF as the model stands, inverted anew, so that it is what `sample` would give."""
+        """Write the GIF that `pix2gif giftune sample` would give at this step."""
         config = self.config
         self.tuned.model.eval()
         noise = self.tuned.invert(config.inversion_steps)
@@ -158,28 +158,28 @@ class Tuner:
         self.tuned.model.train()
 
     def _write_run(self) -> None:
-        """Write what `invert` and `sample` need beside a checkpoint."""
+        """Write the clip and the config, which `invert` and `sample` need besides a checkpoint."""
         write_clip(self.out, self.clip)
         with write_atomically(self.out / CONFIG_FILE) as temporary:
             temporary.write_text(json.dumps(dataclasses.asdict(self.config), indent=2) + "\n")
 
-    def _memory_advice(self) -> contextlib.AbstractContextManager[None]:
+    def _explain_out_of_memory(self) -> contextlib.AbstractContextManager[None]:
         config = self.config
-        hints = {
+        options = {
             "--gradient-checkpointing": not config.gradient_checkpointing,
             "--precision fp16": config.precision == "no",
             "--frames-at-once 1": config.frames_at_once > 1,
             f"--num-frames {len(self.clip.frames) // 2}": len(self.clip.frames) > 8,
         }
-        return explain_out_of_memory(f"{len(self.clip.frames)} frames of {config.resolution} pixels", hints)
+        return explain_out_of_memory(f"{len(self.clip.frames)} frames of {config.resolution} pixels", options)
 
 
 def restore_weights(image_model_sha256: str, trained: dict[str, torch.nn.Parameter], checkpoint: Checkpoint) -> None:
-    """Put a checkpoint's weights into a model. Raises TrainingError where they were tuned on another image model."""
+    """Copy a checkpoint's weights to `trained`. Raises TrainingError if it belongs to another image model."""
     if checkpoint.config.get("image_model_sha256") != image_model_sha256:
         raise TrainingError(
-            f"the weights of {checkpoint.config.get('model')} are not those that the run was tuned on; put those back, "
-            "or begin anew in another --out"
+            f"the weights of {checkpoint.config.get('model')} have changed since the run began; restore them, or start "
+            "a new run in another --out"
         )
     with torch.no_grad():
         for name, parameter in trained.items():

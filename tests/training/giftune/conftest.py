@@ -1,4 +1,4 @@
-"""A small image model in a folder, a drawn clip, and tuning configs: fast, on one thread."""
+"""Fixtures: a small image model, a drawn clip and quick configs; tests run on one thread."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -10,11 +10,10 @@ import pytest
 import torch
 
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
+from tests.training.giftune.helpers import NUM_FRAMES, save_parts
 from training.giftune.clip import Clip
 from training.giftune.config import GifTuneConfig, tiny
 from training.model.stable_diffusion import StableDiffusion, make_random_stable_diffusion
-
-NUM_FRAMES = 5
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -32,13 +31,13 @@ def parts() -> StableDiffusion:
 
 @pytest.fixture(scope="package")
 def image_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of Stable Diffusion's form in diffusers' form, of small size."""
-    return write_parts(make_random_stable_diffusion("tiny", seed=7), tmp_path_factory.mktemp("sd"))
+    """A small Stable Diffusion in diffusers format."""
+    return save_parts(make_random_stable_diffusion("tiny", seed=7), tmp_path_factory.mktemp("sd"))
 
 
 @pytest.fixture(scope="package")
 def gif(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six frames of a texture that glides two pixels to the right each, 70 ms a frame."""
+    """Six frames of 70 ms; a texture moves two pixels per frame to the right."""
     path = tmp_path_factory.mktemp("gif") / "texture.gif"
     save_gif(path, draw_frames(DrawnGif(name="", caption="", width=64, height=64, num_frames=6, dx=2)), duration_ms=70)
     return path
@@ -56,7 +55,7 @@ def clip() -> Clip:
 
 @pytest.fixture
 def quick() -> Callable[..., GifTuneConfig]:
-    """Make a config of the tiny preset without validation and checkpoints on the way."""
+    """Return a function that makes configs of the tiny preset, without validation and intermediate checkpoints."""
 
     def make(**fields: Any) -> GifTuneConfig:
         return dataclasses.replace(
@@ -64,19 +63,3 @@ def quick() -> Callable[..., GifTuneConfig]:
         )
 
     return make
-
-
-def write_parts(parts: StableDiffusion, folder: Path, **replaced: Any) -> Path:
-    """Write the parts as save_pretrained does."""
-    for name in ("unet", "vae", "text_encoder", "tokenizer", "scheduler"):
-        replaced.get(name, getattr(parts, name)).save_pretrained(folder / name)
-    return folder
-
-
-def set_at_random(module: torch.nn.Module, seed: int = 5, scale: float = 0.2) -> None:
-    """Fill what is trained at random, the zeros of step 0 too: a model in the midst of training."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            if parameter.requires_grad:
-                parameter.add_(torch.randn(parameter.shape, generator=generator) * scale)

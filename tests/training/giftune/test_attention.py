@@ -1,10 +1,11 @@
-"""Frame i hears frames 1 and i-1 and no other; asked by changing one frame at a time."""
+"""Which frames influence which: each test changes one frame at a time."""
 
 import pytest
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 
-from training.giftune.attention import SpatioTemporalProcessor, gather_earlier_frames
+from tests.training.giftune.helpers import perturb_trained_parameters
+from training.giftune.attention import SpatioTemporalProcessor, TemporalAttention, gather_earlier_frames
 
 NUM_FRAMES = 5
 
@@ -17,15 +18,15 @@ def attention():
 
 @pytest.fixture
 def hidden():
-    """Two clips of five frames, 6 positions of 16 channels."""
+    """Two clips of five frames, with 6 positions of 16 channels."""
     return torch.randn(2 * NUM_FRAMES, 6, 16, generator=torch.Generator().manual_seed(1))
 
 
-def heard_frames(attention, hidden) -> list[set[int]]:
-    """Of each frame of clip 1: which frames change it when they are changed; clip 2 must never change."""
+def find_influences(attention, hidden) -> list[set[int]]:
+    """Return, for each frame of clip 1, the frames that change it. Clip 2 must never change."""
     with torch.no_grad():
         before = attention(hidden)
-        heard: list[set[int]] = [set() for _ in range(NUM_FRAMES)]
+        influences: list[set[int]] = [set() for _ in range(NUM_FRAMES)]
         for changed in range(NUM_FRAMES):
             other = hidden.clone()
             other[changed] += torch.randn(6, 16, generator=torch.Generator().manual_seed(2))
@@ -33,20 +34,20 @@ def heard_frames(attention, hidden) -> list[set[int]]:
             assert torch.equal(after[NUM_FRAMES:], before[NUM_FRAMES:])
             for frame in range(NUM_FRAMES):
                 if not torch.equal(after[frame], before[frame]):
-                    heard[frame].add(changed)
-    return heard
+                    influences[frame].add(changed)
+    return influences
 
 
-def test_a_frame_hears_the_first_and_the_one_before_and_asks_itself(attention, hidden):
-    assert heard_frames(attention, hidden) == [{0}, {0, 1}, {0, 1, 2}, {0, 2, 3}, {0, 3, 4}]
+def test_a_frame_depends_on_itself_the_first_and_the_previous_frame(attention, hidden):
+    assert find_influences(attention, hidden) == [{0}, {0, 1}, {0, 1, 2}, {0, 2, 3}, {0, 3, 4}]
 
 
-def test_a_frame_gives_itself_no_answer(attention, hidden):
-    torch.nn.init.zeros_(attention.to_q.weight)  # All frames ask the same, so what is left is whom they hear.
-    assert heard_frames(attention, hidden) == [{0}, {0}, {0, 1}, {0, 2}, {0, 3}]
+def test_keys_and_values_come_from_the_first_and_the_previous_frame(attention, hidden):
+    torch.nn.init.zeros_(attention.to_q.weight)  # Equal queries: only keys and values matter.
+    assert find_influences(attention, hidden) == [{0}, {0}, {0, 1}, {0, 2}, {0, 3}]
 
 
-def test_the_first_frame_attends_as_in_the_image_model(attention, hidden):
+def test_the_first_frame_attends_like_the_image_model(attention, hidden):
     with torch.no_grad():
         ours = attention(hidden)
         attention.set_processor(AttnProcessor2_0())
@@ -56,6 +57,27 @@ def test_the_first_frame_attends_as_in_the_image_model(attention, hidden):
     assert not torch.allclose(ours[1], image[1], atol=1e-3)
 
 
-def test_what_is_gathered_is_the_first_frame_and_then_the_one_before():
+def test_the_first_and_the_previous_frame_are_gathered():
     hidden = torch.arange(4.0).reshape(4, 1, 1)
     assert gather_earlier_frames(hidden, 4)[:, :, 0].tolist() == [[0, 0], [0, 0], [0, 1], [0, 2]]
+
+
+@pytest.fixture
+def temporal():
+    torch.manual_seed(0)
+    return TemporalAttention(16, num_heads=2, head_dim=8, num_frames=NUM_FRAMES)
+
+
+def test_new_temporal_attention_is_the_identity(temporal, hidden):
+    assert torch.equal(temporal(hidden), hidden)
+
+
+def test_temporal_attention_mixes_only_the_frames_of_a_position(temporal, hidden):
+    perturb_trained_parameters(temporal)
+    other = hidden.clone()
+    other[2, 1] += 1  # Frame 3 of clip 1, position 2.
+    with torch.no_grad():
+        changed = (temporal(other) != temporal(hidden)).any(dim=-1)
+    expected = torch.zeros(2 * NUM_FRAMES, 6, dtype=torch.bool)
+    expected[:NUM_FRAMES, 1] = True
+    assert torch.equal(changed, expected)

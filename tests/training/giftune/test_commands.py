@@ -1,4 +1,4 @@
-"""The commands as a user calls them: one GIF in, a tuned run, its inversion, and a GIF of another caption out."""
+"""The commands of `pix2gif giftune`, as a user calls them."""
 
 import json
 
@@ -9,39 +9,40 @@ from typer.testing import CliRunner
 
 import cli
 from curation.errors import CurationError
-from training.commands.giftune import name_of
 from training.errors import TrainingError
 
 TRAIN = ("--preset", "tiny", "--max-steps", "2", "--validate-every", "0")
 
 
-def giftune(*words: object):
-    return CliRunner().invoke(cli.app, ["giftune", *map(str, words)], catch_exceptions=False)
+def giftune(*arguments: object):
+    return CliRunner().invoke(cli.app, ["giftune", *map(str, arguments)], catch_exceptions=False)
 
 
-def test_one_gif_end_to_end(gif, image_model, tmp_path):
+def test_train_invert_and_sample(gif, image_model, tmp_path):
     out = tmp_path / "run"
-    ended = giftune("train", gif, "a texture moves right", "--out", out, "--model", image_model, *TRAIN)
-    assert ended.stdout.splitlines()[-1] == f"Step 2 of 2 on 6 frames; the run is in {out}."
+    trained = giftune("train", gif, "a texture moves right", "--out", out, "--model", image_model, *TRAIN)
+    assert trained.stdout.splitlines()[-1] == f"Step 2 of 2 on 6 frames; the run is in {out}."
     assert json.loads((out / "config.json").read_text())["model"] == str(image_model)
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 2
     inverted = giftune("invert", out, "--steps", 3)
     path = out / "inversions" / "step-00000002-ddim-3.safetensors"
-    assert inverted.stdout == f"The noise behind the GIF at step 2 is in {path}.\n"
+    assert inverted.stdout == f"The noise of the GIF at step 2 is in {path}.\n"
     assert load_file(path)["noise"].shape == (6, 4, 8, 8)
     assert giftune("invert", out, "--steps", 3).stdout.endswith("already.\n")
-    drawn = giftune("sample", out, "A ball, moving!", "--steps", 3, "--guidance", 2)
-    assert drawn.stdout == f"6 frames of 'A ball, moving!': {out}/samples/a-ball-moving.gif\n"
+    sampled = giftune("sample", out, "A ball, moving!", "--steps", 3, "--guidance", 2)
+    assert sampled.stdout == f"6 frames of 'A ball, moving!': {out}/samples/a-ball-moving.gif\n"
     with Image.open(out / "samples" / "a-ball-moving.gif") as sample:
         assert (sample.size, sample.n_frames, sample.info["duration"]) == ((64, 64), 6, 70)
+    unnamed = giftune("sample", out, "???", "--steps", 3)
+    assert unnamed.stdout == f"6 frames of '???': {out}/samples/sample.gif\n"
 
 
 @pytest.mark.parametrize(
-    ("words", "error", "sentence"),
+    ("arguments", "error", "message"),
     [
         (("train", "nowhere.gif", "a cat", *TRAIN, "--out", "run"), CurationError, "there is no file nowhere.gif"),
         (("train", __file__, "a cat", *TRAIN, "--out", "run"), CurationError, "is not a GIF but"),
-        (("sample", ".", "a cat"), TrainingError, "is no run of"),
+        (("sample", ".", "a cat"), TrainingError, "is not a run of"),
         (("sample", ".", "a cat", "--out", "cat.mp4"), TrainingError, "must end in .gif"),
         (("sample", ".", "a cat", "--guidance", "0"), TrainingError, "--guidance is 0; it must be 1 or more"),
         (("sample", ".", "a cat", "--guidance", "nan"), TrainingError, "--guidance is nan; it must be 1 or more"),
@@ -50,12 +51,7 @@ def test_one_gif_end_to_end(gif, image_model, tmp_path):
         (("train", __file__, "a cat", *TRAIN, "--out", "run", "--resolution", "0"), TrainingError, "resolution is 0"),
     ],
 )
-def test_a_mistake_gets_one_sentence(words, error, sentence, tmp_path, monkeypatch):
+def test_invalid_arguments_raise(arguments, error, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(error, match=sentence):
-        giftune(*words)
-
-
-def test_a_sample_is_named_as_its_caption():
-    assert name_of("A sloth is surfing!") == "a-sloth-is-surfing"
-    assert name_of("???") == "sample"
+    with pytest.raises(error, match=message):
+        giftune(*arguments)

@@ -6,21 +6,21 @@ from training.errors import TrainingError
 from training.giftune.config import GifTuneConfig, paper, resolve_config
 
 
-def test_options_win_over_the_file_and_the_file_over_the_preset(tmp_path):
+def test_options_override_the_file_and_the_file_overrides_the_preset(tmp_path):
     path = tmp_path / "run.toml"
     path.write_text('max-steps = 7\nseed = 5\nconsistency = "stillness"\n')
     config = resolve_config("tiny", path, {"seed": 6})
     assert (config.max_steps, config.seed, config.consistency, config.resolution) == (7, 6, "stillness", 64)
 
 
-def test_the_default_is_tune_a_videos_run():
+def test_the_paper_preset_has_the_values_of_tune_a_video():
     config = paper()
     assert (config.resolution, config.num_frames, config.learning_rate, config.max_steps) == (512, 24, 3e-5, 500)
     assert (config.inversion_steps, config.guidance, config.seed, config.weight_decay) == (50, 12.5, 33, 1e-2)
 
 
 @pytest.mark.parametrize(
-    ("fields", "sentence"),
+    ("fields", "message"),
     [
         ({"num_frames": 1}, "num_frames is 1; it must be 2 or more"),
         ({"learning_rate": 0}, "learning_rate is 0; it must be more than 0"),
@@ -30,21 +30,21 @@ def test_the_default_is_tune_a_videos_run():
         ({"background_weight": -1}, "background_weight is -1; it must be 0 or more"),
     ],
 )
-def test_a_field_that_cannot_be_is_named(fields, sentence):
-    with pytest.raises(TrainingError, match=sentence):
+def test_invalid_fields_raise(fields, message):
+    with pytest.raises(TrainingError, match=message):
         dataclasses.replace(GifTuneConfig(), **fields)
 
 
 @pytest.mark.parametrize(
-    ("preset", "text", "sentence"),
+    ("preset", "text", "message"),
     [
         ("large", "", "there is no preset 'large'; there are paper, tiny"),
         ("tiny", "steps = 3", "no parameter is called 'steps'"),
         ("tiny", 'max_steps = "many"', "run.toml: "),
     ],
 )
-def test_a_choice_that_is_none_gets_a_sentence(tmp_path, preset, text, sentence):
+def test_unknown_presets_and_invalid_files_raise(tmp_path, preset, text, message):
     path = tmp_path / "run.toml"
     path.write_text(text)
-    with pytest.raises(TrainingError, match=sentence):
+    with pytest.raises(TrainingError, match=message):
         resolve_config(preset, path, {})

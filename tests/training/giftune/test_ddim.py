@@ -15,9 +15,9 @@ def latents():
     return torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
-def test_where_a_prediction_is_the_same_everywhere_the_way_back_is_the_way_there(schedule, latents):
+def test_sampling_reverses_the_inversion_of_a_constant_prediction(schedule, latents):
     constant = torch.randn(latents.shape, generator=torch.Generator().manual_seed(1))
-    seen: list[list[int]] = [[], []]
+    timesteps: list[list[int]] = [[], []]
 
     def denoise_into(steps):
         def denoise(latents, timestep):
@@ -26,15 +26,15 @@ def test_where_a_prediction_is_the_same_everywhere_the_way_back_is_the_way_there
 
         return denoise
 
-    noise = invert(denoise_into(seen[0]), latents, schedule, 50)
-    back = sample(denoise_into(seen[1]), noise, schedule, 50)
+    noise = invert(denoise_into(timesteps[0]), latents, schedule, 50)
+    back = sample(denoise_into(timesteps[1]), noise, schedule, 50)
     torch.testing.assert_close(back, latents, rtol=0, atol=2e-4)
-    assert seen[0] == seen[1][::-1] == list(range(1, 1000, 20))
+    assert timesteps[0] == timesteps[1][::-1] == list(range(1, 1000, 20))
     assert (noise - latents).abs().amax() > 1
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
-def test_more_steps_come_back_nearer(latents, prediction):
+def test_more_steps_give_a_smaller_error(latents, prediction):
     schedule = DDPMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type=prediction
     )
@@ -46,7 +46,7 @@ def test_more_steps_come_back_nearer(latents, prediction):
     assert errors[0] > 4 * errors[1] > 16 * errors[2]
 
 
-def test_guidance_goes_from_no_text_through_the_text_and_beyond(latents):
+def test_guidance_extrapolates_from_the_null_prediction(latents):
     timestep = torch.tensor([1])
     text, null = (lambda latents, _: latents + 3), (lambda latents, _: latents + 1)
     assert guide(text, null, 1) is text

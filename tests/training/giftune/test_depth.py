@@ -1,4 +1,4 @@
-"""Depth models of transformers' own classes, small and of random weights."""
+"""Depth models of transformers, with small sizes and random weights."""
 
 import json
 
@@ -54,7 +54,7 @@ def depth_anything(tmp_path):
     return save(make_depth_anything(), tmp_path / "depth-anything", size)
 
 
-def test_a_model_of_each_family_tells_disparity_and_passes_gradients_on(depth_anything, tmp_path, clip):
+def test_each_model_type_gives_disparity_with_gradients(depth_anything, tmp_path, clip):
     torch.manual_seed(0)
     dpt = save(make_dpt(), tmp_path / "dpt", {"size": 32})
     for folder, side in ((depth_anything, 28), (dpt, 32)):
@@ -68,18 +68,18 @@ def test_a_model_of_each_family_tells_disparity_and_passes_gradients_on(depth_an
         assert not any(parameter.requires_grad for parameter in model.parameters())
 
 
-def test_pictures_are_prepared_as_the_models_own_file_says(depth_anything):
+def test_images_are_normalized_as_in_the_preprocessor_config(depth_anything):
     model = load_depth_model(depth_anything)
-    seen = []
-    model.model.register_forward_pre_hook(lambda module, args, kwargs: seen.append(kwargs), with_kwargs=True)
-    model(torch.full((1, 3, 64, 64), 0.2))  # 0.6 where white is 1.
+    calls = []
+    model.model.register_forward_pre_hook(lambda module, args, kwargs: calls.append(kwargs), with_kwargs=True)
+    model(torch.full((1, 3, 64, 64), 0.2))  # 0.6 in the range [0, 1].
     expected = (0.6 - torch.tensor(PREPARATION["image_mean"])) / 0.2
-    torch.testing.assert_close(seen[0]["pixel_values"].mean((0, 2, 3)), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(calls[0]["pixel_values"].mean((0, 2, 3)), expected, rtol=0, atol=1e-5)
 
 
-def test_what_tells_metres_or_nothing_gets_a_sentence(tmp_path):
+def test_other_models_raise(tmp_path):
     metric = save(make_depth_anything(depth_estimation_type="metric"), tmp_path / "metric", {"size": 28})
-    with pytest.raises(ModelError, match="is a metric depth_anything; take a Depth Anything or DPT of relative depth"):
+    with pytest.raises(ModelError, match="is a metric depth_anything; use a Depth Anything or DPT of relative depth"):
         load_depth_model(metric)
     Dinov2Config().save_pretrained(tmp_path / "other")
     (tmp_path / "other" / "preprocessor_config.json").write_text("{}")
@@ -89,23 +89,23 @@ def test_what_tells_metres_or_nothing_gets_a_sentence(tmp_path):
         load_depth_model(str(tmp_path / "nothing"))
 
 
-def test_the_background_counts_at_low_timesteps_alone(quick, clip, tmp_path, depth_anything):
+def test_the_background_loss_is_used_only_at_low_timesteps(quick, clip, tmp_path, depth_anything):
     config = quick(depth_model=depth_anything, background_weight=0.5, max_steps=9, background_max_timestep=300)
     tuner = Tuner(config, clip, tmp_path / "run")
-    seen = {}
+    uses_background = set()
     for step in range(9):
         losses = tuner.step(tuner.model, step)
-        figures = losses.figures()
-        seen[step] = losses.background is not None
+        values = losses.to_metrics()
+        uses_background.add(losses.background is not None)
         if losses.background is not None:
-            parts = figures["noise_loss"] + 0.01 * figures["consistency_loss"] + 0.5 * figures["background_loss"]
-            assert figures["loss"] == pytest.approx(parts)
+            parts = values["noise_loss"] + 0.01 * values["consistency_loss"] + 0.5 * values["background_loss"]
+            assert values["loss"] == pytest.approx(parts)
             losses.total.backward()
-    assert set(seen.values()) == {True, False}
+    assert uses_background == {True, False}
     assert any(parameter.grad is not None for parameter in tuner.trained.values())
 
 
-def test_with_every_loss_what_is_named_changes_and_nothing_else(quick, clip, tmp_path, depth_anything):
+def test_all_losses_together_change_only_trained_parameters(quick, clip, tmp_path, depth_anything):
     fields = {"background_weight": 0.5, "background_max_timestep": 1000, "consistency_weight": 0.5, "max_steps": 2}
     depth = load_depth_model(depth_anything)
     tuner = Tuner(quick(depth_model=depth_anything, **fields), clip, tmp_path / "run", disparity=depth)
@@ -120,6 +120,6 @@ def test_with_every_loss_what_is_named_changes_and_nothing_else(quick, clip, tmp
     assert [hash_weights(part) for part in frozen] == before
 
 
-def test_a_weight_without_a_model_gets_a_sentence(quick):
+def test_a_background_weight_without_a_depth_model_raises(quick):
     with pytest.raises(TrainingError, match="background_weight needs a depth_model"):
         quick(background_weight=0.1)

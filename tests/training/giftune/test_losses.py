@@ -2,8 +2,15 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
-from training.giftune.background import BackgroundRegularization, spread_frames
-from training.giftune.losses import background_loss, consistency_loss, estimate_clean, far_half, noise_target
+from training.giftune.losses import (
+    BackgroundRegularization,
+    background_loss,
+    choose_frames,
+    consistency_loss,
+    estimate_clean,
+    find_background,
+    prediction_target,
+)
 
 
 @pytest.fixture
@@ -13,26 +20,26 @@ def latents():
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 @pytest.mark.parametrize("step", [0, 500, 999])
-def test_a_right_prediction_gives_the_clean_latents_back(latents, prediction, step):
+def test_a_perfect_prediction_gives_the_clean_latents(latents, prediction, step):
     scheduler = DDPMScheduler(prediction_type=prediction, beta_schedule="scaled_linear", beta_end=0.012)
     noise, timestep = torch.randn_like(latents), torch.tensor([step])
     noisy = scheduler.add_noise(latents, noise, timestep)
-    target = noise_target(scheduler, latents, noise, timestep)
+    target = prediction_target(scheduler, latents, noise, timestep)
     torch.testing.assert_close(estimate_clean(scheduler, noisy, target, timestep), latents, rtol=0, atol=1e-4)
 
 
-def test_change_asks_for_the_sources_motion_and_stillness_for_none(latents):
+def test_change_rewards_the_motion_of_the_source_and_stillness_none(latents):
     still = latents[:1].expand_as(latents)
-    moved = latents + 3  # Another picture in each frame, the same change from frame to frame.
+    moved = latents + 3  # Other images with the same change between frames.
     assert consistency_loss(moved, latents, "change") == pytest.approx(0, abs=1e-10)
     assert consistency_loss(moved, latents, "stillness") > 1
     assert consistency_loss(still, latents, "stillness") == 0
     assert consistency_loss(still, latents, "change") > 1
 
 
-def test_only_the_far_half_counts_and_the_sources_range_is_the_unit():
+def test_the_background_loss_covers_the_far_half_in_units_of_the_sources_range():
     source = torch.tensor([[[0.0, 1.0], [2.0, 10.0]]])
-    assert far_half(source).tolist() == [[[True, True], [False, False]]]
+    assert find_background(source).tolist() == [[[True, True], [False, False]]]
     near_changed = source + torch.tensor([[[0.0, 0.0], [5.0, 5.0]]])
     assert background_loss(near_changed, source) == 0
     far_changed = source + torch.tensor([[[1.0, 0.0], [0.0, 0.0]]])
@@ -40,22 +47,22 @@ def test_only_the_far_half_counts_and_the_sources_range_is_the_unit():
     assert float(background_loss(far_changed * 7, source * 7)) == pytest.approx(0.05)
 
 
-def test_the_background_of_the_source_itself_costs_nothing_and_gradients_reach_the_latents(parts, clip):
+def test_the_background_loss_of_the_source_is_zero_and_has_gradients_elsewhere(parts, clip):
     images = clip.images()
     with torch.no_grad():
         latents = parts.vae.encode(images).latent_dist.mean * parts.vae.config["scaling_factor"]
         decoded = parts.vae.decode(latents / parts.vae.config["scaling_factor"]).sample
-    regularization = BackgroundRegularization(parts.vae, lambda pictures: pictures.mean(1), decoded, frames_at_once=2)
+    regularization = BackgroundRegularization(parts.vae, lambda images: images.mean(1), decoded, frames_at_once=2)
     assert float(regularization(latents, [0, 3])) == pytest.approx(0, abs=1e-5)
     other = (latents + 1).requires_grad_()
     loss = regularization(other, [1, 3])
     loss.backward()
-    reached = other.grad.flatten(1).abs().amax(dim=1) > 0
-    assert reached.tolist() == [False, True, False, True, False]
+    has_gradient = other.grad.flatten(1).abs().amax(dim=1) > 0
+    assert has_gradient.tolist() == [False, True, False, True, False]
     assert loss.item() > 0
 
 
-def test_frames_are_spread_and_never_named_twice():
-    assert spread_frames(8, 2, 0.0) == [0, 4]
-    assert spread_frames(8, 2, 0.99) == [7, 3]
-    assert sorted(spread_frames(3, 5, 0.5)) == [0, 1, 2]
+def test_chosen_frames_are_evenly_spaced_and_distinct():
+    assert choose_frames(8, 2, 0.0) == [0, 4]
+    assert choose_frames(8, 2, 0.99) == [7, 3]
+    assert sorted(choose_frames(3, 5, 0.5)) == [0, 1, 2]

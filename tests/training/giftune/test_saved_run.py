@@ -1,4 +1,4 @@
-"""What a run's folder gives again: the same clip for the same caption, from an inversion made once."""
+"""Loading a run's folder: cached inversions and deterministic samples."""
 
 import json
 
@@ -17,9 +17,9 @@ def run(quick, clip, tmp_path):
     return read_run(tmp_path / "run")
 
 
-def test_an_inversion_is_made_once_a_checkpoint_and_number_of_steps(run):
-    path, was_there = run.invert(4)
-    assert not was_there
+def test_inversions_are_cached_per_number_of_steps(run):
+    path, existed = run.invert(4)
+    assert not existed
     assert run.invert(4) == (path, True)
     written = path.stat().st_mtime_ns
     run.sample("a ball moves left", num_steps=4)
@@ -27,7 +27,7 @@ def test_an_inversion_is_made_once_a_checkpoint_and_number_of_steps(run):
     assert run.invert(3)[0] != path
 
 
-def test_an_inversion_of_other_weights_and_a_torn_one_are_made_anew(run):
+def test_damaged_and_outdated_inversions_are_replaced(run):
     path, _ = run.invert(2)
     first = path.read_bytes()
     path.write_bytes(first[:100])
@@ -39,7 +39,7 @@ def test_an_inversion_of_other_weights_and_a_torn_one_are_made_anew(run):
     assert path.read_bytes() != first
 
 
-def test_the_same_caption_gives_the_same_clip_and_another_another(run, clip):
+def test_samples_depend_only_on_the_caption(run, clip):
     first = run.sample("a ball moves left", guidance=3.0)
     assert first.shape == clip.frames.shape
     assert first.dtype == np.uint8
@@ -47,7 +47,7 @@ def test_the_same_caption_gives_the_same_clip_and_another_another(run, clip):
     assert not np.array_equal(run.sample("two cats", guidance=3.0), first)
 
 
-def test_what_was_tuned_in_fp16_on_a_gpu_is_sampled_on_a_cpu(run):
+def test_a_run_in_fp16_is_sampled_on_a_cpu(run):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     expected = run.sample("a ball moves left", guidance=3.0)
@@ -56,7 +56,7 @@ def test_what_was_tuned_in_fp16_on_a_gpu_is_sampled_on_a_cpu(run):
     assert np.array_equal(read_run(run.folder).sample("a ball moves left", guidance=3.0), expected)
 
 
-def test_a_validation_gif_is_what_sample_gives(quick, clip, tmp_path):
+def test_validation_gifs_are_samples(quick, clip, tmp_path):
     tuner = Tuner(quick(max_steps=2, validate_every=2, validation_prompt="a ball", guidance=2.0), clip, tmp_path)
     tuner.tune()
     run = read_run(tmp_path)
@@ -66,10 +66,10 @@ def test_a_validation_gif_is_what_sample_gives(quick, clip, tmp_path):
     assert (tmp_path / "validation" / "step-00000002.gif").exists()
 
 
-def test_what_is_no_run_gets_a_sentence(tmp_path, run):
-    with pytest.raises(TrainingError, match="is no run of `pix2gif giftune train`"):
+def test_invalid_runs_captions_and_checkpoints_raise(tmp_path, run):
+    with pytest.raises(TrainingError, match="is not a run of `pix2gif giftune train`"):
         read_run(tmp_path)
-    with pytest.raises(TrainingError, match="tokens longer than the text model hears"):
+    with pytest.raises(TrainingError, match="tokens too long for the text model"):
         run.sample("word " * 100)
     with pytest.raises(TrainingError, match="the caption is empty"):
         run.sample("  ")

@@ -1,4 +1,4 @@
-"""A run changes what it names and nothing else, goes on to the bit, and refuses what would spoil it."""
+"""Runs change only trained parameters, resume exactly, and raise for inconsistent settings."""
 
 import dataclasses
 import json
@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 
-from tests.training.giftune.conftest import write_parts
+from tests.training.giftune.helpers import save_parts
 from training.checkpoint.checkpoint import load_checkpoint
 from training.errors import TrainingError
 from training.giftune.saved_run import read_run
@@ -15,23 +15,23 @@ from training.model.stable_diffusion import make_random_stable_diffusion
 from training.runtime.weights import hash_weights
 
 
-def weights(tuner) -> dict[str, torch.Tensor]:
+def copy_weights(tuner) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in tuner.tuned.model.state_dict().items()}
 
 
-def test_only_the_named_parameters_change_and_all_of_them_do(quick, clip, tmp_path):
+def test_all_trained_parameters_change_and_no_others(quick, clip, tmp_path):
     tuner = Tuner(quick(max_steps=3, model=None), clip, tmp_path)
-    before = weights(tuner)
+    before = copy_weights(tuner)
     parts = tuner.tuned.parts
-    around = hash_weights(parts.vae), hash_weights(parts.text_encoder)
+    frozen = hash_weights(parts.vae), hash_weights(parts.text_encoder)
     tuner.tune()
-    changed = {name for name, tensor in weights(tuner).items() if not torch.equal(tensor, before[name])}
-    assert changed == set(tuner.tuned.model.trained())
+    changed = {name for name, tensor in copy_weights(tuner).items() if not torch.equal(tensor, before[name])}
+    assert changed == set(tuner.tuned.model.trained_parameters())
     assert changed
-    assert (hash_weights(parts.vae), hash_weights(parts.text_encoder)) == around
+    assert (hash_weights(parts.vae), hash_weights(parts.text_encoder)) == frozen
 
 
-def test_a_run_that_was_stopped_and_resumed_is_the_run_that_was_not(quick, clip, tmp_path):
+def test_a_resumed_run_equals_an_uninterrupted_one(quick, clip, tmp_path):
     config = quick(max_steps=4)
     whole = Tuner(config, clip, tmp_path / "whole")
     whole.tune()
@@ -49,15 +49,15 @@ def test_a_run_that_was_stopped_and_resumed_is_the_run_that_was_not(quick, clip,
     assert len(losses[0]) == 4
 
 
-def test_a_checkpoint_holds_what_is_trained_and_not_the_image_model(quick, clip, tmp_path):
+def test_a_checkpoint_holds_only_trained_parameters(quick, clip, tmp_path):
     tuner = Tuner(quick(max_steps=1), clip, tmp_path)
     tuner.tune()
     checkpoint = load_checkpoint(tmp_path / "checkpoints" / "step-00000001")
     assert set(checkpoint.tensors["model"]) == set(tuner.trained)
 
 
-def test_each_weight_of_a_loss_counts_and_zero_leaves_it_out(quick, clip, tmp_path):
-    figures = {}
+def test_the_total_is_the_weighted_sum_of_the_losses(quick, clip, tmp_path):
+    values = {}
     for name, fields in {
         "neither": {"consistency_weight": 0.0},
         "change": {"consistency_weight": 0.5},
@@ -65,21 +65,21 @@ def test_each_weight_of_a_loss_counts_and_zero_leaves_it_out(quick, clip, tmp_pa
     }.items():
         tuner = Tuner(quick(max_steps=1, **fields), clip, tmp_path / name)
         losses = tuner.step(tuner.model, 0)
-        figures[name] = losses.figures()
+        values[name] = losses.to_metrics()
         if name == "neither":
             assert losses.consistency is None
             assert losses.background is None
         else:
-            expected = figures[name]["noise_loss"] + 0.5 * figures[name]["consistency_loss"]
-            assert figures[name]["loss"] == pytest.approx(expected)
-    assert figures["neither"]["loss"] == figures["neither"]["noise_loss"] == figures["change"]["noise_loss"]
-    assert figures["change"]["consistency_loss"] != figures["stillness"]["consistency_loss"]
+            expected = values[name]["noise_loss"] + 0.5 * values[name]["consistency_loss"]
+            assert values[name]["loss"] == pytest.approx(expected)
+    assert values["neither"]["loss"] == values["neither"]["noise_loss"] == values["change"]["noise_loss"]
+    assert values["change"]["consistency_loss"] != values["stillness"]["consistency_loss"]
 
 
-def test_another_clip_and_another_model_are_refused(quick, clip, tmp_path):
+def test_resuming_with_another_clip_or_config_raises(quick, clip, tmp_path):
     Tuner(quick(max_steps=1), clip, tmp_path).tune()
     other = dataclasses.replace(clip, frames=clip.frames[::-1].copy())
-    with pytest.raises(TrainingError, match=r"holds a run on another GIF.*--out, or --resume none"):
+    with pytest.raises(TrainingError, match=r"holds a run with another GIF.*--out, or replace it with --resume none"):
         Tuner(quick(max_steps=2), other, tmp_path)
     with pytest.raises(TrainingError, match="was written with seed 33, and this run has 4"):
         Tuner(quick(max_steps=2, seed=4), clip, tmp_path)
@@ -87,62 +87,63 @@ def test_another_clip_and_another_model_are_refused(quick, clip, tmp_path):
     with pytest.raises(TrainingError, match="was written with resolution 64, and this run has 32"):
         Tuner(quick(max_steps=2, resolution=32), smaller, tmp_path)
     Tuner(quick(max_steps=1, seed=4), other, tmp_path, resume="none").tune()
-    assert read_run(tmp_path).tuned.clip.shows_the_same(other)
+    assert read_run(tmp_path).tuned.clip.is_same_as(other)
 
 
-def test_an_image_model_that_was_changed_since_is_refused(quick, clip, tmp_path):
-    folder = write_parts(make_random_stable_diffusion("tiny", seed=1), tmp_path / "sd")
+def test_a_changed_image_model_raises(quick, clip, tmp_path):
+    folder = save_parts(make_random_stable_diffusion("tiny", seed=1), tmp_path / "sd")
     Tuner(quick(max_steps=1, model=str(folder)), clip, tmp_path / "run").tune()
     assert read_run(tmp_path / "run").step == 1
     make_random_stable_diffusion("tiny", seed=2).unet.save_pretrained(folder / "unet")
-    with pytest.raises(TrainingError, match="are not those that the run was tuned on"):
+    with pytest.raises(TrainingError, match="have changed since the run began"):
         read_run(tmp_path / "run")
 
 
-def test_a_loss_that_is_no_number_ends_the_run_and_spoils_nothing(quick, clip, tmp_path):
+def test_a_nan_loss_stops_the_run_without_changing_weights(quick, clip, tmp_path):
     tuner = Tuner(quick(max_steps=5), clip, tmp_path)
     tuner.tune(num_steps=1)
     with torch.no_grad():
         tuner.tuned.parts.unet.conv_out.bias.fill_(float("nan"))
-    before = weights(tuner)
+    before = copy_weights(tuner)
     with pytest.raises(TrainingError, match="the loss is not a number at step 2"):
         tuner.tune()
-    assert all(torch.equal(tensor, before[name]) for name, tensor in tuner.tuned.model.trained().items())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in tuner.tuned.model.trained_parameters().items())
     assert load_checkpoint(tmp_path / "checkpoints" / "step-00000001").state.step == 1
 
 
-def test_a_gradient_that_is_no_number_reaches_no_weight(quick, clip, tmp_path):
+def test_an_infinite_gradient_stops_the_run_without_changing_weights(quick, clip, tmp_path):
     tuner = Tuner(quick(max_steps=5), clip, tmp_path)
-    before = weights(tuner)
+    before = copy_weights(tuner)
     next(iter(tuner.trained.values())).register_hook(lambda gradient: gradient * float("inf"))
     with pytest.raises(TrainingError, match="the gradient is not a number at step 1"):
         tuner.tune()
-    assert all(torch.equal(tensor, before[name]) for name, tensor in tuner.tuned.model.trained().items())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in tuner.tuned.model.trained_parameters().items())
 
 
 @pytest.mark.parametrize(
-    ("fields", "sentence"),
+    ("fields", "message"),
     [
         ({"precision": "fp16"}, "fp16 needs a GPU"),
         ({"resolution": 60}, "must be a multiple of 8"),
-        ({"validation_prompt": "word " * 100, "validate_every": 1}, "tokens longer than the text model hears"),
+        ({"validation_prompt": "word " * 100, "validate_every": 1}, "tokens too long for the text model"),
         ({"model": "nowhere"}, "there is no folder nowhere, and models on the hub are named OWNER/NAME"),
         ({"depth_model": "nowhere", "background_weight": 0.1}, "there is no folder nowhere"),
         ({"model": "nowhere/at/all"}, "no tokenizer can be loaded from nowhere/at/all"),
     ],
 )
-def test_what_cannot_be_gets_a_sentence(quick, clip, tmp_path, fields, sentence):
+def test_unusable_settings_raise_and_write_nothing(quick, clip, tmp_path, fields, message):
     if torch.cuda.is_available() and "precision" in fields:
         pytest.skip("there is a GPU here")
-    with pytest.raises(TrainingError, match=sentence):
+    with pytest.raises(TrainingError, match=message):
         Tuner(quick(**fields), clip, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_out_of_memory_says_what_to_turn_on(quick, clip, tmp_path):
-    tuner = Tuner(quick(max_steps=1), clip, tmp_path)
-    with (
-        pytest.raises(TrainingError, match=r"5 frames of 64 pixels; turn on --gradient-checkpointing or --precision"),
-        tuner._memory_advice(),
-    ):
+def test_out_of_memory_names_options_that_save_memory(quick, clip, tmp_path):
+    def run_out_of_memory(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
+
+    tuner = Tuner(quick(max_steps=1), clip, tmp_path)
+    tuner.tuned.model.register_forward_pre_hook(run_out_of_memory)
+    with pytest.raises(TrainingError, match=r"5 frames of 64 pixels; turn on --gradient-checkpointing or --precision"):
+        tuner.tune()
