@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.jit import compile_entry, compile_part
-from curation.selection.signatures import Signature, Signatures
+from curation.selection.signatures import Signature, Signatures, measure_distance
 
 _BANDS = ((0, 11), (11, 11), (22, 11), (33, 11), (44, 10), (54, 10))
 """First bit and number of bits of each band."""
@@ -68,20 +68,6 @@ def find_near_duplicates(
         if distance <= max_distance:
             near[first, second] = distance
     return near
-
-
-def measure_distance(first: Signature, second: Signature) -> float:
-    """Return how far two clips are apart, in bits of 64: the median over frames of the distance to the nearest frame.
-
-    It is the greater of both directions, so a clip that contains another one and much else is no near-duplicate of it.
-    Of two crops one must be the whole frame. The result is 64 if a clip has no hashes.
-    """
-    if not len(first) or not len(second):
-        return 64.0
-    crops_of_second = np.bitwise_count(first[:, None, :1] ^ second[None]).min(2)
-    crops_of_first = np.bitwise_count(first[:, None] ^ second[None, :, :1]).min(2)
-    nearest = np.minimum(crops_of_second, crops_of_first)
-    return float(max(np.median(nearest.min(1)), np.median(nearest.min(0))))
 
 
 def _find_candidates(
@@ -150,30 +136,30 @@ def _find_bucket(word: Any, bands: NDArray[np.uint64]) -> Any:
     return np.int64(low | (high << bands[0, 1]))
 
 
+@compile_part
+def _frames_of(hashes: _Hashes, clip: int) -> range:
+    return range(hashes.starts[clip], hashes.starts[clip] + hashes.num_frames[clip])
+
+
 @compile_entry
 def _mark_new(hashes: _Hashes) -> None:
     """Set `is_new`. Hashes of whole frames precede those of all crops."""
     for clip in range(len(hashes.starts)):
-        start, stop = hashes.starts[clip], hashes.starts[clip] + hashes.num_frames[clip]
         for kind in range(hashes.words.shape[1]):
-            for frame in range(start, stop):
-                word, is_new = hashes.words[frame, kind], True
+            for frame in _frames_of(hashes, clip):
+                is_new = True
                 for earlier_kind in range(kind + 1):
-                    for earlier in range(start, frame if earlier_kind == kind else stop):
-                        if hashes.words[earlier, earlier_kind] == word:
-                            is_new = False
-                            break
-                    if not is_new:
-                        break
-                if is_new:
-                    hashes.is_new[frame] |= 1 << kind
+                    for earlier in _frames_of(hashes, clip):
+                        if earlier_kind < kind or earlier < frame:
+                            is_new &= hashes.words[earlier, earlier_kind] != hashes.words[frame, kind]
+                hashes.is_new[frame] |= is_new << kind
 
 
 @compile_entry
 def _count(hashes: _Hashes, clips: NDArray[np.int32], bands: NDArray[np.uint64], sizes: NDArray[np.int32]) -> None:
     """Count the hashes in each bucket; `sizes` [buckets] starts at zeros."""
     for clip in clips:
-        for frame in range(hashes.starts[clip], hashes.starts[clip] + hashes.num_frames[clip]):
+        for frame in _frames_of(hashes, clip):
             for kind in range(hashes.words.shape[1]):
                 if hashes.is_new[frame] >> kind & 1:
                     sizes[_find_bucket(hashes.words[frame, kind], bands)] += 1
@@ -185,7 +171,7 @@ def _fill(hashes: _Hashes, clips: NDArray[np.int32], buckets: _Buckets) -> None:
     for position in range(len(clips)):
         clip = clips[position]
         for kind in range(hashes.words.shape[1]):
-            for frame in range(hashes.starts[clip], hashes.starts[clip] + hashes.num_frames[clip]):
+            for frame in _frames_of(hashes, clip):
                 if hashes.is_new[frame] >> kind & 1:
                     bucket = _find_bucket(hashes.words[frame, kind], buckets.bands)
                     buckets.words[buckets.ends[bucket]] = hashes.words[frame, kind]
@@ -194,22 +180,23 @@ def _fill(hashes: _Hashes, clips: NDArray[np.int32], buckets: _Buckets) -> None:
 
 
 @compile_part
-def _half_are_near(hashes: _Hashes, clip: int, other_clip: int, max_distance: int) -> bool:
-    """Whether half of a clip's frames are close to a frame of the other clip; if not, the median is not."""
-    num_allowed = hashes.num_frames[clip] // 2
-    for frame in range(hashes.starts[clip], hashes.starts[clip] + hashes.num_frames[clip]):
-        is_near = False
-        for other in range(hashes.starts[other_clip], hashes.starts[other_clip] + hashes.num_frames[other_clip]):
-            for kind in range(hashes.words.shape[1]):
-                if (
-                    _count_bits(hashes.words[frame, 0] ^ hashes.words[other, kind]) <= max_distance
-                    or _count_bits(hashes.words[frame, kind] ^ hashes.words[other, 0]) <= max_distance
-                ):
-                    is_near = True
-                    break
-            if is_near:
-                break
-        if not is_near:
+def _has_near_frame(hashes: _Hashes, frame: int, clip: int, max_distance: int) -> bool:
+    for other in _frames_of(hashes, clip):
+        for kind in range(hashes.words.shape[1]):
+            if (
+                _count_bits(hashes.words[frame, 0] ^ hashes.words[other, kind]) <= max_distance
+                or _count_bits(hashes.words[frame, kind] ^ hashes.words[other, 0]) <= max_distance
+            ):
+                return True
+    return False
+
+
+@compile_part
+def _may_be_near(hashes: _Hashes, first: int, second: int, max_distance: int) -> bool:
+    """Whether half of the first clip's frames are near a frame of the second; otherwise their median is not."""
+    num_allowed = hashes.num_frames[first] // 2
+    for frame in _frames_of(hashes, first):
+        if not _has_near_frame(hashes, frame, second, max_distance):
             num_allowed -= 1
             if num_allowed < 0:
                 return False
@@ -224,7 +211,7 @@ def _list_lookups(hashes: _Hashes, clip: int, buckets: _Buckets, lookups: NDArra
     Without this, most of the time of a search is spent waiting for memory.
     """
     num_lookups = 0
-    for frame in range(hashes.starts[clip], hashes.starts[clip] + hashes.num_frames[clip]):
+    for frame in _frames_of(hashes, clip):
         for kind in range(hashes.words.shape[1]):
             bucket = _find_bucket(hashes.words[frame, kind], buckets.bands)
             if buckets.is_filled[bucket >> 3] >> (bucket & 7) & hashes.is_new[frame] >> kind & 1:
@@ -273,9 +260,7 @@ def _search(
                 if groups[clip] == groups[other] or not is_whole or remembered[other % _NUM_REMEMBERED] == pair:
                     continue
                 remembered[other % _NUM_REMEMBERED] = pair
-                if _half_are_near(hashes, clip, other, max_distance) and _half_are_near(
-                    hashes, other, clip, max_distance
-                ):
+                if _may_be_near(hashes, clip, other, max_distance) and _may_be_near(hashes, other, clip, max_distance):
                     found[num_found, 0] = min(clip, other)
                     found[num_found, 1] = max(clip, other)
                     num_found += 1

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from curation.selection.near_duplicates import find_near_duplicates, measure_distance
-from curation.selection.signatures import Signatures
+from curation.selection.near_duplicates import find_near_duplicates
+from curation.selection.signatures import Signatures, measure_distance
 from examples.draw_scenes import LEAKS, film, to_arrays
 from tests.curation.selection.helpers import take_signature
 
