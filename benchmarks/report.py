@@ -1,10 +1,10 @@
-"""Make the report of a drawn data set of 800,000 samples, and open it in Chromium.
+"""Measure time, memory and size of the report of a synthetic data set of 800,000 samples.
 
     python benchmarks/report.py FOLDER [--pairs 100000000] [--clips 80000] [--seed 0]
 
-Writes into FOLDER, unless it lies there: a flow table in parts, and shards of 1,000 samples, links to a few drawn ones.
-Selection runs over the table as in a run; the report's own pass over it is told as a share of that time.
-Prints how long each piece of the report takes, its bytes, the most memory, and when the page can be used.
+Creates in FOLDER, unless present: a random flow table, and shards that are hard links to a few random ones.
+Prints the time of each step of the report, the size of the page, peak memory, and the load times in Chromium.
+The report's pass over the flow table is compared with selection, which reads the same table.
 """
 
 import argparse
@@ -48,29 +48,16 @@ from tests.browser import CHROMIUM
 
 Result = TypeVar("Result")
 _PAIRS_PER_PART = 200_000
-_NUM_DRAWN_SHARDS = 4
+_NUM_UNIQUE_SHARDS = 4
 _SAMPLES_PER_SHARD = 1000
 _NUM_LOADS = 7
 _WORDS = (
-    "a",
-    "man",
-    "cat",
-    "dog",
-    "ball",
-    "car",
-    "runs",
-    "falls",
-    "turns",
-    "waves",
-    "smiles",
-    "slowly",
-    "left",
-    "right",
-)
+    "a", "man", "cat", "dog", "ball", "car", "runs", "falls", "turns", "waves", "smiles", "slowly", "left", "right",
+)  # fmt: skip
 
 
-def draw_flow(folder: Path, keys: list[str], num_pairs: int, rng: np.random.Generator) -> None:
-    """Write a flow table: as many pairs of every clip, motions of a heavy tail that grow with the gap."""
+def write_flow(folder: Path, keys: list[str], num_pairs: int, rng: np.random.Generator) -> None:
+    """Write a flow table: equally many pairs per clip, heavy-tailed motion that grows with the gap."""
     per_clip = num_pairs // len(keys)
     clips_per_part = max(1, _PAIRS_PER_PART // per_clip)
     side = int((2 * per_clip) ** 0.5) + 2
@@ -89,8 +76,8 @@ def draw_flow(folder: Path, keys: list[str], num_pairs: int, rng: np.random.Gene
         write_part(folder, method_digest(CurationConfig()), [], [pa.table(columns, schema=FLOW_SCHEMA)])
 
 
-def draw_clips(keys: list[str], num_pairs: int, rng: np.random.Generator) -> pa.Table:
-    """Draw clips.parquet: the measured clips, and half as many rows that failed or stand for a copy."""
+def make_clips(keys: list[str], num_pairs: int, rng: np.random.Generator) -> pa.Table:
+    """Make clips.parquet: the measured clips, and half as many failed rows and duplicates."""
     num_rows = len(keys) * 3 // 2
     failures = (Verdict.FETCH_FAILED, Verdict.NOT_A_GIF, Verdict.STILL, Verdict.UNDECODABLE, Verdict.DUPLICATE)
     rows = []
@@ -112,12 +99,12 @@ def draw_clips(keys: list[str], num_pairs: int, rng: np.random.Generator) -> pa.
 
 
 def split_of(key: str) -> str:
-    """Deal one clip in ten to val."""
+    """Assign one clip in ten to val."""
     return "val" if key.endswith(("0", "1")) and key[-2] in "02468" else "train"
 
 
-def draw_shards(folder: Path, rng: np.random.Generator) -> list[Path]:
-    """Write a few shards of pictures with about the detail of a photograph."""
+def write_shards(folder: Path, rng: np.random.Generator) -> list[Path]:
+    """Write a few shards of random pictures that compress about as well as photographs."""
     pictures = []
     for _ in range(40):
         noise = rng.normal(size=(256, 256, 3)).astype(np.float32)
@@ -125,15 +112,15 @@ def draw_shards(folder: Path, rng: np.random.Generator) -> list[Path]:
         image = np.clip(128 + 60 * sum(layers), 0, 255).astype(np.uint8)
         pictures.append(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes())
     paths = []
-    for number in range(_NUM_DRAWN_SHARDS):
-        samples = (draw_sample(rng, pictures, number, place) for place in range(_SAMPLES_PER_SHARD))
-        paths.append(folder / f"drawn-{number}.tar")
+    for number in range(_NUM_UNIQUE_SHARDS):
+        samples = (make_sample(rng, pictures, number, place) for place in range(_SAMPLES_PER_SHARD))
+        paths.append(folder / f"unique-{number}.tar")
         write_shard(paths[-1], samples)
     return paths
 
 
-def draw_sample(rng: np.random.Generator, pictures: list[bytes], number: int, place: int) -> Sample:
-    """Draw one sample."""
+def make_sample(rng: np.random.Generator, pictures: list[bytes], number: int, place: int) -> Sample:
+    """Make one sample."""
     caption = " ".join(rng.choice(_WORDS, 8))
     record = SampleRecord(
         caption=caption, captions=(caption,), motion_px=float(rng.uniform(2, 20)), source_index=place % 30,
@@ -143,14 +130,14 @@ def draw_sample(rng: np.random.Generator, pictures: list[bytes], number: int, pl
     return Sample(record=record, source=source, target=target, image_format="jpg")
 
 
-def link_shards(out: Path, drawn: list[Path], selections: dict[str, Selection]) -> dict[str, SplitEntry]:
-    """Let every shard that the selections would fill be a link to one of the drawn ones."""
+def link_shards(out: Path, unique: list[Path], selections: dict[str, Selection]) -> dict[str, SplitEntry]:
+    """Create every shard of the selections as a hard link to one of the unique ones."""
     splits = {}
     for split, selection in selections.items():
         (out / split).mkdir(exist_ok=True)
         entries = []
         for number in range(selection.pairs.num_rows // _SAMPLES_PER_SHARD):
-            path, source = out / split / shard_name(number), drawn[number % len(drawn)]
+            path, source = out / split / shard_name(number), unique[number % len(unique)]
             if not path.exists():
                 os.link(source, path)
             entries.append(
@@ -165,15 +152,15 @@ def link_shards(out: Path, drawn: list[Path], selections: dict[str, Selection]) 
     return splits
 
 
-def count_plainly(parts: list[Path]) -> None:
-    """Count motion alone, from whole parts one after the other, as anybody would at first."""
+def count_motion_sequentially(parts: list[Path]) -> None:
+    """Baseline: read whole parts one after the other, and count motion only."""
     counts = np.zeros(301, dtype=np.int64)
     for path in parts:
         counts += np.bincount(pq.read_table(path)["motion_px"].to_numpy().astype(np.int64), minlength=301)
 
 
-def timed(name: str, work: Callable[[], Result], times: dict[str, float]) -> Result:
-    """Do some work and say how long it took."""
+def measure_time(name: str, work: Callable[[], Result], times: dict[str, float]) -> Result:
+    """Call `work`, record and print its time in seconds, and return its result."""
     start = time.perf_counter()
     result = work()
     times[name] = time.perf_counter() - start
@@ -182,7 +169,7 @@ def timed(name: str, work: Callable[[], Result], times: dict[str, float]) -> Res
 
 
 def open_page(path: Path) -> Iterator[dict[str, float]]:
-    """Open the page in a fresh browser some times: when it was drawn and could be used, and how long a filter takes."""
+    """Open the page in several new browsers. Yields milliseconds to first paint, to usable, and to filter."""
     with sync_playwright() as driver:
         for _ in range(_NUM_LOADS):
             browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
@@ -205,50 +192,48 @@ def open_page(path: Path) -> Iterator[dict[str, float]]:
 
 
 def main() -> None:
-    """Draw what is not there, make the report, open it."""
+    """Create the data set, make the report, open it, print all measurements."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pairs", type=int, default=100_000_000)
     parser.add_argument("--clips", type=int, default=80_000)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    rng, flow = np.random.default_rng(given.seed), given.folder / "flow"
-    keys = [clip_key(f"https://example.invalid/{number:06d}.gif") for number in range(given.clips)]
+    args = parser.parse_args()
+    rng, flow = np.random.default_rng(args.seed), args.folder / "flow"
+    keys = [clip_key(f"https://example.invalid/{number:06d}.gif") for number in range(args.clips)]
     if not flow.exists():
-        draw_flow(flow, keys, given.pairs, rng)
-    drawn = sorted(given.folder.glob("drawn-*.tar")) or draw_shards(given.folder, rng)
-    clips, parts = draw_clips(keys, given.pairs, rng), sorted(flow.glob("*.parquet"))
+        write_flow(flow, keys, args.pairs, rng)
+    unique = sorted(args.folder.glob("unique-*.tar")) or write_shards(args.folder, rng)
+    clips, parts = make_clips(keys, args.pairs, rng), sorted(flow.glob("*.parquet"))
     times: dict[str, float] = {}
-    config = CurationConfig()
-    selections = timed("selection", lambda: select_pairs(parts, {key: split_of(key) for key in keys}, config), times)
+    config, split_of_clip = CurationConfig(), {key: split_of(key) for key in keys}
+    selections = measure_time("selection", lambda: select_pairs(parts, split_of_clip, config), times)
     memory_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    splits = link_shards(given.folder, drawn, selections)
-    timed("report: pass over the flow table", lambda: count_measured_pairs(parts), times)
+    splits = link_shards(args.folder, unique, selections)
+    measure_time("report: flow table", lambda: count_measured_pairs(parts), times)
     summaries = (count_funnel, lambda table: summarize_failures(table, []), summarize_duplicates, summarize_sizes)
-    timed("baseline: motion from whole parts", lambda: count_plainly(parts), times)
-    timed("report: clips.parquet", lambda: [summarize(clips) for summarize in summaries], times)
-    timed("report: pairs from shards", lambda: read_sample_pairs(given.folder, splits), times)
+    measure_time("baseline: sequential motion count", lambda: count_motion_sequentially(parts), times)
+    measure_time("report: clips.parquet", lambda: [summarize(clips) for summarize in summaries], times)
+    measure_time("report: sample pairs", lambda: read_sample_pairs(args.folder, splits), times)
     manifest = Manifest(
-        listing=ListingEntry(uri="drawn.tsv", sha256="", num_rows=clips.num_rows), config=dataclasses.asdict(config),
+        listing=ListingEntry(uri="listing.tsv", sha256="", num_rows=clips.num_rows), config=dataclasses.asdict(config),
         software={}, verdicts=dict(collections.Counter(clips["verdict"].to_pylist())), splits=splits,
     )  # fmt: skip
     sources = Sources(
-        out=given.folder, config=config, clips=clips, parts=parts, flatness=1.0, quarantined=[],
-        kept={split: one.pairs for split, one in selections.items()},
-        in_range_histograms={split: one.in_range_histogram for split, one in selections.items()},
-        stages=(StageTime(name="measure", seconds=1.0, num_done=given.pairs, unit="pairs"),),
+        out=args.folder, config=config, clips=clips, parts=parts, flatness=1.0, quarantined=[],
+        kept={split: selection.pairs for split, selection in selections.items()},
+        in_range_histograms={split: selection.in_range_histogram for split, selection in selections.items()},
+        stages=(StageTime(name="measure", seconds=1.0, num_done=args.pairs, unit="pairs"),),
     )  # fmt: skip
-    report = timed("report: all that is gathered", lambda: gather_report(sources, manifest), times)
-    html = timed("report: rendering", lambda: render_report(report), times)
-    (given.folder / "report.html").write_text(html, encoding="utf-8")
+    report = measure_time("report: all contents", lambda: gather_report(sources, manifest), times)
+    html = measure_time("report: rendering", lambda: render_report(report), times)
+    (args.folder / "report.html").write_text(html, encoding="utf-8")
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"{sum(entry.num_samples for entry in splits.values()):,} samples, {len(html.encode()):,} bytes of HTML")
-    print(f"most memory: {memory_before / 1024:,.0f} MB after selection, {memory / 1024:,.0f} MB after the report")
-    for other in ("selection", "baseline: motion from whole parts"):
-        print(
-            f"the pass over the table takes {times['report: pass over the flow table'] / times[other]:.2f} of {other}"
-        )
-    loads = list(open_page(given.folder / "report.html"))
+    print(f"peak memory: {memory_before / 1024:,.0f} MB after selection, {memory / 1024:,.0f} MB after the report")
+    for other in ("selection", "baseline: sequential motion count"):
+        print(f"flow table of the report: {times['report: flow table'] / times[other]:.2f} times {other}")
+    loads = list(open_page(args.folder / "report.html"))
     for name in loads[0]:
         values = sorted(load[name] for load in loads)
         print(f"{name:12}{statistics.median(values):7.0f} ms ({values[0]:.0f} to {values[-1]:.0f})")
