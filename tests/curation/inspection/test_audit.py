@@ -47,11 +47,6 @@ def leaky(tmp_path_factory):
     return folder / "out"
 
 
-@pytest.fixture(autouse=True)
-def cache(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 def audit(out, near_distance=10):
     return audit_dataset(out, load_index(out, read_manifest(out), Progress(quiet=True)), near_distance)
 

@@ -16,18 +16,18 @@ from shards.manifest import read_manifest
 
 
 def make_plan_with(dataset, **given) -> Plan:
-    present = read_finished(dataset)
-    config = present.config(given)
-    options = RunOptions(**find_sources(present, None), out=dataset)
-    return make_plan(present, catalog_of(present, options, config), config)
+    finished = read_finished(dataset)
+    config = finished.config(given)
+    options = RunOptions(**find_sources(finished, None), out=dataset)
+    return make_plan(finished, catalog_of(finished, options, config), config)
 
 
 @pytest.mark.parametrize("given", [{}, {"min_motion": 5.0, "max_motion": 9.5, "pairs_per_gif": 4, "min_pairs": 30}])
 def test_plan_matches_resplit(dataset, tmp_path, given):
     plan = make_plan_with(dataset, samples_per_shard=25, **given)
-    present = read_finished(dataset)
-    options = RunOptions(**find_sources(present, None), out=tmp_path / "out", flow=dataset / "flow", workers=0)
-    resplit(present, options, present.config({**given, "samples_per_shard": 25}), Progress(quiet=True))
+    finished = read_finished(dataset)
+    options = RunOptions(**find_sources(finished, None), out=tmp_path / "out", flow=dataset / "flow", workers=0)
+    resplit(finished, options, finished.config({**given, "samples_per_shard": 25}), Progress(quiet=True))
     actual = read_manifest(tmp_path / "out").splits
     for split, quotas in plan.splits.items():
         assert quotas.kept_histogram == actual[split].motion_histogram.counts
@@ -87,6 +87,6 @@ def test_damaged_or_missing_flow_table_raises(dataset, tmp_path):
 
 
 def test_options_default_to_those_of_the_data_set(dataset):
-    present = read_finished(dataset)
-    assert present.config({}) == CurationConfig()
-    assert present.config({"seed": 3}).seed == 3
+    finished = read_finished(dataset)
+    assert finished.config({}) == CurationConfig()
+    assert finished.config({"seed": 3}).seed == 3

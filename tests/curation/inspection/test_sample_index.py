@@ -12,12 +12,6 @@ from shards.manifest import read_manifest
 from shards.reader import read_shard
 
 
-@pytest.fixture(autouse=True)
-def cache(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
 def load(out):
     return load_index(out, read_manifest(out), Progress(quiet=True))
 
@@ -63,9 +57,9 @@ def test_cached_index_needs_no_shard(dataset, tmp_path):
     assert load(out).equals(first)
 
 
-def test_damaged_cache_is_rebuilt(dataset, cache):
+def test_damaged_cache_is_rebuilt(dataset, cache_folder):
     first = load(dataset)
-    (path,) = cache.glob("pix2gif/views/*.parquet")
+    (path,) = cache_folder.glob("pix2gif/views/*.parquet")
     path.write_bytes(path.read_bytes()[:-100])
     assert load(dataset).equals(first)
     assert isinstance(first, pa.Table)
