@@ -17,6 +17,8 @@ _MAX_HISTOGRAM_LINES = 40
 
 def format_plan(plan: Plan) -> str:
     """Format a plan for the terminal."""
+    if not plan.splits:
+        return f"{plan.dataset.out}: no clip was measured, so there are no pairs to select from. Nothing was written."
     return "\n".join(
         [
             *_format_funnel(plan),

@@ -9,6 +9,7 @@ from curation.export.dataset import catalog_of, find_sources, read_finished
 from curation.inspection.plan import Plan, make_plan
 from curation.inspection.plan_text import format_plan
 from curation.options import RunOptions
+from curation.pipeline import curate
 from curation.resplit import resplit
 from curation.run.progress import Progress
 from shards.errors import DatasetError
@@ -73,6 +74,16 @@ def test_plan_that_keeps_nothing_has_size_0(dataset):
     text = format_plan(make_plan_with(dataset, min_motion=9_000.0, max_motion=9_001.0))
     assert "with 0 pairs" in text
     assert "Estimated size: 0 B in 0 shards." in text
+
+
+def test_plan_of_a_data_set_without_measured_clips_is_one_line(tmp_path):
+    (tmp_path / "listing.tsv").write_text("missing.gif\ta caption\n")
+    options = RunOptions(listing=tmp_path / "listing.tsv", out=tmp_path / "out", workers=0)
+    curate(options, CurationConfig(), Progress(quiet=True))
+    text = format_plan(make_plan_with(tmp_path / "out"))
+    assert (
+        text == f"{tmp_path / 'out'}: no clip was measured, so there are no pairs to select from. Nothing was written."
+    )
 
 
 def test_damaged_or_missing_flow_table_raises(dataset, tmp_path):
