@@ -22,9 +22,9 @@ def plan(dataset: Dataset, options: SelectionOptions) -> None:
     from curation.inspection.plan_text import format_plan
     from shards.location import parse_location
 
-    present = read_finished(parse_location(dataset))
-    config = present.config(options.config_fields())
+    finished = read_finished(parse_location(dataset))
+    config = finished.config(options.config_fields())
     # A plan reads no GIF, so their folder is not needed.
-    sources = {**find_sources(present, None), "gifs": None}
-    catalog = catalog_of(present, RunOptions(**sources, out=present.out, splits=options.splits), config)
-    typer.echo(format_plan(make_plan(present, catalog, config)))
+    sources = {**find_sources(finished, None), "gifs": None}
+    catalog = catalog_of(finished, RunOptions(**sources, out=finished.out, splits=options.splits), config)
+    typer.echo(format_plan(make_plan(finished, catalog, config)))
