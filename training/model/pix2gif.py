@@ -19,8 +19,8 @@ from training.model.motion import MotionEmbedding
 from training.model.unet import widen_conv_in
 from training.model.warp import WarpingModule
 
-CONFIG_NAME = "pix2gif.json"
-PIPELINE_CONFIG_NAME = "model_index.json"
+INDEX_FILE = "model_index.json"
+"""The index of a saved diffusers pipeline."""
 
 
 class Prepared(NamedTuple):
@@ -123,27 +123,14 @@ class Pix2Gif(nn.Module):
         """Recompute the U-Net's activations in the backward pass. The other parts are small."""
         self.unet.enable_gradient_checkpointing()
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write each part as safetensors with its config, in the same subfolders as a saved pipeline."""
-        folder = Path(folder)
-        for name, part in (
-            ("unet", self.unet),
-            ("motion_embedding", self.motion_embedding),
-            ("warping", self.warping),
-        ):
-            if part is not None:
-                part.save_pretrained(folder / name)
-        text = json.dumps({"model_variant": self.config.variant}, indent=2)
-        (folder / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
-
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Self:
-        """Load a model from a folder that `save_pretrained` of this class or of the pipeline wrote.
+        """Load a model from the folder of a saved pipeline.
 
         For a hub repository, load the pipeline and use its `model`. Raises ModelError for a folder without a model.
         """
         folder = Path(folder)
-        variant = read_variant(folder)
+        variant = _read_variant(folder)
         motion_embedding = warping = None
         unet = load_weights(UNet2DConditionModel.from_pretrained, "U-Net", folder / "unet")
         # Load every part that exists, whatever the variant: the constructor reports missing and superfluous parts.
@@ -154,16 +141,15 @@ class Pix2Gif(nn.Module):
         return cls(unet, motion_embedding, warping, variant)
 
 
-def read_variant(folder: Path) -> Variant:
-    """Read the variant of a saved model or pipeline. Raises ModelError if the folder holds neither."""
-    for name in (CONFIG_NAME, PIPELINE_CONFIG_NAME):
-        path = folder / name
-        if path.is_file():
-            try:
-                return ModelConfig(variant=json.loads(path.read_text(encoding="utf-8"))["model_variant"]).variant
-            except (KeyError, TypeError, ValueError) as error:
-                raise ModelError(f"{path} does not name a variant of Pix2Gif") from error
-    raise ModelError(f"there is no Pix2Gif model in {folder}")
+def _read_variant(folder: Path) -> Variant:
+    """Read the variant of a saved pipeline. Raises ModelError for a folder without one."""
+    path = folder / INDEX_FILE
+    if not path.is_file():
+        raise ModelError(f"there is no Pix2Gif model in {folder}")
+    try:
+        return ModelConfig(variant=json.loads(path.read_text(encoding="utf-8"))["model_variant"]).variant
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path} does not name a variant of Pix2Gif") from error
 
 
 def _read_config(

@@ -1,27 +1,18 @@
-"""Fixtures: a small image model, a drawn clip and quick configs; tests run on one thread."""
+"""Fixtures: a small image model, a drawn clip and quick configs."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from tests.training.giftune.helpers import NUM_FRAMES, save_parts
 from training.giftune.clip import Clip
 from training.giftune.config import GifTuneConfig, tiny
 from training.model.stable_diffusion import StableDiffusion, make_random_stable_diffusion
-
-
-@pytest.fixture(scope="package", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

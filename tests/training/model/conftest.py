@@ -1,6 +1,6 @@
-"""Fixtures: small models with random weights and their inputs; tests run on one thread."""
+"""Fixtures: small models with random weights and their inputs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -26,14 +26,6 @@ class Inputs:
     def predict(self, model: Pix2Gif) -> Prediction:
         prediction: Prediction = model(self.noisy, self.timesteps, self.source_latent, self.text_embeds, self.motion)
         return prediction
-
-
-@pytest.fixture(scope="package", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
