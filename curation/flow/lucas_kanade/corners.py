@@ -31,8 +31,7 @@ _SLOT = _u(MAX_WIDTH + 64)
 """Row stride of the buffers, in elements. Not a power of two, to avoid cache conflicts."""
 _RING = 8
 """Rows of products in the ring buffer: BLOCK, and the one to subtract."""
-_S = np.float32(1.0 / (4 * BLOCK * 255))
-_S2 = np.float32(2.0 / (4 * BLOCK * 255))
+_S, _S2 = np.float32(1.0 / (4 * BLOCK * 255)), np.float32(2.0 / (4 * BLOCK * 255))
 """OpenCV's scale of the Sobel filter, and its double."""
 
 
@@ -72,10 +71,7 @@ def _multiply_gradients(rows: Any, above: Any, here: Any, below: Any, width: Any
 
 @compile_part
 def _slide_columns(columns: Any, products: Any, enters: Any, leaves: Any, width: Any) -> None:
-    """Move the sums over BLOCK rows down by one row and reflect their ends.
-
-    columns: float64, one row for each of the three products, with the image starting at column RADIUS.
-    """
+    """Move the sums over BLOCK rows, float64, down by one row and reflect their ends; images start at column RADIUS."""
     for channel in range(_u(3)):
         base = channel * _SLOT
         for x in range(width):

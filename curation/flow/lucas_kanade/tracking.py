@@ -7,6 +7,7 @@ without branches, which the compiler vectorises.
     pyramid: three arrays, uint8 [T, rows + 2 PAD, cols + 2 PAD], padded by reflection
     images: one of them
     counters: int64 [2], incremented by the number of iterations and of visited cells
+    work: see `templates.allocate_buffers`; buffers: work, the state of the lanes, and the list of stale lanes
 """
 
 from __future__ import annotations
@@ -59,10 +60,7 @@ def _enter_cells(state: Any, num_lanes: Any, num_rows: float, num_cols: float) -
 
 @compile_part
 def _refresh_sums(images: Any, first: int, state: Any, stale: Any, num_lanes: Any, template: Any) -> Any:
-    """Compute the window sums of the stale lanes; return the number of these lanes.
-
-    first: the frame of lane 0. stale: working space, int64 [LANES + 1].
-    """
+    """Compute the window sums of the stale lanes, where lane 0 is frame `first`; return the number of these lanes."""
     num_stale: Any = _u(0)
     for lane in range(num_lanes):
         stale[num_stale] = lane
@@ -103,9 +101,9 @@ def _step(state: Any, num_lanes: Any, model: Any, oscillation: float) -> None:
         converged = dx * dx + dy * dy <= EPSILON_SQUARED
         back_x, back_y = abs(dx + state[_LAST_DX + t]), abs(dy + state[_LAST_DY + t])
         oscillates = (not converged) & (back_x < oscillation) & (back_y < oscillation)
-        factor = 0.5 if oscillates else 1.0
-        factor = factor if active else 0.0
-        state[_X + t], state[_Y + t] = x + factor * dx, y + factor * dy
+        part = 0.5 if oscillates else 1.0
+        part = part if active else 0.0
+        state[_X + t], state[_Y + t] = x + part * dx, y + part * dy
         state[_LAST_DX + t], state[_LAST_DY + t] = dx, dy
         state[_ACTIVE + t] = 1.0 if active & (not converged) & (not oscillates) else 0.0
 
@@ -150,8 +148,8 @@ def _track_corner(
 
     x, y: the corner, in pixels of level 0. Writes the final positions to the state.
     """
-    template_buffers, state, stale = buffers
-    template, model = template_buffers[0], template_buffers[1]
+    work, state, stale = buffers
+    template, model = work[0], work[1]
     lanes = _u(num_lanes)
     shrink = 0.5 ** (num_levels - 1)
     for t in range(lanes):
@@ -159,7 +157,7 @@ def _track_corner(
     for level in range(num_levels - 1, -1, -1):
         shrink = 0.5**level
         images = pyramid[level]
-        has_texture = build_template(images[source], y * shrink - HALF, x * shrink - HALF, template_buffers)
+        has_texture = build_template(images[source], y * shrink - HALF, x * shrink - HALF, work)
         for t in range(lanes):
             # A corner that is lost at a coarse level is tried again at the next.
             state[_LOST + t] = 0.0 if has_texture else 1.0
@@ -173,10 +171,7 @@ def _track_corner(
 
 @compile_part
 def _gather_corner(state: Any, num_lanes: int, num_rows: int, num_cols: int, x: float, y: float, totals: Any) -> None:
-    """Add one corner to totals, float64 [3, LANES].
-
-    The rows count tracked corners and moving corners, and sum the displacements of the moving ones in pixels.
-    """
+    """Add one corner to totals, float64 [3, LANES]: count if tracked, count if moving, displacement in pixels if so."""
     for t in range(num_lanes):
         k = _u(t)
         left, top = state[_X + k], state[_Y + k]
@@ -200,10 +195,7 @@ def _track_source(
     tracked_fraction: Any,
     counters: Any,
 ) -> None:
-    """Measure the pairs of one source frame with all later frames.
-
-    corners: float32 [C, 2] as (x, y). Writes motion_px and tracked_fraction, float32, one per later frame.
-    """
+    """Measure the pairs of one source frame, with corners float32 [C, 2] as (x, y), with all later frames."""
     num_frames = pyramid[0].shape[0]
     num_rows, num_cols = pyramid[0].shape[1] - 2 * PAD, pyramid[0].shape[2] - 2 * PAD
     totals = np.zeros((3, LANES))
@@ -230,7 +222,7 @@ def _define_entry() -> Any:
         sources: Any,
         corners: Any,
         num_corners: Any,
-        template_buffers: Any,
+        work: Any,
         motion_px: Any,
         tracked_fraction: Any,
         counters: Any,
@@ -238,24 +230,18 @@ def _define_entry() -> Any:
         """Measure the pairs of S source frames with all later frames.
 
         sources: frame indices, int64 [S]. corners: float32 [S, C, 2] as (x, y) in pixels of level 0; the first
-        num_corners[s] of frame s are valid, int64 [S]. template_buffers: see `templates.allocate_buffers`.
+        num_corners[s] of frame s are valid, int64 [S]. work: see `templates.allocate_buffers`.
         Writes motion_px and tracked_fraction, float32 [P], ordered by source, then target; increments counters.
         """
         _ = sources_digest  # A closed-over value is part of the cache key.
-        buffers = (template_buffers, np.zeros(STATE_SIZE), np.zeros(LANES + 1, np.int64))
+        buffers = (work, np.zeros(STATE_SIZE), np.zeros(LANES + 1, np.int64))
         start = 0
         for s in range(sources.shape[0]):
             stop = start + pyramid[0].shape[0] - 1 - sources[s]
             _track_source(
-                pyramid,
-                num_levels,
-                sources[s],
-                corners[s, : num_corners[s]],
-                buffers,
-                motion_px[start:stop],
-                tracked_fraction[start:stop],
-                counters,
-            )
+                pyramid, num_levels, sources[s], corners[s, : num_corners[s]], buffers,
+                motion_px[start:stop], tracked_fraction[start:stop], counters
+            )  # fmt: skip
             start = stop
 
     return track_sources
