@@ -1,4 +1,4 @@
-"""Results of all stages -> clips.parquet, report.html, README.md and, last, dataset.json."""
+"""Results of all stages -> clips.parquet, report.html, the dataset card README.md and, last, dataset.json."""
 
 import collections
 import dataclasses
@@ -35,14 +35,14 @@ from shards.schema import CLIPS, CLIPS_SCHEMA, REPORT, Verdict
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Curated:
-    """All that the stages made, before the books are closed."""
+    """Results of all stages."""
 
     out: Location
     listing: ListingEntry
     catalog: Catalog
     config: CurationConfig
     parameters: dict[str, Any]
-    """The config and whatever else can change a byte."""
+    """The config, and everything else besides the listing and the software that can change a byte."""
     verdicts: ClipVerdicts
     selections: dict[str, Selection]
     shards: dict[str, tuple[ShardEntry, ...]]
@@ -66,47 +66,47 @@ class Curated:
     @property
     def num_across_cut(self) -> int:
         """Kept pairs with a scene cut between them."""
-        return sum(pc.sum(one.pairs["across_cut"]).as_py() or 0 for one in self.selections.values())
+        return sum(pc.sum(selection.pairs["across_cut"]).as_py() or 0 for selection in self.selections.values())
 
     @property
     def flatness(self) -> float | None:
-        """Entropy of the kept motion histogram of all splits over its greatest possible value."""
+        """Entropy of the histogram of kept motion over all splits, as a fraction of its maximum; None without pairs."""
         return compute_flatness(
             np.array([selection.kept_histogram for selection in self.selections.values()]).sum(axis=0)
         )
 
 
 def describe_listing(options: RunOptions, catalog: Catalog) -> ListingEntry:
-    """Note what the listing was and where things lay, as seen from OUT, so that another data set can be made of it."""
+    """Return the listing's entry in the manifest, with folders relative to OUT, for resplit."""
     folder = str(options.listing).rpartition("/")[0]
     if "://" in folder:
-        # A URL may name who reads, and what opens the door.
+        # Remove user names, passwords and signatures.
         folder = urllib.parse.urlsplit(folder)._replace(query="", fragment="").geturl()
         folder = re.sub(r"://[^/@]*@", "://", folder)
     else:
-        folder = _seen_from(options.out, folder or "/")
+        folder = _relative_to_out(options.out, folder or "/")
     return ListingEntry(
         uri=options.listing_name,
         sha256=catalog.sha256,
         num_rows=len(catalog.rows),
         folder=folder,
-        gifs=_seen_from(options.out, options.gifs) if options.gifs else None,
+        gifs=_relative_to_out(options.out, options.gifs) if options.gifs else None,
     )
 
 
-def _seen_from(out: Location, folder: Path | str) -> str:
-    """Tell where a folder on disk is: by a path from OUT, so that both can be moved; from a store, by a URL."""
+def _relative_to_out(out: Location, folder: Path | str) -> str:
+    """Return a local folder as a path from OUT, so that both can be moved; as a file:// URL if OUT is in a store."""
     return os.path.relpath(folder, out) if isinstance(out, Path) else f"file://{folder}"
 
 
 def finish_dataset(curated: Curated, stages: tuple[StageTime, ...]) -> Manifest:
-    """Close the accounts, write the tables, the report and the card, then the manifest.
+    """Write the clip table, the report, the dataset card and, last, the manifest.
 
-    Raises RuntimeError where a row or a sample cannot be accounted for: that is never the data's fault.
+    Raises RuntimeError if a row has no verdict or a kept pair was not written: a bug, not bad data.
     """
     verdicts, clips = _write_clips(curated)
     if sum(verdicts.values()) != len(curated.catalog.rows):
-        raise RuntimeError(f"{len(curated.catalog.rows)} rows went in, {verdicts} came out")
+        raise RuntimeError(f"{len(curated.catalog.rows)} rows in the listing, verdicts {verdicts}")
     manifest = Manifest(
         listing=curated.listing,
         config=curated.parameters,
@@ -120,7 +120,7 @@ def finish_dataset(curated: Curated, stages: tuple[StageTime, ...]) -> Manifest:
         clips=clips,
         parts=curated.parts,
         kept={split: selection.pairs for split, selection in curated.selections.items()},
-        in_range_histograms={split: one.in_range_histogram for split, one in curated.selections.items()},
+        in_range_histograms={split: selection.in_range_histogram for split, selection in curated.selections.items()},
         flatness=curated.flatness,
         quarantined=list_incidents(curated.out / QUARANTINE),
         stages=stages,
@@ -134,41 +134,42 @@ def finish_dataset(curated: Curated, stages: tuple[StageTime, ...]) -> Manifest:
 
 
 def _write_clips(curated: Curated) -> tuple[dict[str, int], pa.Table]:
-    """Write clips.parquet, some rows at a time, so that it never stands in memory.
+    """Write clips.parquet in batches, so that the whole table is never in memory.
 
-    Returns the rows by verdict, all verdicts, in the contract's order; and of the rows what the report names.
+    Returns the number of rows by verdict, including zeros, in the order of `Verdict`, and the rows reduced to what the
+    report shows.
     """
     counts: collections.Counter[str] = collections.Counter()
     originals = pa.array({duplicate.original for duplicate in curated.verdicts.duplicates.values()}, pa.string())
-    shown = []
+    reduced = []
     with (
         write_atomically(curated.out / CLIPS) as temporary,
         pq.ParquetWriter(temporary, CLIPS_SCHEMA, compression="zstd") as file,
     ):
         for batch in make_clip_rows(curated.verdicts):
             counts.update(batch["verdict"].to_pylist())
-            # A row group each: one of a million rows would stay in memory until it is whole, here and when it is read.
+            # One row group a batch. The writer and every reader hold a whole row group in memory.
             file.write_table(pa.Table.from_batches([batch]))
-            shown.append(_forget_names(batch, originals))
-    return {verdict.value: counts[verdict.value] for verdict in Verdict}, pa.Table.from_batches(shown)
+            reduced.append(_reduce_for_report(batch, originals))
+    return {verdict.value: counts[verdict.value] for verdict in Verdict}, pa.Table.from_batches(reduced)
 
 
-def _forget_names(clips: pa.RecordBatch, originals: pa.Array) -> pa.RecordBatch:
-    """Leave out what the report names nowhere, which is nearly all of a long listing.
+def _reduce_for_report(clips: pa.RecordBatch, originals: pa.Array) -> pa.RecordBatch:
+    """Remove what the report does not show, nearly all of a long listing.
 
-    That is captions and hashes; and uri, key and detail, null then, of what was kept or merged, unless another clip is
-    a copy of it.
+    Captions and hashes are dropped. uri, clip_key and detail become null for kept and merged rows, except for the
+    originals of duplicates.
     """
-    unremarkable = pc.is_in(clips["verdict"], value_set=pa.array([Verdict.KEPT.value, Verdict.MERGED.value]))
-    named = pc.or_(pc.invert(unremarkable), pc.is_in(clips["clip_key"], value_set=originals))
+    is_kept = pc.is_in(clips["verdict"], value_set=pa.array([Verdict.KEPT.value, Verdict.MERGED.value]))
+    is_shown = pc.or_(pc.invert(is_kept), pc.is_in(clips["clip_key"], value_set=originals))
 
-    def forget(names: pa.Array) -> pa.Array:
-        # Encoded and decoded, as what if_else gives keeps the room of all that it left out.
-        return pc.if_else(named, names, None).dictionary_encode().dictionary_decode()
+    def blank(names: pa.Array) -> pa.Array:
+        # The result of if_else keeps the memory of the removed strings; encoding and decoding frees it.
+        return pc.if_else(is_shown, names, None).dictionary_encode().dictionary_decode()
 
     return pa.record_batch(
         {
-            name: forget(clips[name]) if name in ("uri", "clip_key", "detail") else clips[name]
+            name: blank(clips[name]) if name in ("uri", "clip_key", "detail") else clips[name]
             for name in clips.schema.names
             if name not in ("caption", "sha256")
         }
@@ -177,11 +178,11 @@ def _forget_names(clips: pa.RecordBatch, originals: pa.Array) -> pa.RecordBatch:
 
 def _split_entry(curated: Curated, split: str) -> SplitEntry:
     selection, shards = curated.selections[split], curated.shards[split]
-    written = sum(shard.num_samples for shard in shards)
-    if written != selection.pairs.num_rows:
-        raise RuntimeError(f"{selection.pairs.num_rows} pairs of {split} were kept, {written} were written")
+    num_written = sum(shard.num_samples for shard in shards)
+    if num_written != selection.pairs.num_rows:
+        raise RuntimeError(f"{selection.pairs.num_rows} pairs of {split} are selected, {num_written} were written")
     return SplitEntry(
-        num_samples=written,
+        num_samples=num_written,
         num_clips=int((selection.num_kept > 0).sum()),
         motion_histogram=MotionHistogram(bin_edges=compute_bin_edges(curated.config), counts=selection.kept_histogram),
         shards=shards,
@@ -190,34 +191,34 @@ def _split_entry(curated: Curated, split: str) -> SplitEntry:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Summary:
-    """A finished run."""
+    """Result of a finished run."""
 
     curated: Curated
     manifest: Manifest
     num_reused: int
-    """Clips whose measurements were found, not made."""
+    """Clips that were measured before this run."""
     num_pairs_measured: int
     """Pairs measured in this run."""
     seconds: dict[str, float]
     """Wall time by stage."""
 
     def __str__(self) -> str:
-        """Lay it out for a terminal."""
+        """Format for a terminal."""
         curated, catalog = self.curated, self.curated.catalog
         lines = [f"{len(catalog.rows):,} rows, {len(catalog.clips):,} clips"]
         lines += [f"  {name:17}{count:>10,}" for name, count in self.manifest.verdicts.items() if count]
         if num_retried := sum(self.manifest.verdicts.get(verdict, 0) for verdict in RETRIED):
             rows = "row" if num_retried == 1 else "rows"
-            lines.append(f"  {num_retried:,} {rows} may do better another time: pix2gif retry {curated.out}")
+            lines.append(f"  {num_retried:,} {rows} can be retried: pix2gif retry {curated.out}")
         if catalog.num_unlisted:
-            lines.append(f"  {catalog.num_unlisted:,} clips stand in no split list and went to train")
+            lines.append(f"  {catalog.num_unlisted:,} clips are in no split list and were assigned to train")
         flat = f", histogram {curated.flatness:.1%} of flat" if curated.flatness is not None else ""
         pairs = f"{curated.num_pairs:,} pairs, {curated.num_in_range:,} in range, {curated.num_kept:,} kept"
         lines.append(pairs + flat)
         if curated.num_across_cut:
-            lines.append(f"  {curated.num_across_cut:,} kept across a scene cut; --drop-cuts leaves such pairs out")
+            lines.append(f"  {curated.num_across_cut:,} kept across a scene cut; --drop-cuts drops such pairs")
         if self.num_reused:
-            lines.append(f"  {self.num_reused:,} clips were measured before and not measured again")
+            lines.append(f"  {self.num_reused:,} clips were reused from an earlier measurement")
         for split, entry in self.manifest.splits.items():
             shards = f"{len(entry.shards):,} {'shard' if len(entry.shards) == 1 else 'shards'}"
             lines.append(f"  {split:17}{entry.num_samples:>10,} samples of {entry.num_clips:,} clips in {shards}")

@@ -26,7 +26,7 @@ from curation.listing.catalog import Catalog, read_catalog
 from curation.listing.clips import Clip
 from curation.options import RunOptions
 from curation.run.context import Run, open_run
-from curation.run.node_check import watch_nodes
+from curation.run.node_check import check_nodes
 from curation.run.progress import Progress
 from curation.run.quarantine import remove_other_incidents
 from curation.run.saved_options import forget_options, save_options
@@ -49,23 +49,23 @@ class Selected:
 
 
 def curate(
-    options: RunOptions, config: CurationConfig, progress: Progress, *, retry_lost: bool = False
+    options: RunOptions, config: CurationConfig, progress: Progress, *, retry_failed: bool = False
 ) -> Summary | None:
     """Make the data set; return None if OUT holds exactly it already.
 
-    With `retry_lost`, clips that failed are tried again even then. Raises CurationError if the user must act; finished
-    work is kept, and the same call goes on.
+    With `retry_failed`, failed clips are retried even then. Raises CurationError if the user must act: finished work
+    is kept, and the same call resumes the run.
     """
     with progress.stage("listing"):
         catalog = read_catalog(read_listing(options), options, config)
     with open_run(options, config, progress) as run:
-        if is_finished(run, catalog) and not retry_lost:
+        if is_finished(run, catalog) and not retry_failed:
             run.workspace.clean_up()
             return None
         _check_reused_flow(options, config)
         run.workspace.mark_unfinished()
         save_options(run.workspace.work, options, config)
-        if retry_lost:
+        if retry_failed:
             remove_other_incidents(run.workspace.quarantine, set())
         if options.ray_address:
             start_workers(run, catalog)  # Before hours of fetching, so that an unusable node is reported first.
@@ -89,7 +89,7 @@ def start_workers(run: Run, catalog: Catalog) -> None:
             # A sample: to check a million files would take minutes.
             step = max(1, len(clips) // _CLIPS_CHECKED)
             locations = (clip.location for clip in itertools.islice(clips, 0, None, step))
-            workers.cleanup.enter_context(watch_nodes(workers, folders, locations))
+            workers.cleanup.enter_context(check_nodes(workers, folders, locations))
 
 
 def is_finished(run: Run, catalog: Catalog) -> bool:

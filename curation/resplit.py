@@ -13,7 +13,7 @@ from curation.decode.probe import ProbedClip
 from curation.decode.probe_results import ProbeResults
 from curation.decode.probe_stage import probe_all
 from curation.errors import OutputError, SourceChangedError
-from curation.export.dataset import MEASURED, FinishedDataset, catalog_of
+from curation.export.dataset import MEASURED, FinishedDataset, rebuild_catalog
 from curation.finish import Summary, describe_listing
 from curation.flow.measure import method_digest
 from curation.flow.stage import FlowTable, measure_all
@@ -26,7 +26,7 @@ from curation.run.progress import Progress
 from shards.errors import DatasetError
 from shards.schema import FLOW, Verdict
 
-_ROWS_AT_A_TIME = 65_536
+_ROWS_PER_BATCH = 65_536
 
 
 def resplit(
@@ -41,7 +41,7 @@ def resplit(
     if options.out == dataset.out:
         raise OutputError(f"--out {options.out} is the data set itself; name another folder")
     with progress.stage("listing"):
-        catalog = catalog_of(dataset, options, config)
+        catalog = rebuild_catalog(dataset, options, config)
         probed = restore_probe_results(dataset, catalog)
     check_flow_table(dataset, probed, config)
     with open_run(options, config, progress) as run:
@@ -58,7 +58,7 @@ def restore_probe_results(dataset: FinishedDataset, catalog: Catalog) -> ProbeRe
     """Read the probe results of every clip from clips.parquet. Clips that failed keep their verdict."""
     columns = ["clip_key", "verdict", "detail", "sha256", "width", "height", "num_frames", "num_pairs"]
     probed = ProbeResults(catalog.clips)
-    for batch in dataset.own_clips.select(columns).to_batches(max_chunksize=_ROWS_AT_A_TIME):
+    for batch in dataset.own_clips.select(columns).to_batches(max_chunksize=_ROWS_PER_BATCH):
         for row in batch.to_pylist():
             usable = row["verdict"] in (*MEASURED, Verdict.DUPLICATE) and row["num_pairs"]
             probed.record(

@@ -1,4 +1,4 @@
-"""Try the clips of a data set again that failed to be fetched, timed out or crashed."""
+"""Retry the clips of a data set that failed to be fetched, timed out or crashed."""
 
 import dataclasses
 
@@ -13,10 +13,10 @@ from shards.location import Location
 
 
 def retry(out: Location, *, workers: int | None, progress: Progress) -> Summary | None:
-    """Run again with the saved options and try failed clips once more; return None if no clip failed.
+    """Run again with the saved options and retry failed clips; return None if no clip failed.
 
-    What was fetched, measured and written is kept if it is still valid. Raises OutputError if OUT holds no data set of
-    ours, or if its listing has changed since.
+    Fetched GIFs, measurements and shards that are still valid are kept. Raises OutputError if OUT holds no run, or if
+    its listing has changed since.
     """
     workspace = Workspace(out.absolute())
     saved = load_options(workspace.work)
@@ -25,8 +25,8 @@ def retry(out: Location, *, workers: int | None, progress: Progress) -> Summary 
             raise OutputError(f"{out} holds no run to retry; make the data set with pix2gif curate first")
         return None
     options, config = saved
-    # The folder may have been moved since; and nothing but the data set of these options is to be replaced.
+    # OUT may have been moved since. Overwriting is off, so that only the data set of these options is replaced.
     options = dataclasses.replace(options, out=workspace.out, overwrite=False)
     if workers is not None:
         options = dataclasses.replace(options, workers=workers)
-    return curate(options, config, progress, retry_lost=True)
+    return curate(options, config, progress, retry_failed=True)

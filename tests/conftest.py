@@ -1,4 +1,4 @@
-"""Fixtures: drawn GIFs of known motion, a finished data set of them, and where real GIFs may lie."""
+"""Fixtures: drawn GIFs of known motion, a data set of them, and the folder of real GIFs."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.web_server import short_pauses, web_server
 
 __all__ = ["google", "s3", "service", "short_pauses", "web_server"]
 
-# A machine that is busy with other things may stand still for seconds; that says nothing of what is tested.
+# A busy machine may pause for seconds, so Hypothesis must not fail slow examples.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
@@ -26,13 +26,13 @@ REAL_GIFS = os.environ.get("PIX2GIF_REAL_GIFS")
 
 @pytest.fixture(scope="session")
 def listing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A listing of 12 drawn GIFs, a still one and a page; 15 rows, 14 clips."""
+    """A listing of 12 drawn GIFs, a still GIF and an HTML page: 15 rows, 14 clips."""
     return draw_folder(tmp_path_factory.mktemp("drawn"), num_gifs=12, seed=0)
 
 
 @pytest.fixture(scope="session")
 def dataset(listing: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished data set of the drawn listing. Tests copy it before they change anything."""
+    """A finished data set of the listing. Tests must copy it before they change it."""
     out = tmp_path_factory.mktemp("dataset") / "out"
     curate(RunOptions(listing=listing, out=out, workers=0), CurationConfig(), Progress(quiet=True))
     return out
@@ -40,7 +40,7 @@ def dataset(listing: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def real_gifs() -> Path:
-    """The folder of real GIFs, third-party and not part of the project; skips where it is absent."""
+    """The folder of real GIFs, which are not part of the project. Skips if it is missing."""
     if not REAL_GIFS:
         pytest.skip("PIX2GIF_REAL_GIFS does not name a folder of real GIFs")
     return Path(REAL_GIFS)

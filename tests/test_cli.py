@@ -146,7 +146,7 @@ def test_a_full_disk_gets_one_sentence_and_what_was_made_is_kept(listing, tmp_pa
     assert not list((tmp_path / "made").rglob("*.tmp"))
     ended = command("pix2gif-curate", listing, "--out", "made", "--workers", "0", cwd=tmp_path)
     assert ended.returncode == 0
-    assert "measured before and not measured again" in ended.stdout
+    assert "reused from an earlier measurement" in ended.stdout
 
 
 def test_verify_proves_and_refuses(dataset, tmp_path):

@@ -1,4 +1,4 @@
-"""Laws of import that import-linter cannot hold: those on `cli`, a module and so no root, and on what loads when."""
+"""Import rules that import-linter cannot check: imports of the module `cli`, and what is loaded at run time."""
 
 import ast
 import subprocess

@@ -17,7 +17,7 @@ def plan(dataset: Dataset, options: SelectionOptions) -> None:
 
     Example: pix2gif plan shards/ --min-motion 3 --max-motion 15 --pairs-per-gif 20
     """
-    from curation.export.dataset import catalog_of, find_sources, read_finished
+    from curation.export.dataset import rebuild_catalog, find_sources, read_finished
     from curation.inspection.plan import make_plan
     from curation.inspection.plan_text import format_plan
     from shards.location import parse_location
@@ -26,5 +26,5 @@ def plan(dataset: Dataset, options: SelectionOptions) -> None:
     config = finished.config(options.config_fields())
     # A plan reads no GIF, so their folder is not needed.
     sources = {**find_sources(finished, None), "gifs": None}
-    catalog = catalog_of(finished, RunOptions(**sources, out=finished.out, splits=options.splits), config)
+    catalog = rebuild_catalog(finished, RunOptions(**sources, out=finished.out, splits=options.splits), config)
     typer.echo(format_plan(make_plan(finished, catalog, config)))

@@ -23,7 +23,7 @@ from shards.location import Location, for_arrow, list_files
 from shards.manifest import Manifest, read_manifest
 from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, MANIFEST, REPORT, SPLITS, Verdict, add_missing_columns
 
-_ROWS_AT_A_TIME = 65_536
+_ROWS_PER_BATCH = 65_536
 
 MEASURED = (Verdict.KEPT, Verdict.NO_PAIR_IN_RANGE)
 """Verdicts of clips whose pairs can be selected from, whatever the thresholds."""
@@ -43,7 +43,9 @@ class FinishedDataset:
         """The parts of its flow table. Raises DatasetError if pairs were measured but no part is there."""
         paths = tuple(list_files(self.out / FLOW, "part-*.parquet"))
         if not paths and any(self.clips["num_pairs"].to_pylist()):
-            raise DatasetError(f"{self.out / FLOW}: no part of a flow table, though pairs were measured; copy it there")
+            raise DatasetError(
+                f"{self.out / FLOW}: the flow table that pairs were measured in is missing; copy it there"
+            )
         return paths
 
     @property
@@ -99,7 +101,7 @@ def read_intact_manifest(workspace: Workspace) -> Manifest | None:
     return manifest if is_whole else None
 
 
-def catalog_of(dataset: FinishedDataset, options: RunOptions, config: CurationConfig) -> Catalog:
+def rebuild_catalog(dataset: FinishedDataset, options: RunOptions, config: CurationConfig) -> Catalog:
     """Rebuild the catalog of a data set's listing: the same rows, with GIF locations from the `options`.
 
     Splits from official lists stay, unless the options name other lists. Other splits are drawn again by the config:
@@ -116,7 +118,7 @@ def catalog_of(dataset: FinishedDataset, options: RunOptions, config: CurationCo
 
 
 def _listed_rows(clips: pa.Table) -> Iterator[Row]:
-    for batch in clips.select(["uri", "caption", "clip_key"]).to_batches(max_chunksize=_ROWS_AT_A_TIME):
+    for batch in clips.select(["uri", "caption", "clip_key"]).to_batches(max_chunksize=_ROWS_PER_BATCH):
         for row in batch.to_pylist():
             yield Row(**row)
 
@@ -125,13 +127,13 @@ def find_sources(dataset: FinishedDataset, gifs: Path | None) -> dict[str, Any]:
     """Return the options `listing` and `gifs` of the run that made a data set; `gifs` overrides the recorded folder."""
     listing = dataset.manifest.listing
     if gifs is None and listing.gifs is not None:
-        gifs = Path(_from_out(dataset.out, listing.gifs))
+        gifs = Path(_resolve_from_out(dataset.out, listing.gifs))
     # Early data sets have no folder; then only URLs and absolute paths in the listing work.
-    folder = _from_out(dataset.out, listing.folder or ".")
+    folder = _resolve_from_out(dataset.out, listing.folder or ".")
     return {"listing": f"{folder}/{listing.uri}", "gifs": gifs}
 
 
-def _from_out(out: Location, place: str) -> str:
-    if "://" in place or not isinstance(out, Path):
-        return place.removeprefix("file://")
-    return os.path.normpath(out / place)
+def _resolve_from_out(out: Location, recorded: str) -> str:
+    if "://" in recorded or not isinstance(out, Path):
+        return recorded.removeprefix("file://")
+    return os.path.normpath(out / recorded)

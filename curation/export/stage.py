@@ -82,7 +82,7 @@ def run_task(task: EncodeTask | PackTask) -> EncodeResult | PackResult:
 
 
 class _Batch:
-    """Some shards in progress. Each is packed as soon as its last fragment is encoded."""
+    """A batch of shards in progress. Each is packed as soon as its last fragment is encoded."""
 
     def __init__(self, shards: Iterable[tuple[ShardPlan, int]], planner: "_TaskPlanner", bar: Bar) -> None:
         self.entries: dict[tuple[str, int], ShardEntry] = {}
@@ -141,8 +141,8 @@ class _TaskPlanner:
         candidates = (shard for shard in shards if self._receipt_path(shard[0].split, shard[1]).name in recorded)
         entries: dict[tuple[str, int], ShardEntry] = {}
         with ThreadPoolExecutor() as threads:
-            for some in in_batches(candidates, _SHARDS_PER_BATCH):
-                for (plan, number), entry in zip(some, threads.map(self._find_entry, some), strict=True):
+            for batch in in_batches(candidates, _SHARDS_PER_BATCH):
+                for (plan, number), entry in zip(batch, threads.map(self._find_entry, batch), strict=True):
                     if entry:
                         entries[plan.split, number] = entry
         return entries

@@ -1,4 +1,4 @@
-"""Probed clips and existing flow parts -> which clips are measured already, and which parts are left to make."""
+"""Probe results and existing flow parts -> clips that are measured already, and parts that are left to make."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ NO_PART = -1
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FlowPlan:
-    """What a run has to do for its flow table."""
+    """What is left to do for the flow table of a run."""
 
     probed: ProbeResults
     measured: MeasureResults
@@ -49,7 +49,7 @@ class FlowPlan:
 
     @property
     def num_reused(self) -> int:
-        """Clips that need not be measured."""
+        """Clips that are measured already."""
         return int(self.measured.verdicts.is_known.sum())
 
 

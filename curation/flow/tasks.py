@@ -29,12 +29,12 @@ from shards.location import Location
 from shards.schema import Verdict
 
 LOST = (Verdict.CRASHED, Verdict.TIMED_OUT)
-"""Verdicts of clips that the sandbox gave up."""
+"""Verdicts of clips that failed in the sandbox."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PartTask:
-    """Make one flow part of some clips."""
+    """Make the flow part of a group of clips."""
 
     clips: tuple[ProbedClip, ...]
     reused: dict[str, Location]
@@ -94,8 +94,8 @@ def _measure_part(task: PartTask) -> FlowPart:
     return write_part(
         task.folders.flow,
         method_digest(task.config),
-        [one for one, _ in in_order],
-        [_with_one_key(one.clip_key, rows) for one, rows in in_order if rows is not None],
+        [result for result, _ in in_order],
+        [_encode_key(result.clip_key, rows) for result, rows in in_order if rows is not None],
     )
 
 
@@ -105,31 +105,31 @@ def _copy_whole(task: PartTask) -> FlowPart | None:
     if len(paths) != 1 or len(task.reused) != len(task.clips):
         return None
     part = read_part(paths.pop(), method_digest(task.config))
-    if part is None or [one.clip_key for one in part.measurements] != [clip.clip_key for clip in task.clips]:
+    if part is None or [result.clip_key for result in part.measurements] != [clip.clip_key for clip in task.clips]:
         return None
     return copy_part(part, task.folders.flow)
 
 
 def _measure_slice(task: SliceTask) -> FlowPart:
-    # Another slice of this clip may have crashed or timed out already; this one would do the same.
+    # If another slice of this clip crashed or timed out, this one would too.
     incident = find_incident(task.folders.quarantine, task.clip.clip_key)
     if incident and incident.sha256 == task.clip.sha256:
-        one, rows = lost_clip(task.clip, incident.failure, task.config), None
+        result, rows = lost_clip(task.clip, incident.failure, task.config), None
     else:
-        one, rows = _measure_isolated(task.clip, task.config, task.folders, task.sources)
+        result, rows = _measure_isolated(task.clip, task.config, task.folders, task.sources)
     method = slice_method(task.config, task.sources)
-    return write_part(task.folders.slices, method, [one], [] if rows is None else [rows])
+    return write_part(task.folders.slices, method, [result], [] if rows is None else [rows])
 
 
 def _join_slices(task: JoinTask) -> FlowPart:
     measured = [part.measurements[0] for part in task.slices]
     method = method_digest(task.config)
-    failed = next((one for one in measured if one.verdict in LOST), measured[0])
+    failed = next((result for result in measured if result.verdict in LOST), measured[0])
     if failed.verdict is not None:
         return write_part(task.folders.flow, method, [dataclasses.replace(failed, num_pairs=0)], [])
-    whole = dataclasses.replace(measured[0], num_pairs=sum(one.num_pairs for one in measured))
+    whole = dataclasses.replace(measured[0], num_pairs=sum(result.num_pairs for result in measured))
     rows = pa.concat_tables([read_rows(part.path) for part in task.slices])
-    return write_part(task.folders.flow, method, [whole], [_with_one_key(whole.clip_key, rows)])
+    return write_part(task.folders.flow, method, [whole], [_encode_key(whole.clip_key, rows)])
 
 
 def _measure_isolated(
@@ -158,7 +158,7 @@ def lost_clip(clip: ProbedClip, failure: Failure, config: CurationConfig) -> Mea
     )
 
 
-def _with_one_key(clip_key: str, rows: pa.Table) -> pa.Table:
+def _encode_key(clip_key: str, rows: pa.Table) -> pa.Table:
     """Encode the clip key of one clip's rows again, so that copied rows and measured rows have the same bytes."""
     keys = pa.DictionaryArray.from_arrays(pa.array([0] * rows.num_rows, pa.int32()), [clip_key])
     return rows.set_column(0, rows.schema.field("clip_key"), keys)

@@ -1,7 +1,7 @@
-"""Listing and split lists -> clips.
+"""Listing and split lists -> catalog: rows, clips, splits.
 
-In: a TGIF listing, `uri TAB caption` a line, no header, no quoting. Out: its rows, and its clips, several rows of one
-uri merged into one clip that keeps all their captions.
+A TGIF listing has one `uri TAB caption` a line, without header or quoting. Rows with the same uri become one clip with
+all their captions.
 """
 
 import array
@@ -26,12 +26,12 @@ from curation.options import RunOptions
 from curation.seeds import uniform
 from shards.schema import SPLITS
 
-_ROWS_AT_A_TIME = 16_384
+_ROWS_PER_BATCH = 16_384
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One line of the listing, as listed."""
+    """One line of the listing."""
 
     uri: str
     caption: str
@@ -40,26 +40,26 @@ class Row:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Catalog:
-    """A listing, read."""
+    """The rows and clips of a listing."""
 
     sha256: str
-    """Of the listing's bytes."""
+    """SHA-256 of the listing's bytes."""
     rows: pa.Table
     """ROWS_SCHEMA."""
     clips: Clips
     split_lists: dict[str, str]
-    """Name of each official list that was used: the hash of its bytes."""
+    """SHA-256 of each official list that was used, by file name."""
     num_unlisted: int
-    """Clips that stand in none of the official lists, and went to train."""
+    """Clips in none of the official lists; they are assigned to train."""
 
 
 def read_catalog(data: bytes, options: RunOptions, config: CurationConfig) -> Catalog:
-    """Parse the bytes of the listing, and read the official split lists if there are any. Raises ListingError."""
+    """Parse the bytes of the listing and read the official split lists, if any. Raises ListingError."""
     return make_catalog(_parse_rows(options.listing, data), hashlib.sha256(data).hexdigest(), options, config)
 
 
 def make_catalog(rows: Iterable[Row], sha256: str, options: RunOptions, config: CurationConfig) -> Catalog:
-    """Merge a listing's rows into clips, and give each its split and its place. Raises ListingError."""
+    """Merge the rows of a listing into clips, each with a split and a location. Raises ListingError."""
     official, split_lists = _read_split_lists(options.splits) if options.splits else ({}, {})
     if options.gifs and not options.gifs.is_dir():
         raise ListingError(f"--gifs {options.gifs} is not a folder")
@@ -67,8 +67,8 @@ def make_catalog(rows: Iterable[Row], sha256: str, options: RunOptions, config: 
     table = pa.Table.from_batches(_number_rows(rows, numbers), ROWS_SCHEMA).combine_chunks()
     locate = functools.partial(_locate, options=options)
     clips = Clips(table, numbers, np.zeros(len(numbers), dtype=np.int8), locate)
-    _refuse_shared_keys(clips, table)
-    pa.default_memory_pool().release_unused()  # Else what passed through would stay with us for the whole run.
+    _check_unique_keys(clips, table)
+    pa.default_memory_pool().release_unused()  # Otherwise the parsed rows would stay allocated for the whole run.
     splits, num_unlisted = array.array("b"), 0
     for number, key in enumerate(clips):
         uri = clips.uri(number) if options.splits else ""
@@ -85,33 +85,33 @@ def make_catalog(rows: Iterable[Row], sha256: str, options: RunOptions, config: 
 
 
 def _number_rows(rows: Iterable[Row], numbers: dict[str, int]) -> Iterator[pa.RecordBatch]:
-    """Put rows into batches (ROWS_SCHEMA), and number their clips."""
-    for some in in_batches(rows, _ROWS_AT_A_TIME):
+    """Yield rows in batches (ROWS_SCHEMA). Adds the number of each new clip to `numbers`, by key."""
+    for batch in in_batches(rows, _ROWS_PER_BATCH):
         columns = zip(
-            *((row.uri, row.caption, numbers.setdefault(row.clip_key, len(numbers))) for row in some), strict=True
+            *((row.uri, row.caption, numbers.setdefault(row.clip_key, len(numbers))) for row in batch), strict=True
         )
         yield pa.record_batch(list(map(list, columns)), schema=ROWS_SCHEMA)
 
 
-def _refuse_shared_keys(clips: Clips, rows: pa.Table) -> None:
-    """Raise ListingError where two uris have one key."""
+def _check_unique_keys(clips: Clips, rows: pa.Table) -> None:
+    """Raise ListingError if two uris have the same key."""
     firsts = rows["uri"].take(pa.array(clips.first_rows - 1))
-    for batch in rows.to_batches(max_chunksize=_ROWS_AT_A_TIME):
+    for batch in rows.to_batches(max_chunksize=_ROWS_PER_BATCH):
         expected = firsts.take(batch["clip"])
         if (row := pc.index(pc.equal(expected, batch["uri"]), False).as_py()) >= 0:
             uri, first = batch["uri"][row].as_py(), expected[row].as_py()
-            raise ListingError(f"{uri} and {first} have one key; rename one of them")
+            raise ListingError(f"{uri} and {first} have the same key; rename one of them")
 
 
 def clip_key(uri: str) -> str:
-    """Name a clip: its file name made plain, and a hash of its uri; `[a-z0-9_-]+`, the same in every run."""
+    """Return the key of a clip: a slug of its file name and a hash of its uri, `[a-z0-9_-]+`."""
     stem = _file_name(uri).rpartition(".")[0] or _file_name(uri)
     slug = re.sub(r"[^a-z0-9_]+", "-", stem.lower()).strip("-")[:40]
     return f"{slug or 'clip'}-{hashlib.sha256(uri.encode()).hexdigest()[:16]}"
 
 
 def read_table(path: Path, what: str) -> bytes:
-    """Read a listing or a split list. Raises ListingError, which calls it `what`."""
+    """Return the bytes of a listing or a split list. Raises ListingError; `what` names the file in its message."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -135,7 +135,7 @@ def _parse_rows(path: Path | str, data: bytes) -> Iterator[Row]:
         yield Row(uri=uri, caption=caption, clip_key=clip_key(uri))
         is_empty = False
     if is_empty:
-        raise ListingError(f"the listing {path} is empty; each line must be a path or url, a TAB, a caption")
+        raise ListingError(f"the listing {path} is empty; write one line a clip: a path or url, a TAB, a caption")
 
 
 def _decode_lines(path: Path | str, data: bytes) -> Iterator[str]:
@@ -147,7 +147,7 @@ def _decode_lines(path: Path | str, data: bytes) -> Iterator[str]:
 
 
 def _read_split_lists(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """({uri and file name: split}, {list: hash}). Where lists disagree, test wins over val, and val over train."""
+    """Return ({uri or file name: split}, {list: SHA-256}). On conflict, test wins over val, and val over train."""
     if not folder.is_dir():
         raise ListingError(f"--splits {folder} is not a folder")
     members: dict[str, str] = {}
@@ -167,24 +167,24 @@ def _read_split_lists(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _seeded_split(key: str, config: CurationConfig) -> str:
-    """Draw a split for one clip alone, so that it stays there when the listing grows."""
+    """Return a split that depends on the key and the seed only, so that it stays when the listing grows."""
     return "val" if uniform(config.seed, "split", key) < config.val_fraction else "train"
 
 
 def _file_name(uri: str) -> str:
-    """Take the last part of a path, or of a url's path; by hand, as a listing may hold urls that are none."""
+    """Return the last part of a path, or of a url's path. Works on invalid urls too, which a listing may contain."""
     if "://" in uri:
         uri = re.split(r"[?#]", uri.partition("://")[2], maxsplit=1)[0]
     return uri.rpartition("/")[2]
 
 
 def _locate(uri: str, options: RunOptions) -> str:
-    """Say where a uri's bytes are, without looking."""
+    """Return the path or URL of a uri's bytes, without checking that they exist."""
     if options.gifs:
         name = _file_name(uri)
         return str(options.gifs / (unquote(name) if "://" in uri else name))
     if not isinstance(options.listing, Path):
-        # Nothing in a listing from elsewhere may name a file of this machine: every location has a scheme.
+        # A remote listing must not read local files, so every location gets a scheme.
         folder = re.split(r"[?#]", options.listing)[0].rpartition("/")[0]
         return uri if "://" in uri else f"{folder}/{uri}"
     if uri.startswith("file://"):

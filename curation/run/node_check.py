@@ -1,8 +1,7 @@
-"""On a cluster: has every node our code, our libraries and the same files? One sentence if not.
+"""Check that every node of a cluster has the driver's software and sees its files.
 
-Nodes need the same installation, and in common what holds the GIFs, OUT and the cache: a filesystem, or an object
-store. Those that are there are asked before work begins, hours of fetching included; on one that joins later, each
-worker looks around before its first task.
+Nodes share the storage of the GIFs, OUT and the cache: a filesystem or an object store. The nodes that are there are
+checked before hours of fetching. Later ones are checked by each worker before its first task.
 """
 
 import contextlib
@@ -15,6 +14,8 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import curation
+import shards
 from curation.errors import ClusterError
 from curation.run.versions import software_versions
 from curation.run.workers import RayWorkers
@@ -23,45 +24,45 @@ from shards.errors import StoreError
 from shards.location import Location
 
 _CREDENTIALS = "give it the environment that this machine reaches the store by: credentials, region, endpoint"
-_SHOWN_FILES = 16
-"""GIFs that each node must see, spread over the listing."""
+_MAX_GIFS = 16
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Look:
-    """What to look for."""
+class SharedFiles:
+    """Files that every node must see."""
 
-    tokens: tuple[tuple[str, Location], ...]
-    """Files that the driver wrote a moment ago, each under the words that name its folder: `--out /data/out`."""
+    markers: tuple[tuple[str, Location], ...]
+    """Files that the driver has just written, each with the option that names its folder, `--out /data/out`."""
     gifs: tuple[str, ...]
+    """A sample of the listing's GIFs on disk."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Sight:
-    """What a process finds where it runs."""
+class NodeState:
+    """Software of a node, and the shared files as it sees them."""
 
     software: dict[str, str]
+    """Versions by name."""
     code: str
-    """Digest of our own sources."""
-    tokens: tuple[str | None, ...]
-    """What the files hold; None for one that is not there."""
-    missing: tuple[str, ...]
-    """GIFs that are not there."""
+    """SHA-256 of the source files of pix2gif."""
+    markers: tuple[str | None, ...]
+    """Contents of the marker files; None for one that cannot be read."""
+    missing_gifs: tuple[str, ...]
 
 
-def look_around(look: Look) -> Sight:
-    """Say what there is, on the machine where this runs."""
-    root = Path(__file__).resolve().parents[1]
-    sources = sorted(path for room in ("curation", "shards") for path in (root / room).rglob("*.py"))
-    return Sight(
+def read_node_state(files: SharedFiles) -> NodeState:
+    """Return the state of the machine that this runs on."""
+    folders = [Path(package.__path__[0]) for package in (curation, shards)]
+    sources = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
+    return NodeState(
         software={**software_versions(), "python": platform.python_version()},
         code=hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest(),
-        tokens=tuple(_read(path) for _, path in look.tokens),
-        missing=tuple(path for path in look.gifs if not Path(path).exists()),
+        markers=tuple(_read_marker(path) for _, path in files.markers),
+        missing_gifs=tuple(path for path in files.gifs if not Path(path).exists()),
     )
 
 
-def _read(path: Location) -> str | None:
+def _read_marker(path: Location) -> str | None:
     try:
         return path.read_text()
     except (OSError, StoreError):
@@ -69,49 +70,50 @@ def _read(path: Location) -> str | None:
 
 
 @contextlib.contextmanager
-def watch_nodes(workers: RayWorkers, folders: Mapping[str, Location], locations: Iterable[str]) -> Iterator[None]:
-    """Hold every node against this machine, now, and for as long as the block lasts each worker before its first task.
+def check_nodes(workers: RayWorkers, folders: Mapping[str, Location], locations: Iterable[str]) -> Iterator[None]:
+    """Compare every node with this machine now, and each worker before its first task while the block runs.
 
-    `folders` must be seen by all, by the words that name them; of the GIFs at `locations`, those that lie on a disk.
-    Raises ClusterError naming the first node that differs, and how, as may any task in the block.
+    Every node must see the `folders`, by the option that names each, and the GIFs among `locations` that are on disk.
+    Raises ClusterError for the first node that differs; so may any task in the block.
     """
     paths = [location for location in locations if "://" not in location and Path(location).exists()]
-    step = max(1, len(paths) // _SHOWN_FILES)
-    tokens = tuple((name, folder / f"token-{uuid.uuid4().hex}") for name, folder in folders.items())
-    look = Look(tokens=tokens, gifs=tuple(paths[::step][:_SHOWN_FILES]))
+    step = max(1, len(paths) // _MAX_GIFS)
+    markers = tuple((option, folder / f"marker-{uuid.uuid4().hex}") for option, folder in folders.items())
+    files = SharedFiles(markers=markers, gifs=tuple(paths[::step][:_MAX_GIFS]))
     try:
-        for _, path in look.tokens:
+        for _, path in files.markers:
             with write_atomically(path) as temporary:
                 temporary.write_text(path.name)
-        here = look_around(look)
-        for node, there in workers.on_every_node(look_around, look):
-            _compare(node, here, there, look)
-        workers.before_first_task(functools.partial(_look_here, look, here))
+        driver = read_node_state(files)
+        for node, state in workers.on_every_node(read_node_state, files):
+            compare_node(node, driver, state, files)
+        workers.before_first_task(functools.partial(_check_this_node, driver, files))
         yield
     finally:
-        for _, path in look.tokens:
+        for _, path in files.markers:
             path.unlink(missing_ok=True)
 
 
-def _look_here(look: Look, driver: Sight) -> None:
-    _compare(socket.gethostname(), driver, look_around(look), look)
+def _check_this_node(driver: NodeState, files: SharedFiles) -> None:
+    compare_node(socket.gethostname(), driver, read_node_state(files), files)
 
 
-def _compare(node: str, here: Sight, there: Sight, look: Look) -> None:
-    for name in sorted(here.software):
-        if here.software[name] != there.software.get(name):
+def compare_node(node: str, driver: NodeState, state: NodeState, files: SharedFiles) -> None:
+    """Raise ClusterError if the state of a node differs from the driver's. `node` is its address or name."""
+    for name in sorted(driver.software):
+        if driver.software[name] != state.software.get(name):
             raise ClusterError(
-                f"node {node} has {name} {there.software.get(name)}, the driver {here.software[name]}; the same "
-                "versions must be installed on both, else the bytes would differ"
+                f"node {node} has {name} {state.software.get(name)}, the driver {driver.software[name]}; install the "
+                "same versions on both, because others may write other bytes"
             )
-    if here.code != there.code:
-        raise ClusterError(f"node {node} has other sources of pix2gif than the driver; install the same ones there")
-    for (name, path), expected, found in zip(look.tokens, here.tokens, there.tokens, strict=True):
-        if expected != found:
-            what = "put it on a filesystem that all nodes share" if isinstance(path, Path) else _CREDENTIALS
-            raise ClusterError(f"node {node} does not see {name}; {what}")
-    if there.missing:
+    if driver.code != state.code:
+        raise ClusterError(f"node {node} has other source files of pix2gif than the driver; install the same there")
+    for (option, path), expected, actual in zip(files.markers, driver.markers, state.markers, strict=True):
+        if expected != actual:
+            remedy = "put it on a filesystem that all nodes share" if isinstance(path, Path) else _CREDENTIALS
+            raise ClusterError(f"node {node} does not see {option}; {remedy}")
+    if state.missing_gifs:
         raise ClusterError(
-            f"node {node} does not see {there.missing[0]}; put the GIFs on a filesystem that all nodes share, or name "
-            "them by the addresses of an object store"
+            f"node {node} does not see {state.missing_gifs[0]}; put the GIFs on a filesystem that all nodes share, or "
+            "list them by object store URLs"
         )

@@ -1,9 +1,8 @@
-"""A place in an object store, written to by one run at a time: each run that wants to puts up a claim and looks around.
+"""Lock for an OUT in an object store: write a lock object, list the folder, back off if another run's is there.
 
-A claim is an object below one folder. Whoever finds another one beside its own, after it has put up its own, steps
-back: of two runs the later to write sees the earlier, whatever happens between, as stores list what was written. That
-takes no conditional write, which Arrow's clients cannot make and not every store knows. A run that lives writes its
-claim anew every few seconds; one that has not been written for a while belongs to nobody.
+Object stores list an object as soon as it is written, so of two runs the later one always sees the earlier one. This
+needs no conditional write, which Arrow's clients do not offer. A running process rewrites its lock object as a
+heartbeat; a lock without a recent heartbeat is stale and may be removed.
 """
 
 import contextlib
@@ -23,108 +22,117 @@ from shards.atomic import write_atomically
 from shards.errors import StoreError
 from shards.location import Location, ObjectPath
 
-BEAT_S = 20.0
+HEARTBEAT_S = 20.0
 STALE_S = 120.0
-"""By the store's own clock, from the last sign of life."""
-_LOST_S = 90.0
-"""A run that gave no sign of life for so long gives up, before others may take its place."""
-_held: set[str] = set()
-"""Names of the claims of this process."""
+"""Age of the last heartbeat, by the store's clock, from which another run may remove the lock."""
+LOST_S = 90.0
+"""Age of the last heartbeat from which a run no longer relies on its own lock; less than STALE_S."""
+_held_locks: set[str] = set()
+"""Names of the lock objects of this process."""
 
 
 class StoreLock:
-    """The claim of one run."""
+    """The lock object of one run."""
 
     def __init__(self, out: Location, folder: ObjectPath) -> None:
         self._out = out
         self._path = folder / f"{uuid.uuid4().hex}.json"
         self._since = datetime.now(UTC).isoformat(timespec="seconds")
-        self._last_beat_s = 0.0
-        self._ended = threading.Event()
+        self._last_heartbeat_s = 0.0
+        self._is_released = threading.Event()
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
-        """Hold the place as long as the block lasts. Raises OutputError where another run does, or it cannot be."""
-        thread = threading.Thread(target=self._keep_beating, daemon=True)
+        """Hold the lock while the block runs. Raises OutputError if another run has it, or if it cannot be written."""
+        thread = threading.Thread(target=self._send_heartbeats, daemon=True)
         try:
-            self._put_up()
+            self._acquire()
             thread.start()
             yield
         finally:
-            self._ended.set()
+            self._is_released.set()
             if thread.is_alive():
-                thread.join(BEAT_S)  # It may be waiting for a store that does not answer.
-            self._withdraw()
+                thread.join(HEARTBEAT_S)  # The thread may be waiting for a store that does not answer.
+            self._release()
 
     def check(self) -> None:
-        """Raise OutputError where the place is ours no longer."""
-        if time.time() - self._last_beat_s > _LOST_S or not self._path.is_file():
+        """Raise OutputError if the lock is lost."""
+        if self._is_lost():
             raise OutputError(
-                f"{self._out} did not hear of this run for {STALE_S:.0f} s, and another one may have taken its place; "
-                "what was finished is kept: run the same command again"
+                f"the lock on {self._out} is lost: the store received no heartbeat for {LOST_S:.0f} s, or another run "
+                "removed the lock; finished work is kept: run the same command again"
             )
 
-    def _put_up(self) -> None:
+    def _is_lost(self) -> bool:
+        return time.time() - self._last_heartbeat_s > LOST_S or not self._path.is_file()
+
+    def _acquire(self) -> None:
         try:
-            _held.add(self._path.name)
-            self._beat()
-            self._step_back_for_others()
+            _held_locks.add(self._path.name)
+            self._write()
+            self._check_other_locks()
         except StoreError as error:
             reason = str(error).removeprefix(f"{self._path}: ")
             raise OutputError(f"cannot write to --out {self._out}: {reason}") from error
 
-    def _step_back_for_others(self) -> None:
-        found = dict(self._path.parent.scan())
-        own = found.pop(self._path, None)
+    def _release(self) -> None:
+        _held_locks.discard(self._path.name)
+        with contextlib.suppress(StoreError):
+            self._path.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        record = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "machine": _identify_machine(),
+            "since": self._since,
+        }
+        now_s = time.time()
+        with write_atomically(self._path) as temporary:
+            temporary.write_text(json.dumps(record))
+        self._last_heartbeat_s = now_s
+
+    def _send_heartbeats(self) -> None:
+        while not self._is_released.wait(HEARTBEAT_S):
+            with contextlib.suppress(StoreError, OSError):  # The next heartbeat may succeed.
+                if self._is_lost():
+                    return
+                self._write()
+
+    def _check_other_locks(self) -> None:
+        """Remove the locks of runs that have ended. Raises OutputError if another run holds a lock."""
+        infos = dict(self._path.parent.scan())
+        own = infos.pop(self._path, None)
         if own is None:
-            raise StoreError(f"{self._path}: was written, and the store does not list it")
-        for path, info in found.items():
-            silent_s = (own.mtime_ns - info.mtime_ns) / 1e9
-            record = _read_claim(path)
-            if silent_s > STALE_S or record is None or _is_dead(path, record):
+            raise StoreError(f"{self._path}: was written, but the store does not list it")
+        for path, info in infos.items():
+            age_s = (own.mtime_ns - info.mtime_ns) / 1e9
+            record = _read_lock(path)
+            if age_s > STALE_S or record is None or _has_ended(path, record):
                 path.unlink(missing_ok=True)
                 continue
             raise OutputError(
                 f"another run is writing to {self._out}: process {record['pid']} on {record['host']}, since "
-                f"{record['since']}, last heard of {max(0.0, silent_s):.0f} s ago; wait for it, or choose another "
-                f"--out; if it was killed, its claim ends {STALE_S:.0f} s after that"
+                f"{record['since']}, last heartbeat {max(0.0, age_s):.0f} s ago; wait for it, or choose another --out; "
+                f"if it was killed, its lock expires {STALE_S:.0f} s after its last heartbeat"
             )
 
-    def _keep_beating(self) -> None:
-        while not self._ended.wait(BEAT_S):
-            with contextlib.suppress(StoreError, OSError):  # It may go better at the next beat.
-                if time.time() - self._last_beat_s > _LOST_S or not self._path.is_file():
-                    return
-                self._beat()
 
-    def _beat(self) -> None:
-        record = {"host": socket.gethostname(), "pid": os.getpid(), "place": _find_place(), "since": self._since}
-        now_s = time.time()
-        with write_atomically(self._path) as temporary:
-            temporary.write_text(json.dumps(record))
-        self._last_beat_s = now_s
-
-    def _withdraw(self) -> None:
-        _held.discard(self._path.name)
-        with contextlib.suppress(StoreError):
-            self._path.unlink(missing_ok=True)
-
-
-def _read_claim(path: ObjectPath) -> dict[str, Any] | None:
-    """Read who put a claim up; None where it is gone, or tells nothing."""
+def _read_lock(path: ObjectPath) -> dict[str, Any] | None:
+    """Return the record of a lock; None if it is gone or damaged."""
     try:
         record: dict[str, Any] = json.loads(path.read_text())
-        return record if {"host", "pid", "place", "since"} <= record.keys() else None
+        return record if {"host", "pid", "machine", "since"} <= record.keys() else None
     except (FileNotFoundError, ValueError, AttributeError):
         return None
 
 
-def _is_dead(path: ObjectPath, record: dict[str, Any]) -> bool:
-    """Tell whether the process that put a claim up is known to be no more: only of one that ran where we do."""
-    if record["place"] is None or record["place"] != _find_place():
+def _has_ended(path: ObjectPath, record: dict[str, Any]) -> bool:
+    """Return whether the process of a lock is known to have ended; False if it ran on another machine."""
+    if record["machine"] is None or record["machine"] != _identify_machine():
         return False
     if record["pid"] == os.getpid():
-        return path.name not in _held
+        return path.name not in _held_locks
     try:
         os.kill(record["pid"], 0)
     except ProcessLookupError:
@@ -134,8 +142,8 @@ def _is_dead(path: ObjectPath, record: dict[str, Any]) -> bool:
     return False
 
 
-def _find_place() -> str | None:
-    """Name this start of this machine, and the room of its process numbers; None where the system does not tell."""
+def _identify_machine() -> str | None:
+    """Return an id of this boot of this machine and of its process namespace; None if the system has none."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"

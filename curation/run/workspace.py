@@ -55,7 +55,7 @@ class Workspace:
         Raises OutputError if OUT holds something else and `overwrite` is off, if another run has the lock, or if OUT
         cannot be written.
         """
-        self._refuse_foreign(overwrite)
+        self._check_ownership(overwrite)
         with self._lock_folder(self.work) if isinstance(self.work, Path) else self._lock_objects(self.work):
             yield
         if {path.name for path in self.work.iterdir()} <= {"lock", "locks"}:
@@ -119,7 +119,8 @@ class Workspace:
         with self._store_lock.hold():
             yield
 
-    def _refuse_foreign(self, overwrite: bool) -> None:
+    def _check_ownership(self, overwrite: bool) -> None:
+        """Raise OutputError if OUT is a file, or holds files of something else that must not be mixed with ours."""
         try:
             if self.out.exists() and not self.out.is_dir():
                 raise OutputError(f"--out {self.out} is a file; a folder was expected")
@@ -127,7 +128,7 @@ class Workspace:
             if not ours and not overwrite and self.out.is_dir() and any(self.out.iterdir()):
                 raise OutputError(
                     f"--out {self.out} holds something else; choose an empty folder, or add --overwrite to write "
-                    "among what is there"
+                    "beside what is there"
                 )
         except PermissionError as error:
             raise OutputError(f"cannot read --out {self.out}: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""A listing that takes two workers some seconds, and what an undisturbed run makes of it."""
+"""A listing that keeps two workers busy for seconds, and the data set of an undisturbed run."""
 
 from pathlib import Path
 
@@ -10,15 +10,15 @@ from tests.curation.helpers import run
 
 
 @pytest.fixture(scope="session")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def long_listing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A listing of 60 GIFs."""
     return draw_folder(tmp_path_factory.mktemp("many"), num_gifs=60, seed=1)
 
 
 @pytest.fixture(scope="session")
-def undisturbed(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What an undisturbed run in one process makes of it."""
+def undisturbed(long_listing: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data set of an undisturbed run in one process."""
     out = tmp_path_factory.mktemp("undisturbed") / "out"
-    run(many, out)
+    run(long_listing, out)
     verify_dataset(out)
     return out

@@ -1,4 +1,4 @@
-"""Helpers for curation tests: run the pipeline, disturb a run, and compare data sets."""
+"""Run the pipeline, disturb a run, and compare data sets."""
 
 import contextlib
 import hashlib
@@ -24,14 +24,16 @@ from shards.verify import verify_dataset
 
 PIX2GIF = str(Path(sys.executable).with_name("pix2gif"))
 CHECKER = os.environ.get("PIX2GIF_CHECKER")
-"""A check of a data set that shares no code with this project, and is no part of it; held against where it is there."""
-DECIDED = ("train/*.tar", "val/*.tar", "test/*.tar", "flow/*", "clips.parquet")
+"""A checker that shares no code with this project and is not part of it; used where it exists."""
+DETERMINED = ("train/*.tar", "val/*.tar", "test/*.tar", "flow/*", "clips.parquet")
+"""The files whose bytes a run determines: shards, flow table, verdicts."""
 
 WORKER = re.compile(rb"^ray::(IDLE|_call)")
-"""Workers have names; so have agents of Ray's, which are none of ours."""
+"""Ray's own agents have names too, and do not count."""
 STARTING_WORKER = re.compile(rb"^[^\0]*python[^\0]*\0[^\0]*default_worker\.py\0")
-"""A worker that has no name yet."""
+"""A worker before Ray names it."""
 SANDBOX = re.compile(rb"sandbox_child")
+"""The child in which a worker decodes and measures."""
 RAYLET = re.compile(rb"^[^\0]*/raylet/raylet\0")
 ANY = re.compile(rb"")
 
@@ -44,7 +46,7 @@ def run(listing: Path, out: Path, config: CurationConfig | None = None, **option
 
 
 def make_run(options: RunOptions, config: CurationConfig | None = None) -> Run:
-    """Make a run for a single stage: in this process, without a lock."""
+    """Return a run for a single stage: in this process, without a lock."""
     return Run(
         options=options,
         config=config or CurationConfig(),
@@ -60,34 +62,34 @@ def shard_hashes(out: Path) -> dict[str, str]:
     return {path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
-def contents(out: Path) -> dict[str, bytes]:
-    """All that a run decides: shards, flow table, verdicts."""
-    return {str(path.relative_to(out)): path.read_bytes() for part in DECIDED for path in out.glob(part)}
+def read_contents(out: Path) -> dict[str, bytes]:
+    """Return the files that a run determines, by path."""
+    return {str(path.relative_to(out)): path.read_bytes() for part in DETERMINED for path in out.glob(part)}
 
 
-def hold_against(out: Path, undisturbed: Path) -> None:
-    """Prove a data set, and that it is the undisturbed one to the byte, with nothing left over."""
+def assert_same_dataset(out: Path, undisturbed: Path) -> None:
+    """Check that a data set is valid, equals the undisturbed one byte for byte, and has no leftovers."""
     verify_dataset(out)
-    assert contents(out) == contents(undisturbed)
+    assert read_contents(out) == read_contents(undisturbed)
     assert [path for path in out.rglob("*") if path.name.endswith(".tmp") or ".work" in path.parts] == []
 
 
-def words(listing: Path, out: Path, workers: int = 2) -> list[str]:
-    """Say the command of a run."""
+def curate_command(listing: Path, out: Path, workers: int = 2) -> list[str]:
+    """Return the command line of a run."""
     return [PIX2GIF, "curate", str(listing), "--out", str(out), "--workers", str(workers), "--quiet"]
 
 
-def finish(listing: Path, out: Path, undisturbed: Path, *options: str, workers: int = 2) -> None:
-    """Run the command to its end and hold what it made against the undisturbed run, and to the independent check."""
-    command = [*words(listing, out, workers), *options]
+def run_and_compare(listing: Path, out: Path, undisturbed: Path, *options: str, workers: int = 2) -> None:
+    """Run the command and compare its data set with the undisturbed one."""
+    command = [*curate_command(listing, out, workers), *options]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert ended.returncode == 0, ended.stderr
-    hold_against(out, undisturbed)
+    assert_same_dataset(out, undisturbed)
     check_independently(listing, out)
 
 
 def check_independently(listing: Path, out: Path, num_remeasured: int = 100) -> None:
-    """Have a data set checked by CHECKER, where that is there."""
+    """Check a data set by CHECKER, measuring `num_remeasured` pairs again."""
     if CHECKER:
         check = [sys.executable, CHECKER, str(out), "--listing", str(listing), "--remeasure", str(num_remeasured)]
         checked = subprocess.run(check, capture_output=True, text=True, timeout=900, check=False)
@@ -95,26 +97,26 @@ def check_independently(listing: Path, out: Path, num_remeasured: int = 100) -> 
 
 
 def find_processes(marker: str, line: re.Pattern[bytes]) -> list[int]:
-    """Find other processes that carry `marker` in their environment, by their command line."""
-    found = []
+    """Return the ids of other processes with `marker` in their environment whose command line matches."""
+    pids = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit() and int(folder.name) != os.getpid():
             with contextlib.suppress(OSError):
                 if marker.encode() in (folder / "environ").read_bytes() and line.search(
                     (folder / "cmdline").read_bytes()
                 ):
-                    found.append(int(folder.name))
-    return found
+                    pids.append(int(folder.name))
+    return pids
 
 
 @contextlib.contextmanager
-def every(seconds: float, act: Callable[[], None]) -> Iterator[None]:
-    """Do something every few seconds for as long as the block lasts."""
+def call_every(seconds: float, function: Callable[[], None]) -> Iterator[None]:
+    """Call a function every few seconds while the block runs."""
     stop = threading.Event()
 
     def loop() -> None:
         while not stop.wait(seconds):
-            act()
+            function()
 
     thread = threading.Thread(target=loop)
     thread.start()
@@ -125,10 +127,10 @@ def every(seconds: float, act: Callable[[], None]) -> Iterator[None]:
         thread.join()
 
 
-def wait_until(holds: Callable[[], object], seconds: float) -> bool:
-    """Wait for something, so many seconds at most; tells whether it came."""
-    deadline_s = time.monotonic() + seconds
-    while not holds():
+def wait_until(condition: Callable[[], object], timeout_s: float) -> bool:
+    """Wait until a condition holds; return False on timeout."""
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
         if time.monotonic() > deadline_s:
             return False
         time.sleep(0.05)

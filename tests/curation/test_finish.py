@@ -1,4 +1,4 @@
-"""The end of a run says what became of the rows, and where the data set is."""
+"""The summary of a run: rows by verdict, pairs, splits, times, and the location of the data set."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def run(small: Path, out: Path, **options: Path) -> Summary:
     return summary
 
 
-def test_a_summary_tells_rows_pairs_splits_and_the_place(small: Path, tmp_path: Path) -> None:
+def test_summary_lists_rows_pairs_splits_and_the_location(small: Path, tmp_path: Path) -> None:
     summary = run(small, tmp_path / "out", splits=small.parent / "splits")
     text = str(summary)
     lines = text.splitlines()
@@ -36,7 +36,7 @@ def test_a_summary_tells_rows_pairs_splits_and_the_place(small: Path, tmp_path: 
     for name, count in (("kept", 3), ("merged", 1), ("still", 1), ("not_a_gif", 1)):
         assert f"  {name:17}{count:>10,}" in lines
     assert "undecodable" not in text
-    assert "  4 clips stand in no split list and went to train" in lines
+    assert "  4 clips are in no split list and were assigned to train" in lines
     assert any(line.endswith("20 samples of 2 clips in 1 shard") for line in lines)
     assert any(line.startswith("  test") and line.endswith("10 samples of 1 clips in 1 shard") for line in lines)
     num_pairs = summary.curated.verdicts.num_pairs.sum()
@@ -46,11 +46,11 @@ def test_a_summary_tells_rows_pairs_splits_and_the_place(small: Path, tmp_path: 
     assert lines[-1] == f"The data set is in {tmp_path / 'out'}; look at {tmp_path / 'out' / 'report.html'} first."
 
 
-def test_what_was_measured_before_is_told_and_has_no_speed(small: Path, tmp_path: Path) -> None:
+def test_summary_reports_reused_clips_without_a_rate(small: Path, tmp_path: Path) -> None:
     run(small, tmp_path / "first")
     summary = run(small, tmp_path / "second", flow=tmp_path / "first" / "flow")
     assert (summary.num_reused, summary.num_pairs_measured) == (4, 0)
     text = str(summary)
-    assert "  4 clips were measured before and not measured again" in text.splitlines()
+    assert "  4 clips were reused from an earlier measurement" in text.splitlines()
     assert "pairs/s" not in text
     assert "split list" not in text

@@ -1,3 +1,6 @@
+"""Runs of the whole pipeline: verdicts, resume, reuse of a flow table, protection of finished data sets."""
+
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import pytest
 from curation.config import CurationConfig
 from curation.errors import ListingError, OutputError
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
-from shards.manifest import read_manifest
+from shards.manifest import read_manifest, write_manifest
 from shards.verify import verify_dataset
 from tests.curation.helpers import run, shard_hashes
 
@@ -19,7 +22,7 @@ def copied(dataset: Path, tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def test_a_finished_data_set_holds_and_accounts_for_every_row(dataset):
+def test_every_row_gets_a_verdict(dataset):
     proof = verify_dataset(dataset)
     assert (proof.num_rows, proof.num_pairs) == (15, 1920)
     verdicts = {name: count for name, count in read_manifest(dataset).verdicts.items() if count}
@@ -29,7 +32,7 @@ def test_a_finished_data_set_holds_and_accounts_for_every_row(dataset):
     ]  # fmt: skip
 
 
-def test_running_again_does_nothing(listing, copied):
+def test_second_run_does_nothing(listing, copied):
     before = {path: path.stat().st_mtime_ns for path in copied.rglob("*")}
     assert run(listing, copied) is None
     assert {path: path.stat().st_mtime_ns for path in copied.rglob("*") if path.is_file()} == {
@@ -37,59 +40,38 @@ def test_running_again_does_nothing(listing, copied):
     }
 
 
-def test_an_interrupted_run_measures_only_what_is_missing(listing, copied, dataset):
-    (copied / "dataset.json").unlink()
-    (copied / ".work").mkdir()
-    lost = sorted((copied / "flow").iterdir())[0]
-    lost.unlink()
-    summary = run(listing, copied)
-    assert 0 < summary.num_pairs_measured < summary.curated.num_pairs
-    assert summary.num_reused > 0
-    assert shard_hashes(copied) == shard_hashes(dataset)
-    verify_dataset(copied)
+def test_manifest_of_a_version_that_recorded_more_software_is_the_same_data_set(listing, copied):
+    manifest = read_manifest(copied)
+    write_manifest(copied, dataclasses.replace(manifest, software={**manifest.software, "webdataset": "1.0.2"}))
+    assert run(listing, copied) is None
+    write_manifest(copied, dataclasses.replace(manifest, software={**manifest.software, "pillow": "1.0"}))
+    with pytest.raises(OutputError, match="other versions of the software"):
+        run(listing, copied)
 
 
-def test_a_torn_part_is_measured_again(listing, copied, dataset):
-    (copied / "dataset.json").unlink()
-    (copied / ".work").mkdir()
-    torn = sorted((copied / "flow").iterdir())[0]
-    torn.write_bytes(torn.read_bytes()[:-40])
-    run(listing, copied)
-    assert shard_hashes(copied) == shard_hashes(dataset)
-    verify_dataset(copied)
-
-
-def test_a_lost_shard_is_made_again(listing, copied, dataset):
-    (copied / "train" / "00000.tar").unlink()
-    summary = run(listing, copied)
-    assert summary.num_pairs_measured == 0
-    assert shard_hashes(copied) == shard_hashes(dataset)
-
-
-def test_a_finished_data_set_of_other_parameters_is_refused_and_kept(listing, copied, dataset):
+def test_data_set_with_other_parameters_is_not_overwritten(listing, copied, dataset):
     with pytest.raises(OutputError, match=r"max_motion 20\.0 there, 10 now.*--overwrite"):
         run(listing, copied, CurationConfig(max_motion=10))
     assert shard_hashes(copied) == shard_hashes(dataset)
 
 
-def test_overwriting_measures_nothing_that_was_measured(listing, copied):
+def test_overwrite_reuses_measurements(listing, copied):
     summary = run(listing, copied, CurationConfig(max_motion=10, samples_per_shard=40), overwrite=True)
     assert summary.num_pairs_measured == 0
     assert len(read_manifest(copied).splits["train"].shards) == 3
     verify_dataset(copied)
     run(listing, copied, CurationConfig(max_motion=10), overwrite=True)
-    verify_dataset(copied)  # The shards that are no longer wanted are gone.
+    verify_dataset(copied)  # Shards beyond the new plan are removed.
 
 
-def test_a_flow_table_of_another_run_gives_the_same_shards_and_measures_nothing(listing, dataset, tmp_path):
+def test_reused_flow_table_gives_the_same_shards(listing, dataset, tmp_path):
     summary = run(listing, tmp_path / "out", flow=dataset / "flow")
     assert summary.num_pairs_measured == 0
     assert shard_hashes(tmp_path / "out") == shard_hashes(dataset)
     verify_dataset(tmp_path / "out")
 
 
-def test_parts_of_the_same_clips_are_copied_without_a_task(listing, dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr("curation.flow.stage.make_part", lambda task: pytest.fail(f"a task was made: {task}"))
+def test_reused_parts_are_copied_byte_for_byte(listing, dataset, tmp_path):
     run(listing, tmp_path / "out", CurationConfig(min_motion=3), flow=dataset / "flow")
     copied, original = (
         {path.name: path.read_bytes() for path in (out / "flow").iterdir()} for out in (tmp_path / "out", dataset)
@@ -97,7 +79,7 @@ def test_parts_of_the_same_clips_are_copied_without_a_task(listing, dataset, tmp
     assert copied == original != {}
 
 
-def test_a_flow_table_serves_other_thresholds_and_part_of_the_listing(listing, dataset, tmp_path):
+def test_flow_table_is_reused_for_other_thresholds_and_a_shorter_listing(listing, dataset, tmp_path):
     shorter = listing.with_name("shorter.tsv")
     shorter.write_text("".join(listing.read_text().splitlines(keepends=True)[:5]))
     summary = run(shorter, tmp_path / "out", CurationConfig(min_motion=3, max_motion=15), flow=dataset / "flow")
@@ -107,31 +89,31 @@ def test_a_flow_table_serves_other_thresholds_and_part_of_the_listing(listing, d
     verify_dataset(tmp_path / "out")
 
 
-def test_a_flow_table_measured_otherwise_is_refused(listing, dataset, tmp_path):
+def test_flow_table_of_another_method_is_refused(listing, dataset, tmp_path):
     with pytest.raises(OutputError, match="no flow table measured at resolution 128"):
         run(listing, tmp_path / "out", CurationConfig(resolution=128), flow=dataset / "flow")
     with pytest.raises(OutputError, match="no flow table"):
         run(listing, tmp_path / "out2", flow=tmp_path)
 
 
-def test_a_changed_gif_is_measured_again_and_no_other(listing, tmp_path):
+def test_only_a_changed_gif_is_measured_again(listing, tmp_path):
     shutil.copytree(listing.parent / "gifs", tmp_path / "gifs")
-    ours = shutil.copy(listing, tmp_path)
-    run(Path(ours), tmp_path / "out")
+    copied_listing = Path(shutil.copy(listing, tmp_path))
+    run(copied_listing, tmp_path / "out")
     changed = DrawnGif(name="", caption="", num_frames=5, dx=3.0, seed=99)
     save_gif(tmp_path / "gifs" / "texture_003.gif", draw_frames(changed))
-    summary = run(Path(ours), tmp_path / "again", flow=tmp_path / "out" / "flow")
+    summary = run(copied_listing, tmp_path / "again", flow=tmp_path / "out" / "flow")
     assert summary.num_pairs_measured == 10
     verify_dataset(tmp_path / "again")
 
 
 @pytest.mark.parametrize("config", [CurationConfig(resolution=0), CurationConfig(resolution=64, image_format="png")])
-def test_other_resolutions_and_formats_hold(listing, tmp_path, config):
+def test_other_resolutions_and_formats_are_valid(listing, tmp_path, config):
     run(listing, tmp_path / "out", config)
     verify_dataset(tmp_path / "out")
 
 
-def test_a_listing_of_which_nothing_is_kept_still_closes_its_accounts(tmp_path):
+def test_listing_without_usable_clips_gives_a_valid_data_set(tmp_path):
     listing = tmp_path / "listing.tsv"
     listing.write_text("nowhere.gif\ta caption\nnowhere.gif\tanother\n")
     summary = run(listing, tmp_path / "out")
@@ -140,7 +122,7 @@ def test_a_listing_of_which_nothing_is_kept_still_closes_its_accounts(tmp_path):
     verify_dataset(tmp_path / "out")
 
 
-def test_official_lists_decide_the_splits(listing, tmp_path):
+def test_official_lists_set_the_splits(listing, tmp_path):
     rows = [line.split("\t")[0] for line in listing.read_text().splitlines()]
     (tmp_path / "lists").mkdir()
     (tmp_path / "lists" / "test.txt").write_text("\n".join(rows[:3]))
@@ -151,14 +133,14 @@ def test_official_lists_decide_the_splits(listing, tmp_path):
     assert set(read_manifest(tmp_path / "out").splits) == {"train", "test"}
 
 
-def test_a_folder_of_something_else_is_left_alone(listing, tmp_path):
+def test_folder_with_other_files_is_refused(listing, tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(OutputError, match="--overwrite"):
         run(listing, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_bad_listing_leaves_nothing_behind(tmp_path):
+def test_bad_listing_creates_no_folder(tmp_path):
     with pytest.raises(ListingError):
         run(tmp_path / "missing.tsv", tmp_path / "out")
     assert not (tmp_path / "out").exists()

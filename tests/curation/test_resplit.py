@@ -1,4 +1,4 @@
-"""Another data set of a finished one: as a run with these options makes it, without a pair measured."""
+"""resplit writes what a run with the same options would write, without measuring a pair."""
 
 import shutil
 from pathlib import Path
@@ -19,7 +19,7 @@ from shards.verify import verify_dataset
 from tests.curation.helpers import shard_hashes
 
 
-def remake(
+def resplit_dataset(
     dataset: Path, out: Path, gifs: Path | None = None, splits: Path | None = None, workers: int = 0, **given: object
 ):
     present = read_finished(dataset)
@@ -28,39 +28,39 @@ def remake(
 
 
 @pytest.mark.parametrize("given", [{"min_motion": 3.0, "max_motion": 15.0}, {"seed": 5, "balance": "none"}])
-def test_it_is_what_a_run_with_these_options_makes(listing, dataset, tmp_path, given):
-    summary = remake(dataset, tmp_path / "remade", **given)
+def test_resplit_writes_what_a_run_writes(listing, dataset, tmp_path, given):
+    summary = resplit_dataset(dataset, tmp_path / "resplit", **given)
     assert summary.num_pairs_measured == 0
-    verify_dataset(tmp_path / "remade")
+    verify_dataset(tmp_path / "resplit")
     options = RunOptions(listing=listing, out=tmp_path / "run", flow=dataset / "flow", workers=0)
     curate(options, CurationConfig(**given), Progress(quiet=True))
-    assert shard_hashes(tmp_path / "remade") == shard_hashes(tmp_path / "run")
-    ours, theirs = (read_manifest(tmp_path / name) for name in ("remade", "run"))
-    assert ours == theirs
-    assert pq.read_table(tmp_path / "remade" / "clips.parquet").equals(
+    assert shard_hashes(tmp_path / "resplit") == shard_hashes(tmp_path / "run")
+    resplit_manifest, run_manifest = (read_manifest(tmp_path / name) for name in ("resplit", "run"))
+    assert resplit_manifest == run_manifest
+    assert pq.read_table(tmp_path / "resplit" / "clips.parquet").equals(
         pq.read_table(tmp_path / "run" / "clips.parquet")
     )
-    assert remake(dataset, tmp_path / "remade", **given) is None
+    assert resplit_dataset(dataset, tmp_path / "resplit", **given) is None
 
 
-def test_only_the_gifs_that_are_kept_are_needed(listing, dataset, tmp_path):
+def test_only_gifs_of_kept_clips_are_read(listing, dataset, tmp_path):
     gifs = shutil.copytree(listing.parent / "gifs", tmp_path / "gifs")
-    remake(dataset, tmp_path / "all", gifs=gifs, min_motion=17.0)
+    resplit_dataset(dataset, tmp_path / "all", gifs=gifs, min_motion=17.0)
     clips = pq.read_table(tmp_path / "all" / "clips.parquet").to_pylist()
     unkept = [clip for clip in clips if clip["verdict"] not in ("kept", "merged")]
     assert any(clip["verdict"] == "no_pair_in_range" for clip in unkept)
     for clip in unkept:
         (gifs / Path(clip["uri"]).name).unlink(missing_ok=True)
-    remake(dataset, tmp_path / "some", gifs=gifs, min_motion=17.0)
+    resplit_dataset(dataset, tmp_path / "some", gifs=gifs, min_motion=17.0)
     assert shard_hashes(tmp_path / "some") == shard_hashes(tmp_path / "all")
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_gifs_that_are_gone_or_changed_cost_themselves(listing, dataset, tmp_path, workers):
+def test_missing_and_changed_gifs_are_fetch_failed(listing, dataset, tmp_path, workers):
     gifs = shutil.copytree(listing.parent / "gifs", tmp_path / "gifs")
     (gifs / "texture_000.gif").unlink()
     (gifs / "texture_001.gif").write_bytes((gifs / "texture_002.gif").read_bytes())
-    summary = remake(dataset, tmp_path / "out", gifs=gifs, workers=workers)
+    summary = resplit_dataset(dataset, tmp_path / "out", gifs=gifs, workers=workers)
     assert summary.manifest.verdicts["fetch_failed"] == 2
     assert summary.num_pairs_measured == 0
     clips = {clip["uri"]: clip for clip in pq.read_table(tmp_path / "out" / "clips.parquet").to_pylist()}
@@ -69,27 +69,27 @@ def test_gifs_that_are_gone_or_changed_cost_themselves(listing, dataset, tmp_pat
     verify_dataset(tmp_path / "out")
 
 
-def test_official_lists_split_anew_and_stay_where_nothing_else_is_named(listing, dataset, tmp_path):
+def test_official_lists_set_the_splits_and_are_kept_by_default(listing, dataset, tmp_path):
     rows = list(dict.fromkeys(line.split("\t")[0] for line in listing.read_text().splitlines()))
     (tmp_path / "lists").mkdir()
     (tmp_path / "lists" / "test.txt").write_text("\n".join(rows[:4]))
     (tmp_path / "lists" / "train.txt").write_text("\n".join(rows[4:]))
-    remake(dataset, tmp_path / "listed", splits=tmp_path / "lists")
+    resplit_dataset(dataset, tmp_path / "listed", splits=tmp_path / "lists")
     assert set(read_manifest(tmp_path / "listed").splits) == {"train", "test"}
-    remake(tmp_path / "listed", tmp_path / "again", pairs_per_gif=3, seed=9)
+    resplit_dataset(tmp_path / "listed", tmp_path / "again", pairs_per_gif=3, seed=9)
     splits = [pq.read_table(tmp_path / name / "clips.parquet")["split"] for name in ("listed", "again")]
     assert splits[0].equals(splits[1])
 
 
-def test_what_cannot_be_is_one_sentence(dataset, tmp_path):
+def test_impossible_requests_are_reported(dataset, tmp_path):
     with pytest.raises(OutputError, match="the data set itself"):
-        remake(dataset, dataset)
+        resplit_dataset(dataset, dataset)
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceChangedError, match=r"none of the 12 GIFs .* there is no file .* by --gifs"):
-        remake(dataset, tmp_path / "out", gifs=tmp_path / "empty")
+        resplit_dataset(dataset, tmp_path / "out", gifs=tmp_path / "empty")
     copied = shutil.copytree(dataset, tmp_path / "copied")
     next((copied / "flow").glob("part-*.parquet")).unlink()
     with pytest.raises(DatasetError, match="flow: "):
-        remake(copied, tmp_path / "out")
+        resplit_dataset(copied, tmp_path / "out")
     with pytest.raises(DatasetError, match="nothing in it was measured by this version"):
-        remake(dataset, tmp_path / "out", resolution=128)
+        resplit_dataset(dataset, tmp_path / "out", resolution=128)

@@ -1,4 +1,4 @@
-"""What failed for a reason that may pass is tried again, nothing else is done twice, and OUT is brought up to date."""
+"""retry: failed clips are fetched or measured again, nothing else is, and the data set is updated."""
 
 import hashlib
 import subprocess
@@ -26,7 +26,7 @@ CONFIG = CurationConfig(resolution=64, min_motion=0.1, max_motion=60)
 
 @pytest.fixture
 def pages(web_server: WebServer, tmp_path: Path) -> dict[str, bytes]:
-    """Three small GIFs on a host."""
+    """Three small GIFs on the server."""
     for seed in range(3):
         drawn = DrawnGif(name="", caption="", width=40, height=40, num_frames=4, dx=2.0, seed=seed)
         save_gif(tmp_path / "drawn.gif", draw_frames(drawn))
@@ -35,7 +35,7 @@ def pages(web_server: WebServer, tmp_path: Path) -> dict[str, bytes]:
 
 
 def run(web_server: WebServer, folder: Path, name: str = "out") -> Path:
-    """Curate the host's three GIFs and a page."""
+    """Curate the server's three GIFs and a fourth URL."""
     listing = folder / "listing.tsv"
     listing.write_text("".join(f"{web_server.url}/{seed}.gif\ta caption\n" for seed in range(4)))
     fetch = FetchOptions(allow_host=("127.0.0.1",), rate_per_host=0)
@@ -44,7 +44,7 @@ def run(web_server: WebServer, folder: Path, name: str = "out") -> Path:
     return folder / name
 
 
-def again(out: Path) -> Summary | None:
+def retry_failed(out: Path) -> Summary | None:
     return retry(out, workers=None, progress=Progress(quiet=True))
 
 
@@ -56,7 +56,7 @@ def hashes(out: Path) -> dict[str, str]:
     return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in out.glob("*/*.tar")}
 
 
-def test_what_could_not_be_fetched_is_asked_for_again_and_nothing_else(
+def test_only_failed_fetches_are_repeated(
     web_server: WebServer,
     pages: dict[str, bytes],
     tmp_path: Path,
@@ -69,7 +69,7 @@ def test_what_could_not_be_fetched_is_asked_for_again_and_nothing_else(
     assert verdicts(out) == ["kept", "fetch_failed", "kept", "not_a_gif"]
     web_server.log.clear()
     pages["/1.gif"] = lost
-    summary = again(out)
+    summary = retry_failed(out)
     assert web_server.paths() == ["/1.gif"]
     assert summary
     assert (summary.num_reused, summary.num_pairs_measured) == (2, 6)
@@ -78,11 +78,11 @@ def test_what_could_not_be_fetched_is_asked_for_again_and_nothing_else(
     assert read_manifest(out).verdicts["fetch_failed"] == 0
     verify_dataset(out)
     assert "pix2gif retry" not in str(summary)
-    assert again(out) is None
+    assert retry_failed(out) is None
     assert web_server.paths() == ["/1.gif"]
 
 
-def test_what_fails_again_keeps_its_verdict_and_can_be_tried_once_more(
+def test_clip_that_fails_again_keeps_its_verdict(
     web_server: WebServer,
     pages: dict[str, bytes],
     tmp_path: Path,
@@ -92,37 +92,37 @@ def test_what_fails_again_keeps_its_verdict_and_can_be_tried_once_more(
     before = hashes(out)
     assert verdicts(out)[3] == "fetch_failed"
     for _ in range(2):
-        assert f"1 row may do better another time: pix2gif retry {out}" in str(again(out))
+        assert f"1 row can be retried: pix2gif retry {out}" in str(retry_failed(out))
         assert verdicts(out)[3] == "fetch_failed"
         assert hashes(out) == before
     verify_dataset(out)
 
 
-def test_a_clip_that_timed_out_is_measured_again(tmp_path: Path) -> None:
-    # Long enough that no pause of this process, between question and answer, lets it be done in time.
+def test_timed_out_clip_is_measured_again(tmp_path: Path) -> None:
+    # Long enough that the result cannot arrive while this process is paused before it waits.
     long = DrawnGif(name="", caption="", width=40, height=40, num_frames=120, dx=0.5)
     save_gif(tmp_path / "a.gif", draw_frames(long))
     (tmp_path / "listing.tsv").write_text("a.gif\ta caption\n")
     out = tmp_path / "out"
-    hurried = CurationConfig(resolution=64, clip_timeout=1e-6)
-    curate(RunOptions(listing=tmp_path / "listing.tsv", out=out, workers=0), hurried, Progress(quiet=True))
+    config = CurationConfig(resolution=64, clip_timeout=1e-6)
+    curate(RunOptions(listing=tmp_path / "listing.tsv", out=out, workers=0), config, Progress(quiet=True))
     assert verdicts(out) == ["timed_out"]
-    summary = again(out)
+    summary = retry_failed(out)
     assert summary
     assert (summary.num_reused, verdicts(out)) == (0, ["timed_out"])
 
 
-def test_a_listing_that_has_changed_is_refused(web_server: WebServer, pages: dict[str, bytes], tmp_path: Path) -> None:
+def test_changed_listing_is_refused(web_server: WebServer, pages: dict[str, bytes], tmp_path: Path) -> None:
     out = run(web_server, tmp_path)
     (tmp_path / "listing.tsv").write_text(f"{web_server.url}/0.gif\tanother caption\n")
     with pytest.raises(OutputError, match="another listing"):
-        again(out)
+        retry_failed(out)
     verify_dataset(out)
 
 
-def test_a_folder_without_a_run_is_told(tmp_path: Path, dataset: Path) -> None:
+def test_folder_without_a_run_is_reported(tmp_path: Path, dataset: Path) -> None:
     with pytest.raises(OutputError, match="holds no run to retry"):
-        again(tmp_path / "nowhere")
+        retry_failed(tmp_path / "nowhere")
     command = [str(Path(sys.executable).parent / "pix2gif"), "retry"]
     ended = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
@@ -130,7 +130,7 @@ def test_a_folder_without_a_run_is_told(tmp_path: Path, dataset: Path) -> None:
     assert "nothing failed that could be tried again" in ended.stdout
 
 
-def test_a_run_is_recalled_as_it_was_asked_for(tmp_path: Path) -> None:
+def test_saved_options_are_loaded_unchanged(tmp_path: Path) -> None:
     fetch = FetchOptions(cache="s3://bucket/cache", allow_host=("a", "b:80"), rate_per_host=1.5)
     for listing in ("s3://bucket/listing.tsv", tmp_path / "listing.tsv"):
         options = RunOptions(listing=listing, out=tmp_path, gifs=tmp_path, workers=3, fetch=fetch)

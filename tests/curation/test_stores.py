@@ -23,7 +23,6 @@ from curation.run import store_lock
 from curation.run.progress import Progress
 from curation.run.quarantine import Incident, find_incident, list_incidents, quarantine, remove_other_incidents
 from curation.run.sandbox import Failure
-from curation.run.store_lock import StoreLock
 from curation.run.workspace import Workspace
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from shards.errors import DatasetError, StoreError
@@ -31,7 +30,7 @@ from shards.location import ObjectPath
 from shards.schema import Verdict
 from shards.verify import verify_dataset
 from tests.bucket import list_keys, read, read_bucket, upload_tree
-from tests.curation.helpers import contents, run
+from tests.curation.helpers import read_contents, run
 
 OUT = ObjectPath("s3://bucket/out")
 HOLD_LOCK = """
@@ -88,7 +87,7 @@ def small_dataset(small_listing: Path, tmp_path_factory: pytest.TempPathFactory)
 def bucket_files(s3, small_dataset: Path, small_listing: Path) -> dict[str, bytes]:
     """The files of the same data set, finished in the bucket."""
     run(small_listing, OUT)
-    assert read_bucket(s3) == contents(small_dataset)
+    assert read_bucket(s3) == read_contents(small_dataset)
     return read_bucket(s3)
 
 
@@ -97,7 +96,7 @@ def test_listing_gifs_cache_and_out_in_a_bucket(s3, listing: Path, dataset: Path
     words = ["s3://bucket/in/listing.tsv", "--cache", "s3://bucket/gifs", "--out", "s3://bucket/out", "--workers", 2]
     output = command("pix2gif-curate", *words).stdout
     assert "The data set is in s3://bucket/out; look at s3://bucket/out/report.html first." in output
-    assert read_bucket(s3) == contents(dataset)
+    assert read_bucket(s3) == read_contents(dataset)
     assert str(verify_dataset(OUT)) == (
         "s3://bucket/out is valid: 15 rows, 1,920 measured pairs, 120 samples in 2 shards."
     )
@@ -121,10 +120,10 @@ def test_other_commands_read_the_bucket(s3, bucket_files, small_dataset: Path, t
     thresholds = ["--min-motion", 4, "--workers", 0]
     invoke("resplit", OUT, "--out", "s3://bucket/resplit", *thresholds)
     invoke("resplit", small_dataset, "--out", tmp_path / "resplit", *thresholds)
-    assert read_bucket(s3, "resplit/") == contents(tmp_path / "resplit")
+    assert read_bucket(s3, "resplit/") == read_contents(tmp_path / "resplit")
     verify_dataset(ObjectPath("s3://bucket/resplit"))
     invoke("resplit", OUT, "--out", tmp_path / "back", *thresholds)
-    assert contents(tmp_path / "back") == contents(tmp_path / "resplit")
+    assert read_contents(tmp_path / "back") == read_contents(tmp_path / "resplit")
     assert invoke("audit", OUT) == invoke("audit", small_dataset)
     assert invoke("retry", OUT) == f"{OUT}: nothing failed that could be tried again.\n"
 
@@ -189,7 +188,7 @@ def test_killed_run_resumes_at_once_with_the_same_bytes(s3, tmp_path: Path, work
     assert "out/dataset.json" not in list_keys(s3)
     assert list_keys(s3, "out/.work/locks/"), "the killed run did not release its lock"
     command(*words)
-    assert read_bucket(s3) == contents(tmp_path / "out")
+    assert read_bucket(s3) == read_contents(tmp_path / "out")
     verify_dataset(OUT)
     assert [key for key in list_keys(s3, "out/.work/locks/") if not key.endswith("/")] == []
 
@@ -201,9 +200,9 @@ def test_second_run_is_refused_while_the_first_is_alive(s3, small_listing: Path)
         ended = command("pix2gif-curate", small_listing, "--out", OUT, "--workers", 0, "--overwrite", check=False)
         assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
         assert f"another run is writing to s3://bucket/out: process {first.pid} on " in ended.stderr
-        assert "if it was killed, its claim ends 120 s after that" in ended.stderr
-        claims = [key for key in list_keys(s3, "out/.work/locks/") if key.endswith(".json")]
-        assert len(claims) == 1, "the refused run leaves no lock"
+        assert "if it was killed, its lock expires 120 s after its last heartbeat" in ended.stderr
+        locks = [key for key in list_keys(s3, "out/.work/locks/") if key.endswith(".json")]
+        assert len(locks) == 1, "the refused run leaves no lock"
         first.kill()
     with Workspace(OUT).lock(overwrite=False):
         pass
@@ -219,7 +218,7 @@ def test_second_run_in_the_same_process_is_refused(s3) -> None:
 
 
 def test_lock_of_another_machine_expires_without_heartbeat(s3, monkeypatch: pytest.MonkeyPatch) -> None:
-    record = {"host": "node7", "pid": 1, "place": "another", "since": "2026-01-01T00:00:00+00:00"}
+    record = {"host": "node7", "pid": 1, "machine": "another", "since": "2026-01-01T00:00:00+00:00"}
     s3.put_object(Bucket="bucket", Key="out/.work/locks/other.json", Body=json.dumps(record).encode())
     with (
         pytest.raises(OutputError, match="process 1 on node7, since 2026-01-01"),
@@ -233,7 +232,7 @@ def test_lock_of_another_machine_expires_without_heartbeat(s3, monkeypatch: pyte
 
 
 def test_lock_is_refreshed_by_a_heartbeat(s3, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_lock, "BEAT_S", 0.2)
+    monkeypatch.setattr(store_lock, "HEARTBEAT_S", 0.2)
     with Workspace(OUT).lock(overwrite=False):
         (key,) = [key for key in list_keys(s3, "out/.work/locks/") if key.endswith(".json")]
         before = s3.head_object(Bucket="bucket", Key=key)["LastModified"]
@@ -250,19 +249,19 @@ def test_run_that_lost_its_lock_does_not_finish(s3, small_listing: Path, monkeyp
         return measure_all(*arguments)
 
     monkeypatch.setattr("curation.pipeline.measure_all", measure_and_lose_lock)
-    with pytest.raises(OutputError, match="s3://bucket/out did not hear of this run for 120 s, and another one may"):
+    with pytest.raises(OutputError, match="s3://bucket/out is lost: the store received no heartbeat for 90 s"):
         run(small_listing, OUT)
     assert "out/dataset.json" not in list_keys(s3)
     monkeypatch.undo()
 
 
-def test_lock_without_heartbeat_is_lost(s3) -> None:
-    held = StoreLock(OUT, OUT / "locks")
-    with held.hold():
-        held.check()
-        held._last_beat_s -= 100
-        with pytest.raises(OutputError, match="did not hear of this run"):
-            held.check()
+def test_lock_without_heartbeat_is_lost(s3, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = Workspace(OUT)
+    with workspace.lock(overwrite=False):
+        workspace.check_lock()
+        monkeypatch.setattr(store_lock, "LOST_S", 0.0)
+        with pytest.raises(OutputError, match="the lock on s3://bucket/out is lost"):
+            workspace.check_lock()
 
 
 def test_bucket_with_other_files_is_refused_and_unchanged(s3) -> None:

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from curation.config import CurationConfig
-from curation.export.dataset import catalog_of, find_sources, read_finished
+from curation.export.dataset import rebuild_catalog, find_sources, read_finished
 from curation.inspection.plan import Plan, make_plan
 from curation.inspection.plan_text import format_plan
 from curation.options import RunOptions
@@ -20,7 +20,7 @@ def make_plan_with(dataset, **given) -> Plan:
     finished = read_finished(dataset)
     config = finished.config(given)
     options = RunOptions(**find_sources(finished, None), out=dataset)
-    return make_plan(finished, catalog_of(finished, options, config), config)
+    return make_plan(finished, rebuild_catalog(finished, options, config), config)
 
 
 @pytest.mark.parametrize("given", [{}, {"min_motion": 5.0, "max_motion": 9.5, "pairs_per_gif": 4, "min_pairs": 30}])

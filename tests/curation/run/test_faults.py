@@ -1,6 +1,6 @@
-"""Whatever happens to files between runs, and to giants in slices, the bytes are those of an undisturbed run.
+"""Damaged files, one killed worker and sliced clips: the bytes are those of an undisturbed run.
 
-What is done to disks, and to processes again and again, stands in test_kills.py.
+Full disks and repeated kills are in test_kills.py.
 """
 
 import os
@@ -17,18 +17,18 @@ from curation.flow import stage as flow_stage
 from shards.verify import verify_dataset
 from tests.curation.helpers import (
     STARTING_WORKER,
+    assert_same_dataset,
     check_independently,
+    curate_command,
     find_processes,
-    hold_against,
     run,
     shard_hashes,
     wait_until,
-    words,
 )
 
 
 def truncate(path: Path) -> None:
-    """Tear a file."""
+    """Cut off the end of a file."""
     path.write_bytes(path.read_bytes()[:-40])
 
 
@@ -42,37 +42,37 @@ def flip(path: Path) -> None:
 @pytest.mark.parametrize("is_finished", [True, False], ids=["finished", "unfinished"])
 @pytest.mark.parametrize("pattern", ["flow/part-*", "train/*.tar"], ids=["part", "shard"])
 @pytest.mark.parametrize("damage", [truncate, flip, Path.unlink], ids=["truncated", "flipped", "deleted"])
-def test_what_is_damaged_between_runs_is_made_again(listing, dataset, tmp_path, is_finished, pattern, damage):
+def test_damaged_file_is_made_again(listing, dataset, tmp_path, is_finished, pattern, damage):
     out = Path(shutil.copytree(dataset, tmp_path / "out"))
     damage(sorted(out.glob(pattern))[0])
     if not is_finished:
         (out / "dataset.json").unlink()
         (out / ".work").mkdir()
     summary = run(listing, out)
-    assert summary is not None, "it did not count as finished"
+    assert summary is not None, "the damaged data set counted as finished"
     if pattern == "flow/part-*":
         assert 0 < summary.num_pairs_measured < summary.curated.num_pairs
     else:
         assert summary.num_pairs_measured == 0
-    hold_against(out, dataset)
+    assert_same_dataset(out, dataset)
     check_independently(listing, out, num_remeasured=0)
 
 
-def test_a_worker_that_is_killed_while_ray_starts_is_replaced(listing, dataset, tmp_path, monkeypatch):
+def test_worker_killed_while_ray_starts_is_replaced(listing, dataset, tmp_path, monkeypatch):
     marker = f"PIX2GIF_TEST_{tmp_path.name}"
     monkeypatch.setenv(marker, "1")
-    with subprocess.Popen(words(listing, tmp_path / "out")) as process:
+    with subprocess.Popen(curate_command(listing, tmp_path / "out")) as process:
         assert wait_until(lambda: find_processes(marker, STARTING_WORKER), 60)
         os.kill(find_processes(marker, STARTING_WORKER)[0], signal.SIGKILL)
         try:
             assert process.wait(120) == 0
         finally:
             process.kill()
-    hold_against(tmp_path / "out", dataset)
+    assert_same_dataset(tmp_path / "out", dataset)
 
 
 def read_flow(out: Path) -> list[dict[str, object]]:
-    """Read all rows of a flow table, in an order of their own."""
+    """Return all rows of a flow table, sorted."""
     order = [(name, "ascending") for name in ("clip_key", "source_index", "target_index")]
     table = ds.dataset(out / "flow", format="parquet").to_table()
     return table.set_column(0, "clip_key", table["clip_key"].cast("string")).sort_by(order).to_pylist()
@@ -80,20 +80,20 @@ def read_flow(out: Path) -> list[dict[str, object]]:
 
 @pytest.fixture
 def tiny_slices(monkeypatch):
-    """Let every clip be a giant."""
+    """Measure every clip in slices: clips that are long by the real bounds take minutes."""
     monkeypatch.setattr(schedule, "_SLICE_US", 1000)
-    monkeypatch.setattr(schedule, "_SLICE_TO_DECODING", 0)
+    monkeypatch.setattr(schedule, "_MIN_MEASURING_TO_DECODING", 0)
 
 
-def test_giants_in_slices_have_the_same_rows_and_shards(listing, dataset, tmp_path, tiny_slices):
+def test_sliced_clips_have_the_same_rows_and_shards(listing, dataset, tmp_path, tiny_slices):
     run(listing, tmp_path / "out")
-    assert len(list((tmp_path / "out" / "flow").iterdir())) == 13, "a part each"
+    assert len(list((tmp_path / "out" / "flow").iterdir())) == 13, "each clip has a part of its own"
     assert read_flow(tmp_path / "out") == read_flow(dataset)
     assert shard_hashes(tmp_path / "out") == shard_hashes(dataset)
     verify_dataset(tmp_path / "out")
 
 
-def test_a_run_that_stops_among_slices_measures_only_the_missing_ones(
+def test_run_interrupted_between_slices_measures_only_the_missing_ones(
     listing, dataset, tmp_path, tiny_slices, monkeypatch
 ):
     done = []

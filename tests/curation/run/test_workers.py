@@ -1,4 +1,4 @@
-"""Real Ray, real processes: the same bytes, a user's own folders, an interruption."""
+"""Worker pools: results and exceptions, the same bytes for any number of workers, interrupts."""
 
 import os
 import shutil
@@ -12,33 +12,20 @@ import pytest
 
 from curation.errors import CurationError
 from curation.run.workers import InProcess, open_workers
-from tests.curation.helpers import run, shard_hashes
+from tests.curation.helpers import ANY, find_processes, run, shard_hashes
 
 COMMAND = str(Path(sys.executable).with_name("pix2gif-curate"))
 
 
-def ray_processes(marker: str) -> list[str]:
-    """Processes of Ray that carry `marker` in their environment."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                if marker.encode() in (folder / "environ").read_bytes():
-                    found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-            except OSError:
-                continue
-    return [line for line in found if "ray" in line or "raylet" in line]
-
-
-def test_in_process_keeps_the_order():
+def test_in_process_results_are_in_order():
     assert list(InProcess().map(abs, [3, -1, 2])) == [3, 1, 2]
 
 
-def test_ray_runs_every_task_and_raises_what_a_task_raises(monkeypatch, tmp_path):
-    # Each try starts a worker anew, which takes seconds.
+def test_ray_runs_every_task_and_raises_its_exceptions(monkeypatch, tmp_path):
+    # Each attempt starts a worker, which takes seconds.
     monkeypatch.setattr("curation.run.workers._LOST_WORKER_RETRIES", 2)
 
-    # Inside the test, so that Ray ships it by value: workers cannot import the tests.
+    # Nested, so that Ray pickles it by value: workers cannot import the tests.
     def square_or_fail(n: int) -> int:
         if n < 0:
             raise OSError(28, "No space left on device", "/somewhere")
@@ -56,25 +43,23 @@ def test_ray_runs_every_task_and_raises_what_a_task_raises(monkeypatch, tmp_path
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_shards_are_the_same_for_any_number_of_workers_where_a_user_has_folders_of_our_names(
-    listing, dataset, tmp_path, workers
-):
+def test_workers_write_the_same_shards_beside_packages_with_our_names(listing, dataset, tmp_path, workers):
     for name in ("training", "shards", "curation"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise RuntimeError('the wrong package was imported')")
     (tmp_path / "cli.py").write_text("raise RuntimeError('the wrong module was imported')")
     ended = subprocess.run(
-        [COMMAND, str(listing), "--out", "made", "--workers", workers],
+        [COMMAND, str(listing), "--out", "out", "--workers", workers],
         cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
-    assert shard_hashes(tmp_path / "made") == shard_hashes(dataset)
+    assert shard_hashes(tmp_path / "out") == shard_hashes(dataset)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_stops_soon_leaves_no_process_and_the_same_command_goes_on(listing, dataset, tmp_path, signum):
+def test_interrupted_run_leaves_no_process_and_resumes(listing, dataset, tmp_path, signum):
     marker = f"PIX2GIF_TEST_{tmp_path.name}_{signum}"
-    # Many copies under other names, so that there is something to interrupt.
+    # Copies under other names make the run long enough to interrupt.
     (tmp_path / "gifs").mkdir()
     rows = []
     for copy in range(5):
@@ -83,10 +68,10 @@ def test_an_interruption_stops_soon_leaves_no_process_and_the_same_command_goes_
             name = f"{Path(uri).stem}_{copy}.gif"
             shutil.copy(listing.parent / uri, tmp_path / "gifs" / name)
             rows.append(f"gifs/{name}\t{caption}\n")
-    ours = tmp_path / "listing.tsv"
-    ours.write_text("".join(rows))
+    long_listing = tmp_path / "listing.tsv"
+    long_listing.write_text("".join(rows))
     process = subprocess.Popen(
-        [COMMAND, str(ours), "--out", str(tmp_path / "out"), "--workers", "2"],
+        [COMMAND, str(long_listing), "--out", str(tmp_path / "out"), "--workers", "2"],
         env={**os.environ, marker: "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
@@ -94,17 +79,17 @@ def test_an_interruption_stops_soon_leaves_no_process_and_the_same_command_goes_
     while not list((tmp_path / "out").glob("flow/part-*.parquet")):
         assert time.monotonic() < deadline, "nothing was measured"
         time.sleep(0.05)
-    os.killpg(process.pid, signum)  # As a terminal does, to every process of the group.
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
-    assert "run the same command again to go on" in said
-    assert "Traceback" not in said
+    os.killpg(process.pid, signum)  # Like a terminal, to every process of the group.
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "run the same command again to go on" in stderr
+    assert "Traceback" not in stderr
     time.sleep(0.5)
-    assert ray_processes(marker) == []
+    assert find_processes(marker, ANY) == []
     measured = len(list((tmp_path / "out").glob("flow/part-*.parquet")))
-    summary = run(ours, tmp_path / "out")
+    summary = run(long_listing, tmp_path / "out")
     assert summary.num_reused >= measured
-    assert shard_hashes(tmp_path / "out") == hashes_of_undisturbed(ours, tmp_path)
+    assert shard_hashes(tmp_path / "out") == hashes_of_undisturbed(long_listing, tmp_path)
 
 
 def hashes_of_undisturbed(listing: Path, tmp_path: Path) -> dict[str, str]:

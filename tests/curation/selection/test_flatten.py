@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.selection.flatten import flatten_histogram
-from tests.curation.solver import best_entropy, entropy
+from tests.curation.selection.helpers import best_entropy, entropy
 
 
 def first_pairs(available: np.ndarray, caps: np.ndarray) -> np.ndarray:

@@ -14,8 +14,7 @@ from curation.config import CurationConfig
 from curation.selection.pair_counts import compute_bin_edges
 from curation.selection.pairs import Selection, select_pairs
 from shards.manifest import read_manifest
-from tests.curation.selection.helpers import write_flow
-from tests.curation.solver import best_entropy, entropy
+from tests.curation.selection.helpers import best_entropy, entropy, write_flow
 
 
 def select_one_split(parts: list[Path], keys: Iterable[str], config: CurationConfig) -> Selection:

@@ -54,7 +54,7 @@ def test_report_matches_the_data_set(films: Path, tmp_path: Path) -> None:
     assert f"{across:,} measured pairs" in text
     # All pairs are kept, except those of the duplicate.
     assert f"and {across:,} kept pairs ({100 * across / kept:.0f} %) have a scene cut" in text
-    assert f"  {across:,} kept across a scene cut; --drop-cuts leaves such pairs out" in str(summary).splitlines()
+    assert f"  {across:,} kept across a scene cut; --drop-cuts drops such pairs" in str(summary).splitlines()
     assert "1 exact duplicate (0 across splits)" in text
     assert "film.gifrow 1, train" in text
     assert "there is no file" in text

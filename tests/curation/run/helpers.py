@@ -1,13 +1,13 @@
-"""GIFs that no decoder survives, drawn; and a decoder that is made to die of one."""
+"""Drawn GIFs that exceed the limits, and a Pillow patched to abort on marked GIFs."""
 
 from pathlib import Path
 
 from tests.curation.decode.helpers import PIXEL, gif_frame, gif_start
 
 ABORT = b"make the decoder abort"
-"""A comment; the patched decoder below aborts when a file that holds it is opened."""
+"""A comment in a GIF: the patched decoder aborts when it opens the file."""
 ABORT_IN_EXPORT = b"make the encoder abort"
-"""Likewise, but only when frames are to be encoded."""
+"""A comment in a GIF: the patched decoder aborts when it opens the file to encode frames."""
 _SIDE = 65_535
 _SITE_CUSTOMIZE = """
 import os
@@ -33,25 +33,25 @@ GifImagePlugin.GifImageFile._open = open_or_abort
 
 
 def draw_huge() -> bytes:
-    """Draw two frames on a canvas of 65535 x 65535: a kilobyte that takes 30 GB to decode."""
+    """Draw two frames on a canvas of 65535 x 65535: 1 KB, 30 GB decoded."""
     return gif_start(_SIDE, _SIDE) + gif_frame() + gif_frame(left=1) + b";"
 
 
-def draw_endless() -> bytes:
-    """Draw a thousand dots on a canvas of 4000 x 4000: 50 KB, and minutes of compositing."""
+def draw_slow() -> bytes:
+    """Draw 1,000 one-pixel frames on a canvas of 4000 x 4000: 50 KB, minutes of compositing."""
     white = gif_frame()[: -len(PIXEL)] + PIXEL.replace(b"\x44", b"\x4c")
     return gif_start(4000, 4000) + (gif_frame() + white) * 500 + b";"
 
 
-def draw_aborting(sound: bytes, marker: bytes = ABORT) -> bytes:
-    """Put the comment into a sound GIF, before its trailer."""
-    return sound[:-1] + b"\x21\xfe" + bytes([len(marker)]) + marker + b"\0;"
+def draw_aborting(gif: bytes, marker: bytes = ABORT) -> bytes:
+    """Insert a comment into a GIF, before its trailer."""
+    return gif[:-1] + b"\x21\xfe" + bytes([len(marker)]) + marker + b"\0;"
 
 
 def patch_decoder(folder: Path) -> str:
-    """Write a module that every Python with `folder` in PYTHONPATH imports at its start; returns the folder.
+    """Write a sitecustomize.py into `folder`, to be put on PYTHONPATH; return the folder.
 
-    It takes Pillow's own limit on pixels away, and makes it abort where ABORT stands in the file.
+    It removes Pillow's own pixel limit and aborts on GIFs with the comments above.
     """
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(_SITE_CUSTOMIZE.format(always=ABORT, in_export=ABORT_IN_EXPORT))
