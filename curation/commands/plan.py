@@ -17,7 +17,7 @@ def plan(dataset: Dataset, options: SelectionOptions) -> None:
 
     Example: pix2gif plan shards/ --min-motion 3 --max-motion 15 --pairs-per-gif 20
     """
-    from curation.export.dataset import rebuild_catalog, find_sources, read_finished
+    from curation.export.dataset import find_sources, read_finished, rebuild_catalog
     from curation.inspection.plan import make_plan
     from curation.inspection.plan_text import format_plan
     from shards.location import parse_location

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from curation.config import CurationConfig
-from curation.export.dataset import rebuild_catalog, find_sources, read_finished
+from curation.export.dataset import find_sources, read_finished, rebuild_catalog
 from curation.inspection.plan import Plan, make_plan
 from curation.inspection.plan_text import format_plan
 from curation.options import RunOptions
