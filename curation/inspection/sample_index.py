@@ -100,7 +100,7 @@ def read_picture(out: Location, index: pa.Table, row: int, role: str) -> tuple[b
     split, shard, offset, size, image_format = (
         index[name][row].as_py() for name in ("split", "shard", f"{role}_offset", f"{role}_size", "image_format")
     )
-    with (out / split / shard).open("rb") as file:
+    with (out / split / shard).open("rb", buffering=0) as file:
         file.seek(offset)
         return file.read(size), IMAGE_MIME[image_format]
 

@@ -35,4 +35,5 @@ def raise_data_errors(path: object) -> Iterator[None]:
     except FileNotFoundError as error:
         raise DataError(f"{path}: there is no such file") from error
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}"[:300]) from error
+        reason = str(error.strerror or error).partition("\n")[0]
+        raise DataError(f"{path}: {reason[:200]}") from error

@@ -114,9 +114,11 @@ class BatchStream:
                 if isinstance(item, DataError):
                     raise item
                 batch = item.unpack() if isinstance(item, PackedBatch) else item
+                del item
                 self._num_batches += 1
                 self._count_skipped(batch)
                 yield batch
+                del batch  # So that its buffer can be used for the next one.
         finally:
             del items
 
@@ -157,8 +159,8 @@ class BatchStream:
         is_forked = self.data.is_fork_safe and multiprocessing.get_start_method() == "fork"
         if not (self.config.num_workers and num_bytes and is_forked):
             return None
-        # The loader requests a worker's next batch before the trainer unpacks the current one.
-        return BufferPool(self.config.num_workers, self.config.prefetch_batches + 1, num_bytes)
+        # For what a worker prefetches, and for two batches in the trainer's hands.
+        return BufferPool(self.config.num_workers, self.config.prefetch_batches + 2, num_bytes)
 
     def _count_skipped(self, batch: Batch | LatentBatch) -> None:
         self.num_skipped += batch.num_skipped

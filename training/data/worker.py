@@ -45,13 +45,13 @@ class Reader(torch.utils.data.Dataset[Batch | LatentBatch | PackedBatch | DataEr
         self._seed = seed
         self._flip = flip
         self._skip = skip
-        self._num_requests = 0
 
     def __getitem__(self, request: Request) -> Batch | LatentBatch | PackedBatch | DataError:
         worker = torch.utils.data.get_worker_info()
-        key = (self._pool.id, worker.id, self._num_requests) if self._pool and worker else None
-        buffer = self._pool.get(*key[1:]) if self._pool and key else None
-        self._num_requests += 1
+        key, buffer = None, None
+        if self._pool and worker and (acquired := self._pool.acquire(worker.id)):
+            number, buffer = acquired
+            key = (self._pool.id, worker.id, number)
         damages: list[DamageError] = []
         flipped = draw_flips(self._seed, request.positions) & self._flip
         rows = (

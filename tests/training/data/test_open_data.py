@@ -145,11 +145,12 @@ def test_workers_ignore_signals_to_the_process_group(uneven):
     stream = BatchStream(config(uneven, num_workers=2, prefetch_batches=1), num_steps=6)
     with stream:
         iterator, first, pids = start(stream)
+        second = next(iterator)  # Both workers run now, and ignore signals.
         assert len(pids) == 2
         for pid in pids:
             for name in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
                 os.kill(pid, name)
-        found = [first, *iterator]
+        found = [first, second, *iterator]
     assert are_same(expected, found)
 
 

@@ -1,21 +1,35 @@
-"""Buffers are used in turn, and batches do not change when theirs are used again."""
+"""Buffers are used again when no tensor views them, and not before."""
+
+import gc
 
 from tests.training.data.helpers import are_same, batches, config
 from training.data import BatchStream
 from training.data.shared_memory import BufferPool
 
 
-def test_buffers_of_a_worker_are_used_in_turn():
-    pool = BufferPool(num_workers=2, num_buffers=3, num_bytes=8)
-    for batch in range(4):
-        pool.get(0, batch)[:] = batch
-        pool.get(1, batch)[:] = 9
-    assert [pool.get(0, batch).tolist() for batch in range(3)] == [[3] * 8, [1] * 8, [2] * 8]
+def test_buffer_is_free_when_its_last_view_is_gone():
+    pool = BufferPool(1, 1, 8)
+    number, buffer = pool.acquire(0)
+    buffer[:] = 7
+    tensor = pool.view(0, number)
+    part = tensor.view(2, 4)[1]
+    del tensor
+    gc.collect()
+    assert pool.acquire(0) is None
+    assert part.tolist() == [7] * 4
+    del part
+    gc.collect()
+    assert pool.acquire(0) is not None
 
 
 def test_kept_batches_do_not_change(uneven):
     expected = batches(uneven, 12)
-    stream = BatchStream(config(uneven, num_workers=2, prefetch_batches=1), num_steps=12)
-    with stream:
+    with BatchStream(config(uneven, num_workers=1, prefetch_batches=1), num_steps=12) as stream:
         kept = list(stream)
     assert are_same(expected, kept)
+
+
+def test_memory_of_dropped_batches_is_used_again(uneven):
+    with BatchStream(config(uneven, num_workers=1, prefetch_batches=1), num_steps=20) as stream:
+        addresses = {batch.source.data_ptr() for batch in stream}
+    assert len(addresses) <= 3
