@@ -164,7 +164,7 @@ def encode(
         open_workers(num_workers, gpus_per_task=gpus_per_task) as pool,
         Progress().stage("encode", total, "pairs") as bar,
     ):
-        latents = encode_dataset(location, out.absolute(), resolved, pool.map, batch=batch, done=bar.update)
+        latents = encode_dataset(location, out.absolute(), resolved, pool.map, batch=batch, progress=bar.update)
     typer.echo(f"The latents of {total:,} pairs are in {out}{'' if latents else ' already, finished'}.")
 
 

@@ -17,6 +17,7 @@ the device: of a GPU as its vendor tells, of a CPU as a large matrix product rea
 
 import argparse
 import dataclasses
+import itertools
 import json
 import os
 import platform
@@ -37,7 +38,7 @@ from training.runtime.throughput import Throughput
 from training.trainer.config import TrainingConfig, tiny
 from training.trainer.encode_latents import encode_dataset
 from training.trainer.flops import count_sample_flops
-from training.trainer.prefetch import Feed
+from training.trainer.prefetch import Prefetcher
 from training.trainer.trainer import Trainer
 
 WAYS = ("plain", "pictures", "pictures+compile", "latents", "latents+compile")
@@ -113,12 +114,14 @@ def measure_trainer(args: argparse.Namespace, config: TrainingConfig, data: Path
     with trainer.stream:
         batches = iter(trainer.stream)
         flops = count_sample_flops(trainer.model, trainer.loss_step, next(batches))
-        feed = Feed(batches, trainer.loss_step, throughput)
-        for number in range(args.warm_up + args.steps):
+        num_steps = args.warm_up + args.steps
+        batches = itertools.islice(batches, num_steps * trainer.stream.batches_per_step)
+        prefetcher = Prefetcher(batches, trainer.loss_step, throughput)
+        for number in range(num_steps):
             if number == args.warm_up:
                 synchronize(device)
                 throughput.read()
-            trainer.take_step(feed, stop, is_last=number == args.warm_up + args.steps - 1)
+            trainer.take_step(prefetcher, stop)
             throughput.count(config.global_batch)
         synchronize(device)
         readings = throughput.read()

@@ -1,1 +1,1 @@
-"""Atomic checkpoints: save, validate, restore."""
+"""Atomic, verified checkpoints: save, find, load."""

@@ -1,1 +1,1 @@
-"""The training loop: configuration, loss step, prefetch, preview, latent encoding."""
+"""The training loop: config, loss step, prefetching, validation GIFs, latent cache."""

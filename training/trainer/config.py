@@ -1,4 +1,4 @@
-"""What may be chosen in a training run, with defaults and units; presets are functions that return a config."""
+"""The training config: fields with defaults and units, presets, and the order in which sources override them."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -18,81 +18,80 @@ from training.runtime.config_fields import (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """Every parameter of a run. Checked on construction; the resolved one is written beside every output."""
+    """Parameters of a run. Checked on construction; the resolved config is written beside every output."""
 
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
-    """Which of the paper's variants, and how its parts are made."""
+    """The paper's variant and how its parts are built."""
     pretrained: str | None = "stable-diffusion-v1-5/stable-diffusion-v1-5"
-    """Folder or hub name of a Stable Diffusion 1.x to begin from; None begins from random weights of `random_size`."""
+    """Folder or hub name of the Stable Diffusion 1.x to start from; None for random weights of `random_size`."""
     random_size: RandomSize = "tiny"
-    """Size of a model of random weights: tiny for trying out, sd15 for measuring."""
+    """Size of a model with random weights: tiny for tests, sd15 for measuring."""
     autoencoder: str | None = "stabilityai/sd-vae-ft-mse"
-    """Folder or hub name of another autoencoder (Pix2Gif, section 4: ft-MSE); None keeps that of `pretrained`."""
+    """Folder or hub name of the autoencoder (Pix2Gif, section 4: ft-MSE); None for that of `pretrained`."""
     perceptual_weights: str | None = "timm/vgg19.tv_in1k"
-    """Folder, file or hub name of VGG19's weights; None takes random ones, which serve for trying out only."""
+    """Folder, file or hub name of VGG19's weights; None for random ones, which are for tests only."""
     perceptual_weight: float = 0.01
-    """Lambda_P, the weight of the perceptual loss (Pix2Gif, section 4)."""
+    """Weight lambda_P of the perceptual loss (Pix2Gif, section 4)."""
     global_batch: int = 256
-    """Samples of one optimizer step over all processes."""
+    """Samples per optimizer step, over all processes."""
     micro_batch: int = 16
-    """Samples that one process takes at once; the rest of its share is accumulated."""
+    """Samples per forward pass of one process; gradients are accumulated up to its share of the global batch."""
     max_steps: int = 25_000
     """Optimizer steps."""
     learning_rate: float = 1e-4
-    """Of AdamW, after the warm-up."""
+    """Learning rate of AdamW after the warm-up."""
     warmup_steps: int = 10_000
-    """Optimizer steps over which the learning rate grows linearly from 0; it is constant afterwards."""
+    """Optimizer steps of linear warm-up from 0; the learning rate is constant afterwards."""
     weight_decay: float = 0.01
-    """Of AdamW."""
+    """Weight decay of AdamW."""
     max_grad_norm: float | None = 1.0
-    """Gradients of a greater norm are scaled down to it; None leaves them."""
+    """Clip gradients to this norm; None for no clipping."""
     ema_decay: float = 0.9999
-    """Of the moving average of every trained part, updated once an optimizer step."""
+    """Decay of the exponential moving average of the trained weights, per optimizer step."""
     snr_gamma: float | None = None
-    """Weight timesteps by min(SNR, gamma) / SNR (Hang et al., 2023); None weights them alike, as the paper."""
+    """Weight timesteps by min(SNR, gamma) / SNR (Hang et al., 2023); None for equal weights, as in the paper."""
     resolution: int | None = 256
-    """Side in pixels that the pictures must have, as motion is told in pixels of them; None takes what there is."""
+    """Required side of the pictures in pixels, the unit of motion; None accepts any."""
     flip: bool = True
-    """Mirror source and target together, half of the time."""
+    """Mirror source and target together with probability 1/2."""
     precision: Precision = "bf16"
-    """Of the matrix products; weights and optimizer stay in float32."""
+    """Precision of matrix products; weights and optimizer stay in float32."""
     gradient_checkpointing: bool = False
-    """Compute activations twice instead of keeping them: about half the memory, a third more time."""
+    """Recompute activations instead of storing them: about half the memory, a third more time."""
     compile: bool = False
     """Compile the U-Net and the autoencoder's encoder with torch.compile."""
     channels_last: bool = True
-    """Lay images out channels last, which GPUs convolve faster."""
+    """Use the channels-last memory format, which is faster on GPUs."""
     num_workers: int = 4
-    """Processes that read and decode for each rank; 0 reads in the training process."""
+    """Data worker processes per rank; 0 reads in the training process."""
     cache: str | None = None
-    """Folder that keeps shards fetched from http(s):// or s3://; without one they are read by ranges."""
+    """Folder that caches shards from http(s):// or s3://; None reads byte ranges without a cache."""
     window_shards: int | None = None
-    """Shards that are in use at a time, for remote shards; None mixes all of them."""
+    """Shuffle within this many shards at a time, for remote shards; None shuffles over all."""
     on_damage: Literal["raise", "skip"] = "raise"
-    """Whether a damaged sample ends the run, or is counted and another stands in for it."""
+    """Whether a damaged sample ends the run, or is counted and replaced by another sample."""
     wandb_project: str | None = None
-    """Tell metrics to this project of Weights & Biases, too."""
+    """Also log metrics to this project of Weights & Biases."""
     seed: int = 0
-    """Of the order, the noise, every draw."""
+    """Seed of the data order, the noise and every other random choice."""
     log_every: int = 10
-    """Optimizer steps from one line of metrics to the next."""
+    """Optimizer steps between lines of metrics."""
     checkpoint_every: int = 1_000
-    """Optimizer steps from one checkpoint to the next; one is written at the end in any case."""
+    """Optimizer steps between checkpoints; the last step always writes one."""
     keep_checkpoints: int = 3
-    """The latest so many are kept."""
+    """Number of checkpoints to keep, the latest ones."""
     validate_every: int = 1_000
-    """Optimizer steps from one set of validation GIFs to the next; 0 makes none."""
+    """Optimizer steps between validation GIFs; 0 for none."""
     validation_clips: int = 4
-    """Fixed samples of the val split that validation GIFs are made of."""
+    """Number of fixed samples of the val split in the validation GIFs."""
 
     def __post_init__(self) -> None:
-        """Raise TrainingError naming the field, its value and what is allowed."""
+        """Raise TrainingError for an invalid value, with the field's name and the allowed values."""
         for name in ("global_batch", "micro_batch", "max_steps", "log_every", "checkpoint_every", "keep_checkpoints"):
             check_field(self, name, getattr(self, name) >= 1, "1 or more")
         for name in ("warmup_steps", "num_workers", "validate_every", "validation_clips", "seed"):
             check_field(self, name, getattr(self, name) >= 0, "0 or more")
-        for name in ("learning_rate",):
-            check_field(self, name, getattr(self, name) > 0, "more than 0")
+        check_field(self, "learning_rate", self.learning_rate > 0, "more than 0")
         check_field(self, "ema_decay", 0 <= self.ema_decay < 1, "from 0 to less than 1")
         check_field(self, "perceptual_weight", self.perceptual_weight >= 0, "0 or more")
         check_field(
@@ -103,17 +102,17 @@ class TrainingConfig:
 
 
 def paper() -> TrainingConfig:
-    """Return the paper's run: Stable Diffusion 1.5, batch 256, 25,000 steps, float32, no clipping."""
+    """Return the paper's config: Stable Diffusion 1.5, batch 256, 25,000 steps, float32, no clipping."""
     return TrainingConfig(precision="no", max_grad_norm=None, gradient_checkpointing=True, micro_batch=2)
 
 
 def card24() -> TrainingConfig:
-    """Return a run for one card of 24 GB: the paper's batch, accumulated from micro-batches of 8 in bf16."""
+    """Return a config for one GPU with 24 GB: the paper's batch, accumulated from micro-batches of 8 in bf16."""
     return TrainingConfig(micro_batch=8, gradient_checkpointing=True)
 
 
 def tiny() -> TrainingConfig:
-    """Return a run of a small random model, in minutes on a laptop's CPU: for trying out, and for the tests."""
+    """Return a config for a small random model that trains in minutes on a CPU, for tests."""
     return TrainingConfig(
         pretrained=None,
         random_size="tiny",
@@ -137,7 +136,7 @@ def tiny() -> TrainingConfig:
 
 
 PRESETS = {"paper": paper, "card24": card24, "tiny": tiny}
-"""Presets by the name that `--preset` takes."""
+"""Presets by their names for `--preset`."""
 
 
 def resolve_config(preset: str, path: Path | None, options: Mapping[str, Any]) -> TrainingConfig:

@@ -1,7 +1,7 @@
-"""A data set -> its latent cache: what the frozen autoencoder and the tokenizer make of every sample, once.
+"""A data set -> its latent cache: encode every sample once with the frozen autoencoder and tokenizer.
 
-A task is a shard, so the work spreads over whatever runs tasks; each worker builds the frozen parts once, and encodes
-on the GPU that it sees, which is the one that it was given.
+A task is one shard, so any worker pool can run them. Each worker loads the frozen parts once and uses the GPU that is
+visible to it.
 """
 
 import dataclasses
@@ -44,41 +44,42 @@ from training.runtime.weights import hash_weights
 from training.trainer.config import TrainingConfig
 from training.trainer.setup import build_parts
 
-Run = Callable[[Callable[["EncodeTask"], "EncodedShard"], Iterable["EncodeTask"]], Iterator["EncodedShard"]]
-"""Runs a function over tasks, in any order: `map`, or the workers of a cluster."""
+MapTasks = Callable[[Callable[["EncodeTask"], "EncodedShard"], Iterable["EncodeTask"]], Iterator["EncodedShard"]]
+"""Applies a function to tasks and yields the results in any order: `map`, or that of a worker pool."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncodeTask:
-    """One shard to be encoded."""
+    """One shard to encode."""
 
     split: str
     shard: ReadableLocation
     path: Path
-    receipt: Path
-    """Where to note what was written, for a run that resumes."""
+    """The encoded shard."""
+    record: Path
+    """Written after the encoded shard, so that a resumed run can skip it."""
     plan: str
-    """Digest of all that decides the bytes."""
+    """Digest of all that decides the bytes of the encoded shard."""
     config: TrainingConfig
     batch: int
-    """Samples that pass through the autoencoder at once."""
+    """Samples per pass through the autoencoder."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncodedShard:
-    """One shard of the cache."""
+    """One shard of the latent cache."""
 
     split: str
     entry: ShardEntry
 
 
-def choose_workers(asked: int | None, num_gpus: int) -> tuple[int, float]:
-    """Return how many workers encode, 0 for this process alone, and how much of a GPU each is given.
+def choose_workers(num_requested: int | None, num_gpus: int) -> tuple[int, float]:
+    """Return the number of workers (0 for this process alone) and the share of a GPU for each.
 
-    Where none are `asked` for, each GPU has one, and a single GPU, or none, is this process's. Where more are asked
-    for than there are GPUs, they share them, as many on each.
+    The default is one worker for each of several GPUs, and this process alone otherwise. More workers than GPUs share
+    them evenly.
     """
-    num_workers = asked if asked is not None else num_gpus if num_gpus > 1 else 0
+    num_workers = num_requested if num_requested is not None else num_gpus if num_gpus > 1 else 0
     if not num_workers or not num_gpus:
         return num_workers, 0.0
     return num_workers, 1 / math.ceil(num_workers / num_gpus)
@@ -88,30 +89,30 @@ def encode_dataset(
     shards: ReadableLocation,
     out: Path,
     config: TrainingConfig,
-    run: Run,
+    map_tasks: MapTasks,
     *,
     batch: int = 16,
-    done: Callable[[int], object],
+    progress: Callable[[int], object],
 ) -> LatentManifest | None:
-    """Encode every shard of a finished data set into `out`, mirrored pictures too where `config` flips.
+    """Encode every shard of a finished data set into `out`, also mirrored if `config.flip`.
 
-    Tells `done` the samples of each shard as it is ready. Shards of an earlier run that still hash right are kept;
-    returns None where the cache is finished already. Raises TrainingError where `out` holds another one.
+    Calls `progress` with the number of samples of each finished shard. Skips shards that an earlier run finished.
+    Returns None if the whole cache is finished already. Raises TrainingError if `out` holds a different cache.
     """
     manifest = read_manifest(shards)
     resolution = int(manifest.config.get("resolution", 0))
     if not resolution:
-        raise TrainingError(f"{shards} holds pictures of several sizes; latents need one resolution")
-    vae, _ = _frozen_parts(config)
-    about = {
+        raise TrainingError(f"{shards} has pictures of several sizes; latents need one resolution")
+    vae, _ = _load_frozen_parts(config)
+    identity = {
         "dataset_sha256": file_sha256(shards / MANIFEST),
         "vae": config.autoencoder or config.pretrained or f"random {config.random_size}, seed {config.seed}",
         "vae_sha256": hash_weights(vae),
         "has_flips": config.flip,
     }
     if (out / LATENTS_MANIFEST).exists():
-        found = read_latent_manifest(out)
-        if any(getattr(found, name) != value for name, value in about.items()):
+        existing = read_latent_manifest(out)
+        if any(getattr(existing, name) != value for name, value in identity.items()):
             raise TrainingError(f"{out} holds the latents of another data set or autoencoder; choose another --out")
         return None
     tasks = [
@@ -119,26 +120,29 @@ def encode_dataset(
             split=split,
             shard=shards / split / shard.name,
             path=out / split / shard.name.replace(".tar", ".arrow"),
-            receipt=out / ".work" / f"{split}-{shard.name}.json",
-            plan=digest([about, shard.sha256]),
+            record=out / ".work" / f"{split}-{shard.name}.json",
+            plan=digest([identity, shard.sha256]),
             config=config,
             batch=batch,
         )
         for split, entry in manifest.splits.items()
         for shard in entry.shards
     ]
-    encoded = []
-    for one in run(encode_shard, tasks):
-        encoded.append(one)
-        done(one.entry.num_samples)
-    splits = {}
-    for split in manifest.splits:
-        entries = tuple(sorted((one.entry for one in encoded if one.split == split), key=lambda entry: entry.name))
-        splits[split] = LatentSplit(num_samples=sum(entry.num_samples for entry in entries), shards=entries)
+    entries: dict[str, list[ShardEntry]] = {split: [] for split in manifest.splits}
+    for encoded in map_tasks(encode_shard, tasks):
+        entries[encoded.split].append(encoded.entry)
+        progress(encoded.entry.num_samples)
+    splits = {
+        split: LatentSplit(
+            num_samples=sum(entry.num_samples for entry in shard_entries),
+            shards=tuple(sorted(shard_entries, key=lambda entry: entry.name)),
+        )
+        for split, shard_entries in entries.items()
+    }
     latents = LatentManifest(
-        dataset_sha256=str(about["dataset_sha256"]),
-        vae=str(about["vae"]),
-        vae_sha256=str(about["vae_sha256"]),
+        dataset_sha256=str(identity["dataset_sha256"]),
+        vae=str(identity["vae"]),
+        vae_sha256=str(identity["vae_sha256"]),
         has_flips=config.flip,
         resolution=resolution,
         splits=splits,
@@ -149,10 +153,10 @@ def encode_dataset(
 
 
 def encode_shard(task: EncodeTask) -> EncodedShard:
-    """Encode one shard, unless an earlier run did; the file appears when it is whole."""
-    entry = _finished(task)
+    """Encode one shard atomically, unless an earlier run finished it."""
+    entry = _read_finished(task)
     if entry is None:
-        vae, tokenizer = _frozen_parts(task.config)
+        vae, tokenizer = _load_frozen_parts(task.config)
         device = choose_device()
         if device.type == "cuda":  # Convolutions are faster channels last on a GPU.
             vae.to(device, memory_format=torch.channels_last)  # type: ignore[arg-type]  # Wrapped by diffusers.
@@ -161,19 +165,20 @@ def encode_shard(task: EncodeTask) -> EncodedShard:
         for first in range(0, len(samples), task.batch):
             rows += _encode_rows(samples[first : first + task.batch], vae, tokenizer, flips=task.config.flip)
         entry = write_latent_shard(task.path, rows)
-        with write_atomically(task.receipt) as temporary:
+        with write_atomically(task.record) as temporary:
             temporary.write_text(json.dumps({"plan": task.plan, "shard": dataclasses.asdict(entry)}))
     return EncodedShard(split=task.split, entry=entry)
 
 
-def _finished(task: EncodeTask) -> ShardEntry | None:
+def _read_finished(task: EncodeTask) -> ShardEntry | None:
+    """Return the entry of a shard that an earlier run finished by the same plan; None if there is none."""
     try:
-        noted = json.loads(task.receipt.read_text())
-        entry = ShardEntry(**noted["shard"])
-        sound = noted["plan"] == task.plan and file_sha256(task.path) == entry.sha256
+        record = json.loads(task.record.read_text())
+        entry = ShardEntry(**record["shard"])
+        is_valid = record["plan"] == task.plan and file_sha256(task.path) == entry.sha256
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return entry if sound else None
+    return entry if is_valid else None
 
 
 def _encode_rows(
@@ -183,7 +188,7 @@ def _encode_rows(
         torch.stack([_decode(getattr(sample, role)) for sample in samples]) for role in ("source", "target")
     )
     plain = _encode_pairs(vae, sources, targets)
-    # Mirrored before they are encoded: the autoencoder is not symmetric.
+    # The pictures are mirrored, not the latents: the autoencoder is not symmetric.
     flipped = _encode_pairs(vae, sources.flip(-1), targets.flip(-1)) if flips else [None] * len(samples)
     prompts = [make_prompt(sample.record.caption, sample.record.motion_px) for sample in samples]
     token_ids = tokenize(tokenizer, prompts).to(torch.int32).numpy()
@@ -193,10 +198,10 @@ def _encode_rows(
             caption=sample.record.caption,
             motion_px=sample.record.motion_px,
             token_ids=ids,
-            plain=one,
+            plain=latents,
             flipped=mirrored,
         )
-        for sample, ids, one, mirrored in zip(samples, token_ids, plain, flipped, strict=True)
+        for sample, ids, latents, mirrored in zip(samples, token_ids, plain, flipped, strict=True)
     ]
 
 
@@ -206,8 +211,8 @@ def _decode(picture: bytes) -> Tensor:
 
 
 def _encode_pairs(vae: AutoencoderKL, sources: Tensor, targets: Tensor) -> list[PairLatents]:
-    """Encode uint8 pictures [B, 3, H, W]; sources to their mode, targets to mean and log-variance."""
-    # As bytes to the device, a quarter of what the floats would be.
+    """Encode pictures, uint8 [B, 3, H, W]: sources to the posterior's mode, targets to its mean and log-variance."""
+    # Copied to the device as bytes, a quarter of the size of floats.
     source, target = (encode_moments(vae, part.to(vae.device).float() / 127.5 - 1) for part in (sources, targets))
     halves = [part.to(torch.float16).cpu().numpy() for part in (source.mean, *Moments(*target))]
     return [
@@ -217,8 +222,8 @@ def _encode_pairs(vae: AutoencoderKL, sources: Tensor, targets: Tensor) -> list[
 
 
 @functools.lru_cache(maxsize=1)
-def _frozen_parts(config: TrainingConfig) -> tuple[AutoencoderKL, CLIPTokenizer]:
-    """Build what encodes, once a process, on the CPU."""
+def _load_frozen_parts(config: TrainingConfig) -> tuple[AutoencoderKL, CLIPTokenizer]:
+    """Load the autoencoder and the tokenizer once for each process, on the CPU."""
     parts = build_parts(config)
     parts.vae.requires_grad_(False).eval()
     return parts.vae, parts.tokenizer

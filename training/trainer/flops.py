@@ -1,4 +1,4 @@
-"""How many floating point operations a step takes: matrix products and convolutions, a multiply-add as two."""
+"""Floating point operations of a step: matrix products and convolutions, a multiply-add counted as two."""
 
 from collections.abc import Callable
 
@@ -12,17 +12,13 @@ from training.trainer.loss_step import LossStep
 
 
 def count_sample_flops(model: Pix2Gif, loss_step: LossStep, batch: Batch | LatentBatch) -> int:
-    """Count one sample's operations, forward and backward, what is frozen included; gradients are left empty."""
+    """Count the FLOPs of one sample, forward and backward, frozen parts included. Clears the gradients."""
     inputs = loss_step.prepare(batch.head(1))
     checkpointing = model.unet.is_gradient_checkpointing
-
-    def once() -> None:
-        loss_step(model, inputs).total.sum().backward()
-
-    # What is compiled is not seen, and what checkpointing computes again is no work of the model's.
+    # FlopCounterMode does not see compiled code, and recomputed activations are not the model's own work.
     with torch.compiler.set_stance("force_eager"):
         model.unet.disable_gradient_checkpointing()
-        flops = measure_flops(once)
+        flops = measure_flops(lambda: loss_step(model, inputs).total.sum().backward())
         if checkpointing:
             model.enable_gradient_checkpointing()
     model.zero_grad(set_to_none=True)
@@ -30,10 +26,10 @@ def count_sample_flops(model: Pix2Gif, loss_step: LossStep, batch: Batch | Laten
 
 
 def measure_flops(forward_and_backward: Callable[[], object]) -> int:
-    """Return the floating point operations of a call: matrix products and convolutions, a multiply-add as two.
+    """Return the FLOPs of a call.
 
-    Attention is counted by its products, so alike on every device and with every kernel. Call it with the plain model:
-    what torch.compile made is not seen, what gradient checkpointing repeats is counted twice.
+    Attention is counted as its matrix products, so the result is the same on every device and with every kernel. The
+    model must not be compiled; activations recomputed by gradient checkpointing are counted twice.
     """
     counter = FlopCounterMode(display=False)
     with sdpa_kernel(SDPBackend.MATH), counter:

@@ -1,36 +1,40 @@
-"""Micro-batches, one ahead: what the host has to do for the next is done while the device is at work on the last."""
+"""Prefetching: prepare the next micro-batch on the host while the device computes on the current one."""
 
 from collections.abc import Iterator
+from typing import Self
 
 from training.data import Batch, LatentBatch
 from training.runtime.throughput import Throughput
 from training.trainer.loss_step import LossStep, StepInputs
 
 
-class Feed:
-    """Takes batches from a stream and brings them to the device.
+class Prefetcher:
+    """Iterates over micro-batches on the device.
 
-    A GPU works on its own once it was told what to do. A program that waits for a loss and only then decodes, tokenizes
-    and draws leaves it idle meanwhile; one that looks ahead first does not.
+    CUDA is asynchronous: call `prefetch` after the device was given work and before waiting for its result, so that
+    decoding, tokenizing, drawing noise and copying overlap with that work.
     """
 
     def __init__(self, batches: Iterator[Batch | LatentBatch], loss_step: LossStep, throughput: Throughput) -> None:
-        """Take nothing yet."""
         self._batches = batches
         self._loss_step = loss_step
         self._throughput = throughput
-        self._ready: StepInputs | None = None
+        self._next: StepInputs | None = None
 
-    def take(self) -> StepInputs:
-        """Return the next micro-batch. Raises DataError where the stream does."""
-        ready, self._ready = self._ready or self._make(), None
-        return ready
+    def __iter__(self) -> Self:
+        return self
 
-    def look_ahead(self) -> None:
-        """Make the next micro-batch ready, if it is not. Raises DataError where the stream does."""
-        self._ready = self._ready or self._make()
+    def __next__(self) -> StepInputs:
+        self.prefetch()
+        inputs, self._next = self._next, None
+        if inputs is None:
+            raise StopIteration
+        return inputs
 
-    def _make(self) -> StepInputs:
-        with self._throughput.waiting():
-            batch = next(self._batches)
-        return self._loss_step.prepare(batch)
+    def prefetch(self) -> None:
+        """Prepare the next micro-batch, unless it is ready or there is none. Raises DataError if it is unreadable."""
+        if self._next is None:
+            with self._throughput.waiting():
+                batch = next(self._batches, None)
+            if batch is not None:
+                self._next = self._loss_step.prepare(batch)

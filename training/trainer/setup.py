@@ -1,9 +1,7 @@
-"""Config -> the parts of a run, and what must hold before anything costly begins."""
+"""Config -> the parts of a run: models, data config, kernels, advice on memory."""
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -13,19 +11,16 @@ from training.model.perceptual import PerceptualLoss
 from training.runtime.guards import explain_out_of_memory
 from training.trainer.config import TrainingConfig
 
-if TYPE_CHECKING:
-    pass
-
 
 def build_parts(config: TrainingConfig) -> Components:
-    """Load or make the model and the frozen parts around it. Raises ModelError where there are no weights."""
+    """Build the model and the frozen parts, pretrained or random. Raises ModelError if weights are missing."""
     if config.pretrained is not None:
         return build_from_stable_diffusion(config.pretrained, config.model, vae=config.autoencoder)
     return build_random(config.model, size=config.random_size, seed=config.seed)
 
 
 def load_perceptual(config: TrainingConfig) -> PerceptualLoss | None:
-    """Load VGG19 for the variants whose loss needs it; random weights only where the config says so."""
+    """Load VGG19 for variants with the perceptual loss. Raises ModelError if its weights are missing."""
     if not config.model.has_perceptual_loss:
         return None
     if config.perceptual_weights is None:
@@ -34,7 +29,7 @@ def load_perceptual(config: TrainingConfig) -> PerceptualLoss | None:
 
 
 def make_data_config(config: TrainingConfig, location: str) -> DataConfig:
-    """Say what the run reads. Raises DataError where that cannot be."""
+    """Return the data loader's config. Raises DataError if it is invalid."""
     return DataConfig(
         location=location,
         seed=config.seed,
@@ -50,24 +45,19 @@ def make_data_config(config: TrainingConfig, location: str) -> DataConfig:
     )
 
 
-def choose_kernels(config: TrainingConfig) -> None:
-    """Let a GPU try which kernels are fastest, as the shapes of all steps are alike; a CPU is left alone.
-
-    Where products are in half precision, those that are left in float32 may be rounded to TF32.
-    """
+def tune_kernels(config: TrainingConfig) -> None:
+    """Let cuDNN benchmark its kernels, as all steps have the same shapes, and allow TF32 unless precision is `no`."""
     if torch.cuda.is_available():
         torch.backends.cudnn.benchmark = True
         if config.precision != "no":
             torch.set_float32_matmul_precision("high")
 
 
-@contextlib.contextmanager
-def sentence_for_out_of_memory(config: TrainingConfig) -> Iterator[None]:
-    """Turn out-of-memory of the device into a sentence that says what to turn on."""
-    hints = {
+def advise_on_memory(config: TrainingConfig) -> AbstractContextManager[None]:
+    """Turn the device's out-of-memory error into TrainingError that names the options that save memory."""
+    options = {
         "--gradient-checkpointing": not config.gradient_checkpointing,
         "--precision bf16": config.precision == "no",
         f"--micro-batch {config.micro_batch // 2}": config.micro_batch > 1,
     }
-    with explain_out_of_memory(f"a micro-batch of {config.micro_batch}", hints):
-        yield
+    return explain_out_of_memory(f"a micro-batch of {config.micro_batch}", options)

@@ -1,5 +1,3 @@
-"""A device's peak is known by its name, or not told."""
-
 import pytest
 
 from training.runtime.peak_flops import find_peak_flops
@@ -34,6 +32,6 @@ from training.runtime.peak_flops import find_peak_flops
         ("cpu", "fp32", None),
     ],
 )
-def test_peaks_are_known_by_the_devices_name(device_name: str, precision: str, tflops: float | None) -> None:
+def test_peaks_are_found_by_device_name(device_name: str, precision: str, tflops: float | None) -> None:
     peak = find_peak_flops(device_name, precision)
     assert peak == (None if tflops is None else pytest.approx(tflops * 1e12))

@@ -1,5 +1,3 @@
-"""A run's speed is what it is."""
-
 import time
 
 import pytest
@@ -9,7 +7,7 @@ from training.runtime.peak_flops import find_peak_flops
 from training.runtime.throughput import Throughput
 
 
-def test_throughput_leaves_pauses_out_and_begins_anew_with_each_reading() -> None:
+def test_readings_exclude_pauses_and_reset_the_counts() -> None:
     throughput = Throughput(torch.device("cpu"), "bf16")
     assert throughput.read() == {}
     with throughput.waiting():
@@ -21,13 +19,13 @@ def test_throughput_leaves_pauses_out_and_begins_anew_with_each_reading() -> Non
     throughput.count(16)
     readings = throughput.read()
     assert set(readings) == {"images_per_s", "data_wait"}
-    # Sleeps may be longer than was asked; the pause would make it at most 32 / 0.7 = 46 images a second.
+    # Sleeps may take longer than requested. With the pause, the rate would be below 32 / 0.7 = 46 images per second.
     assert 50 < readings["images_per_s"] <= 32 / 0.2
     assert 0.05 < readings["data_wait"] < 0.9
     assert throughput.read() == {}
 
 
-def test_mfu_is_what_was_done_of_what_could_be() -> None:
+def test_mfu_is_achieved_flops_divided_by_peak_flops() -> None:
     throughput = Throughput(torch.device("cpu"), "bf16", num_devices=4, flops_per_sample=500)
     assert throughput.peak_flops is None
     throughput.peak_flops = 4_000_000.0
@@ -39,7 +37,7 @@ def test_mfu_is_what_was_done_of_what_could_be() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
-def test_a_gpus_peak_is_that_of_its_name() -> None:
+def test_the_peak_of_several_gpus_is_the_sum() -> None:
     throughput = Throughput(torch.device("cuda"), "bf16", num_devices=2)
-    alone = find_peak_flops(torch.cuda.get_device_name(), "bf16")
-    assert throughput.peak_flops == (None if alone is None else 2 * alone)
+    single = find_peak_flops(torch.cuda.get_device_name(), "bf16")
+    assert throughput.peak_flops == (None if single is None else 2 * single)

@@ -13,12 +13,12 @@ from training.trainer.config import PRESETS, TrainingConfig, paper, tiny
         ("max_grad_norm", 0.0), ("snr_gamma", -1.0), ("precision", "fp8"), ("num_workers", -1),
     ],
 )  # fmt: skip
-def test_a_bad_value_is_refused_by_name(field, value):
+def test_invalid_values_are_refused_by_field(field, value):
     with pytest.raises(TrainingError, match=rf"{field} is {value!r}; it must be"):
         TrainingConfig(**{field: value})
 
 
-def test_the_paper_is_the_paper():
+def test_the_paper_preset_has_the_papers_values():
     config = paper()
     assert (config.global_batch, config.max_steps, config.learning_rate) == (256, 25_000, 1e-4)
     assert (config.warmup_steps, config.perceptual_weight, config.ema_decay) == (10_000, 0.01, 0.9999)
@@ -26,7 +26,7 @@ def test_the_paper_is_the_paper():
     assert config.model.variant == "full"
 
 
-def test_every_preset_is_sound_and_tiny_needs_nothing_from_anywhere():
+def test_presets_are_valid_and_tiny_needs_no_downloads():
     assert all(dataclasses.is_dataclass(preset()) for preset in PRESETS.values())
     assert tiny().pretrained is None
     assert tiny().perceptual_weights is None

@@ -1,5 +1,3 @@
-"""Validation shows what the model makes of fixed clips, alike in every call, and is whole or not there."""
-
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +9,7 @@ from PIL import Image, ImageSequence
 from training.model.config import ModelConfig
 from training.model.factory import build_random, make_pipeline
 from training.model.pipeline import Pix2GifPipeline
-from training.trainer.preview import make_validation_gif
+from training.trainer.preview import write_validation_gifs
 
 SIZE = 64
 MOTIONS = [2.0, 11.0]
@@ -22,15 +20,15 @@ CAPTIONS = ["a cat looks up and yawns", "Ein Ball fällt: 球が落ちる"]
 def pipeline() -> Iterator[Pix2GifPipeline]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    made = make_pipeline(build_random(ModelConfig(), size="tiny", seed=0))
-    made.set_progress_bar_config(disable=True)
-    yield made
+    pipeline = make_pipeline(build_random(ModelConfig(), size="tiny", seed=0))
+    pipeline.set_progress_bar_config(disable=True)
+    yield pipeline
     torch.set_num_threads(threads)
 
 
 @pytest.fixture
 def sources() -> list[Image.Image]:
-    """A red and a blue square, each on a gradient."""
+    """Draw a red and a blue square, each on a gradient."""
     y, x = np.mgrid[:SIZE, :SIZE].astype(np.uint8) * 3
     pictures = []
     for colour in ([220, 30, 30], [30, 30, 220]):
@@ -46,11 +44,11 @@ def read_gif(path: Path) -> np.ndarray:
         return np.stack([np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(gif)])
 
 
-def test_a_row_a_clip_and_a_picture_a_motion(
+def test_the_files_have_a_row_for_each_clip_and_a_frame_for_each_motion(
     pipeline: Pix2GifPipeline, sources: list[Image.Image], tmp_path: Path
 ) -> None:
     path = tmp_path / "validation" / "step-00000050.gif"
-    assert make_validation_gif(pipeline, sources, CAPTIONS, MOTIONS, path, 0, 2) == path
+    write_validation_gifs(pipeline, sources, CAPTIONS, MOTIONS, path, seed=0, num_inference_steps=2)
     assert sorted(file.name for file in path.parent.iterdir()) == [
         "step-00000050-clip-00.gif",
         "step-00000050-clip-01.gif",
@@ -60,39 +58,40 @@ def test_a_row_a_clip_and_a_picture_a_motion(
     clips = [read_gif(path.with_name(f"step-00000050-clip-{index:02d}.gif")) for index in range(2)]
     for clip, source in zip(clips, sources, strict=True):
         assert clip.shape == (1 + len(MOTIONS), SIZE, SIZE, 3)
-        assert np.abs(clip[0].astype(int) - np.asarray(source)).mean() < 4  # But for the palette.
+        assert np.abs(clip[0].astype(int) - np.asarray(source)).mean() < 4  # The palette loses some colours.
     together = read_gif(path)
     assert together.shape == (1 + len(MOTIONS), SIZE, 2 * SIZE, 3)
     with Image.open(path.with_suffix(".png")) as sheet:
         pixels = np.asarray(sheet)
     assert pixels.shape[1] > 3 * SIZE
     assert pixels.shape[0] > 2 * SIZE
-    for source in sources:  # Each stands somewhere in it, pixel for pixel.
+    for source in sources:  # The sheet contains each source, pixel for pixel.
         windows = np.lib.stride_tricks.sliding_window_view(pixels[:, : SIZE + 8], (SIZE, SIZE, 3))
         assert (windows == np.asarray(source)).all(axis=(-1, -2, -3)).any()
 
 
-def test_the_same_model_draws_the_same_and_leaves_every_generator_alone(
+def test_validation_gifs_are_deterministic_and_use_no_global_random_state(
     pipeline: Pix2GifPipeline, sources: list[Image.Image], tmp_path: Path
 ) -> None:
     before = torch.get_rng_state()
     first, second, other = (tmp_path / name / "step.gif" for name in ("first", "second", "other"))
     for path, seed in ((first, 0), (second, 0), (other, 1)):
-        make_validation_gif(pipeline, sources[:1], CAPTIONS[:1], MOTIONS, path, seed, 2)
+        write_validation_gifs(pipeline, sources[:1], CAPTIONS[:1], MOTIONS, path, seed=seed, num_inference_steps=2)
     assert first.read_bytes() == second.read_bytes()
     assert first.with_suffix(".png").read_bytes() == second.with_suffix(".png").read_bytes()
     assert first.read_bytes() != other.read_bytes()
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_no_clips_make_no_files(pipeline: Pix2GifPipeline, tmp_path: Path) -> None:
-    make_validation_gif(pipeline, [], [], MOTIONS, tmp_path / "validation" / "step.gif", 0, 2)
+def test_no_clips_write_no_files(pipeline: Pix2GifPipeline, tmp_path: Path) -> None:
+    path = tmp_path / "validation" / "step.gif"
+    write_validation_gifs(pipeline, [], [], MOTIONS, path, seed=0, num_inference_steps=2)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_half_drawn_is_left_where_drawing_fails(
-    pipeline: Pix2GifPipeline, sources: list[Image.Image], tmp_path: Path
-) -> None:
+def test_a_failed_call_leaves_no_files(pipeline: Pix2GifPipeline, sources: list[Image.Image], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="zip"):
-        make_validation_gif(pipeline, sources, CAPTIONS[:1], MOTIONS, tmp_path / "step.gif", 0, 1)
+        write_validation_gifs(
+            pipeline, sources, CAPTIONS[:1], MOTIONS, tmp_path / "step.gif", seed=0, num_inference_steps=1
+        )
     assert list(tmp_path.iterdir()) == []

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from shards.errors import DatasetError
-from tests.training.conftest import run, start
 from tests.training.evaluation.helpers import draw_frames, draw_msrvtt, draw_ucf101, evaluate, save_frames
+from tests.training.helpers import run_command, start_command
 from training.errors import TrainingError
 from training.evaluation.errors import EvaluationError
 from training.evaluation.inputs.video_sets import find_msrvtt, find_ucf101
@@ -53,7 +53,7 @@ def table1_out(table1_words, dreamsim, tmp_path_factory):
     out = tmp_path_factory.mktemp("table1") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(dreamsim), os.environ.get("PYTHONPATH", "")])))
-        ended = run("evaluate", *table1_words, "--out", out, processes=2)
+        ended = run_command("evaluate", *table1_words, "--out", out, processes=2)
     assert ended.returncode == 0, ended.stderr
     return out
 
@@ -124,7 +124,7 @@ def grid_words(small_shards, model):
 
 
 def test_table_2_command_writes_all_files(grid_words, tmp_path):
-    ended = run("evaluate", "table2", *grid_words, "--motion", MOTION, "--out", tmp_path)
+    ended = run_command("evaluate", "table2", *grid_words, "--motion", MOTION, "--out", tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert "small 1.4: 2 of 2 clips (100 %)" in ended.stderr
     result = json.loads((tmp_path / "table2.json").read_text())
@@ -154,9 +154,9 @@ def test_table_2_of_frames_shifted_by_the_requested_motion_has_no_error(small_sh
     assert averaged["rms_px"] < 0.6
 
 
-def test_figure_7_command_writes_all_files(grid_words, networks, tmp_path, fork):
+def test_figure_7_command_writes_all_files(grid_words, networks, tmp_path, fork_command):
     words = ["--clip", networks / "clip", "--x-clip", networks / "x_clip", "--out", tmp_path]
-    ended = fork("evaluate", "figure7", *grid_words, "--motion", "2,3,4,5,6,7,8,9", "--batch", 3, *words).ended()
+    ended = fork_command("evaluate", "figure7", *grid_words, "--motion", "2,3,4,5,6,7,8,9", "--batch", 3, *words).wait()
     assert ended.returncode == 0, ended.stderr
     values = json.loads((tmp_path / "figure7.json").read_text())["values"]["small"]
     assert values.keys() == {"1.4", "2.0"}
@@ -235,8 +235,8 @@ def test_killed_run_continues_with_other_processes_to_the_same_table(grid_words,
     """Kill a run of two processes; continue with three, and compare with one that was never stopped."""
     words = ["evaluate", "table2", *grid_words, "--num-pairs", 6, "--motion", MOTION, "--steps", 60]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    assert run(*words, "--out", whole).returncode == 0
-    started = start(*words, "--out", cut, processes=2)
+    assert run_command(*words, "--out", whole).returncode == 0
+    started = start_command(*words, "--out", cut, processes=2)
     while started.poll() is None and len(list(cut.rglob("recipe.json"))) < 3:
         time.sleep(0.05)
     family = [*psutil.Process(started.pid).children(recursive=True), started]
@@ -245,7 +245,7 @@ def test_killed_run_continues_with_other_processes_to_the_same_table(grid_words,
     started.communicate()
     before = written(cut)
     assert 3 <= len(before) < 12
-    ended = run(*words, "--out", cut, processes=3)
+    ended = run_command(*words, "--out", cut, processes=3)
     assert ended.returncode == 0, ended.stderr
     assert before.items() <= written(cut).items()
     one, other = (json.loads((out / "table2.json").read_text())["values"]["small"] for out in (whole, cut))
