@@ -27,7 +27,10 @@ Steps = Annotated[int | None, typer.Option(help="DDIM steps.", show_default="the
 class TuneOptions:
     """Options of `pix2gif giftune train`, each a field of GifTuneConfig. None: the value of the file or the preset."""
 
-    model: Annotated[str | None, typer.Option(help="A Stable Diffusion 1.x or 2.x: a folder or hub repository.")] = None
+    model: Annotated[
+        str | None,
+        typer.Option(help="A Stable Diffusion 1.x or 2.x: a folder or hub repository.", show_default="the preset's"),
+    ] = None
     max_steps: Annotated[int | None, typer.Option(help="Optimizer steps.")] = None
     learning_rate: Annotated[float | None, typer.Option(help="Constant learning rate of AdamW.")] = None
     resolution: Annotated[int | None, typer.Option(help="Side in pixels that frames are resized to.")] = None

@@ -84,14 +84,14 @@ def _dither_by_pattern(frame: Image.Image, palette: Image.Image) -> Image.Image:
 
     The pattern does not move from frame to frame.
     """
-    wanted = np.asarray(frame, dtype=np.float64)  # [H, W, 3]
+    target = np.asarray(frame, dtype=np.float64)  # [H, W, 3]
     colours = np.array(palette.getpalette(), dtype=np.float64).reshape(-1, 3)
-    error = np.zeros_like(wanted)
+    error = np.zeros_like(target)
     candidates = np.empty((_BAYER.size, frame.height, frame.width), dtype=np.uint8)
     for candidate in candidates:
-        goal = Image.fromarray(np.clip(wanted + error, 0, 255).round().astype(np.uint8))
+        goal = Image.fromarray(np.clip(target + error, 0, 255).round().astype(np.uint8))
         candidate[:] = np.asarray(goal.quantize(palette=palette, dither=Image.Dither.NONE))
-        error += wanted - colours[candidate]
+        error += target - colours[candidate]
     by_luma = np.argsort((colours @ _LUMA)[candidates], axis=0, kind="stable")
     candidates = np.take_along_axis(candidates, by_luma, axis=0)
     positions = np.tile(_BAYER, (-(-frame.height // 2), -(-frame.width // 2)))[: frame.height, : frame.width]

@@ -31,13 +31,13 @@ class TuneLosses:
 
     def to_metrics(self) -> dict[str, float]:
         """Return the losses by the names of their metrics."""
-        named = {
+        losses = {
             "loss": self.total,
             "noise_loss": self.noise,
             "background_loss": self.background,
             "consistency_loss": self.consistency,
         }
-        return {name: float(loss.detach()) for name, loss in named.items() if loss is not None}
+        return {name: float(loss.detach()) for name, loss in losses.items() if loss is not None}
 
 
 class TuneStep:
@@ -58,8 +58,8 @@ class TuneStep:
         config, scheduler, latents = self._config, self._scheduler, self._latents
         num_frames, channels, height, width = latents.shape
         num_timesteps = int(scheduler.config["num_train_timesteps"])
-        drawn = draw_noise([step], config.seed, (num_frames * channels, height, width), num_timesteps).to(self._device)
-        noise, timestep = drawn.noise.reshape(latents.shape), drawn.timesteps
+        random = draw_noise([step], config.seed, (num_frames * channels, height, width), num_timesteps).to(self._device)
+        noise, timestep = random.noise.reshape(latents.shape), random.timesteps
         noisy = scheduler.add_noise(latents, noise, timestep)  # type: ignore[arg-type]
         predicted = model(noisy[None], timestep, self._text)[0].float()
         noise_loss = (predicted - prediction_target(scheduler, latents, noise, timestep)).square().mean()
@@ -71,7 +71,7 @@ class TuneStep:
             consistency = alpha_bar * consistency_loss(clean, latents, config.consistency)
             total = total + config.consistency_weight * consistency
         if self._background is not None and int(timestep) <= config.background_max_timestep:
-            chosen = choose_frames(num_frames, config.background_frames, float(drawn.condition))
+            chosen = choose_frames(num_frames, config.background_frames, float(random.condition))
             background = self._background(clean, chosen)
             total = total + config.background_weight * background
         return TuneLosses(total=total, noise=noise_loss, background=background, consistency=consistency)

@@ -165,12 +165,12 @@ def _read_config(
     if warping is not None:
         parts |= {"flow_mode": warping.config["flow_mode"], "flow_norm": warping.config["flow_norm"]}
     config = ModelConfig(variant=variant, **parts)
-    for name, part, wanted in (
+    for name, part, needed in (
         ("motion embedding", motion_embedding, config.has_motion_embedding),
         ("warping module", warping, config.has_warp),
     ):
-        if (part is not None) != wanted:
-            has, found = ("a", "there is none") if wanted else ("no", "there is one")
+        if (part is not None) != needed:
+            has, found = ("a", "there is none") if needed else ("no", "there is one")
             raise ModelError(f"the variant {variant} has {has} {name}, but {found}")
     in_channels = unet.config["in_channels"]
     if in_channels != config.in_channels:

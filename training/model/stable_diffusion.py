@@ -53,26 +53,26 @@ def load_stable_diffusion(
     Raises ModelError if weights are missing, if the parts do not fit each other, or if the model's prediction type is
     not one of `predictions` (epsilon, v_prediction). Small parts are loaded first, so most errors come early.
     """
-    place = str(name_or_folder)
-    check_name_or_folder(place)
-    tokenizer = _load_files(CLIPTokenizer.from_pretrained, "tokenizer", place, "tokenizer")
+    source = str(name_or_folder)
+    check_name_or_folder(source)
+    tokenizer = _load_files(CLIPTokenizer.from_pretrained, "tokenizer", source, "tokenizer")
     try:
         check_tokenizer(tokenizer)
     except ModelError as error:
-        raise ModelError(f"no tokenizer can be loaded from {place}/tokenizer; its files are missing") from error
-    scheduler = _load_files(DDPMScheduler.from_pretrained, "scheduler", place, "scheduler")
+        raise ModelError(f"no tokenizer can be loaded from {source}/tokenizer; its files are missing") from error
+    scheduler = _load_files(DDPMScheduler.from_pretrained, "scheduler", source, "scheduler")
     if (kind := scheduler.config["prediction_type"]) not in predictions:
-        raise ModelError(f"the model in {place} predicts {kind}; use one that predicts {' or '.join(predictions)}")
+        raise ModelError(f"the model in {source} predicts {kind}; use one that predicts {' or '.join(predictions)}")
     in_float32 = {"torch_dtype": torch.float32}
-    unet = load_weights(UNet2DConditionModel.from_pretrained, "U-Net", place, subfolder="unet", **in_float32)
-    text_encoder = load_weights(CLIPTextModel.from_pretrained, "text model", place, subfolder="text_encoder")
+    unet = load_weights(UNet2DConditionModel.from_pretrained, "U-Net", source, subfolder="unet", **in_float32)
+    text_encoder = load_weights(CLIPTextModel.from_pretrained, "text model", source, subfolder="text_encoder")
     if vae is None:
-        autoencoder = load_weights(AutoencoderKL.from_pretrained, "autoencoder", place, subfolder="vae", **in_float32)
+        autoencoder = load_weights(AutoencoderKL.from_pretrained, "autoencoder", source, subfolder="vae", **in_float32)
     else:
         autoencoder = load_weights(AutoencoderKL.from_pretrained, "autoencoder", str(vae), **in_float32)
     width, expected = text_encoder.config.hidden_size, unet.config["cross_attention_dim"]
     if width != expected:
-        raise ModelError(f"the text model in {place} has width {width}, but its U-Net needs {expected}")
+        raise ModelError(f"the text model in {source} has width {width}, but its U-Net needs {expected}")
     return StableDiffusion(
         unet=unet, vae=autoencoder, text_encoder=text_encoder.float(), tokenizer=tokenizer, scheduler=scheduler
     )
@@ -108,13 +108,13 @@ def initialize_stable_diffusion(size: Size) -> StableDiffusion:
     )
 
 
-def _load_files(from_pretrained: Callable[..., Any], part: str, place: str, subfolder: str) -> Any:
+def _load_files(from_pretrained: Callable[..., Any], part: str, source: str, subfolder: str) -> Any:
     """Load a part without weights. Raises ModelError if it is missing."""
     try:
-        return from_pretrained(place, subfolder=subfolder)
+        return from_pretrained(source, subfolder=subfolder)
     except LOADING_ERRORS as error:
         raise ModelError(
-            f"no {part} can be loaded from {place}/{subfolder}; name a folder that save_pretrained wrote, or a hub "
+            f"no {part} can be loaded from {source}/{subfolder}; name a folder that save_pretrained wrote, or a hub "
             "repository that can be reached"
         ) from error
 
