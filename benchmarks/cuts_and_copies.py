@@ -1,9 +1,9 @@
-"""Precision and recall of finding cuts and copies, on drawn GIFs, and false alarms on real ones.
+"""Measure precision and recall of scene cuts and near-duplicates on drawn GIFs, and print those of real GIFs.
 
     python -m benchmarks.cuts_and_copies [--seeds 30] [--gifs DIR]
 
-Cuts: 7 kinds of clips, 30 of each; a boundary between frames is right where a new scene begins, or an old one again.
-Copies: 60 drawn clips, each with 7 leaks; of all pairs of these clips, those of one origin are copies.
+Cuts: 7 kinds of clips, 30 of each. A frame boundary is a true cut if the scene changes there. Copies: 60 drawn clips,
+each with 7 edited copies. Of all pairs of these clips, those of the same origin are true near-duplicates.
 """
 
 import argparse
@@ -28,15 +28,15 @@ Frames = list[NDArray[np.uint8]]
 
 
 def find_scenes(frames: Frames) -> list[int]:
-    """Find the scene of each frame."""
+    """Return the detected scene of each frame."""
     detector = SceneDetector()
     for rgb in frames:
         detector.add(make_thumbnail(flow.to_grey(rgb), rgb))
     return detector.scenes
 
 
-def take_signature(frames: Frames) -> NDArray[np.uint64]:
-    """Take the perceptual hashes of a clip."""
+def compute_signature(frames: Frames) -> NDArray[np.uint64]:
+    """Return the perceptual hashes of a clip."""
     fingerprint = Fingerprint()
     for rgb in frames:
         grey = flow.to_grey(rgb)
@@ -44,21 +44,21 @@ def take_signature(frames: Frames) -> NDArray[np.uint64]:
     return fingerprint.signature
 
 
-def boundaries(scenes: list[int]) -> set[int]:
-    """Frames that do not belong to the scene before them."""
+def find_boundaries(scenes: list[int]) -> set[int]:
+    """Return the frames that start a scene other than that of the frame before."""
     return {t for t in range(1, len(scenes)) if scenes[t] != scenes[t - 1]}
 
 
 def measure_cuts(num_seeds: int) -> None:
-    """Print, by kind, how many boundaries were there, found, and rightly found."""
-    print(f"\n| {num_seeds} clips each | cuts | found | rightly | clips all right |\n|---|---|---|---|---|")
+    """Print, by kind, the numbers of true, detected and correctly detected boundaries."""
+    print(f"\n| {num_seeds} clips each | cuts | detected | correct | clips without error |\n|---|---|---|---|---|")
     sums: collections.Counter[str] = collections.Counter()
     for kind in EDITS:
         row: collections.Counter[str] = collections.Counter()
         for seed in range(num_seeds):
             clip = draw_edit(kind, seed)
             scenes = find_scenes(to_arrays(clip.frames))
-            true, found = boundaries(clip.scenes), boundaries(scenes)
+            true, found = find_boundaries(clip.scenes), find_boundaries(scenes)
             row.update(true=len(true), found=len(found), right=len(true & found), exact=int(scenes == clip.scenes))
         print(f"| {kind} | {row['true']} | {row['found']} | {row['right']} | {row['exact']} |")
         sums.update(row)
@@ -66,52 +66,54 @@ def measure_cuts(num_seeds: int) -> None:
 
 
 def measure_copies(num_clips: int, distance: int) -> None:
-    """Print recall by what was done to a clip, and precision over all pairs of clips."""
+    """Print recall for each kind of edit, and precision over all pairs of clips."""
     origins, names, signatures = [], [], []
     for seed in range(num_clips):
         frames = film(seed, 16, speed=1.5)
         for name, leak in {"": lambda frames: frames, **LEAKS}.items():
             origins.append(seed)
             names.append(name)
-            signatures.append(take_signature(to_arrays(leak(frames))))
+            signatures.append(compute_signature(to_arrays(leak(frames))))
     near = find_near_duplicates(Signatures.join(signatures), distance)
     alike = {(i, j) for i, j in itertools.combinations(range(len(origins)), 2) if origins[i] == origins[j]}
-    print(f"\n| a copy that was | found of {num_clips} |\n|---|---|")
+    print(f"\n| copy | detected of {num_clips} |\n|---|---|")
     for name in LEAKS:
         print(f"| {name} | {sum(1 for i, j in near if not names[i] and names[j] == name and (i, j) in alike)} |")
     right = len(alike & near.keys())
-    print(f"\nof {len(alike)} pairs of one origin {right} were found, recall {right / len(alike):.3f}; ", end="")
-    print(f"of {len(near)} found {right} are, precision {right / len(near):.3f}")
+    print(
+        f"\nof {len(alike)} pairs of the same origin {right} were detected, recall {right / len(alike):.3f}; ", end=""
+    )
+    print(f"{right} of {len(near)} detected pairs are correct, precision {right / len(near):.3f}")
 
 
-def look_at_real(folder: Path, distance: int) -> None:
-    """Print what is found in real GIFs; a person then looks."""
+def inspect_real(folder: Path, distance: int) -> None:
+    """Print the detected cuts and near-duplicates of real GIFs, for manual inspection."""
     config = CurationConfig()
     paths = sorted(folder.glob("*.gif"))
     signatures = []
     for path in paths:
         decoder = FrameDecoder(path.read_bytes(), config.resolution)
         frames = [frame.rgb for frame in itertools.islice(decoder, 200) if frame.rgb is not None]
-        if found := boundaries(find_scenes(frames)):
+        if found := find_boundaries(find_scenes(frames)):
             print(f"{path.name}: cuts at frames {sorted(found)}")
-        signatures.append(take_signature(frames))
+        signatures.append(compute_signature(frames))
     near = find_near_duplicates(Signatures.join(signatures), distance)
-    print(f"\n{len(paths)} real GIFs: {len(near)} near copies")
+    print(f"\n{len(paths)} real GIFs: {len(near)} near-duplicates")
     for (i, j), bits in near.items():
         print(f"{paths[i].name} and {paths[j].name}: {bits:g} bits")
 
 
 def main() -> None:
-    """Measure both."""
-    parser = argparse.ArgumentParser(description="Precision and recall of finding cuts and copies.")
+    """Measure cuts and copies, and inspect real GIFs if given."""
+    parser = argparse.ArgumentParser(description="Measure precision and recall of scene cuts and near-duplicates.")
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--gifs", type=Path, help="A folder of real GIFs.")
-    parser.add_argument("--distance", type=int, default=10, help="Bits up to which clips are near copies.")
+    parser.add_argument("--distance", type=int, default=10, help="Greatest distance of near-duplicates, in bits.")
     args = parser.parse_args()
     measure_cuts(args.seeds)
     measure_copies(2 * args.seeds, args.distance)
     if args.gifs:
-        look_at_real(args.gifs, args.distance)
+        inspect_real(args.gifs, args.distance)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,17 @@
-"""Time the motion of all pairs, three ways in one run on one core: what a pair costs, and where it goes.
+"""Time the motion of all pairs on one core: three implementations, and the stages of the kernel.
 
-    python benchmarks/flow.py                 GIFs drawn for the purpose
-    python benchmarks/flow.py --gifs DIR      those of a folder
+    python -m benchmarks.flow                 drawn GIFs
+    python -m benchmarks.flow --gifs DIR      the GIFs of a folder
 
-Algorithm 1 as written finds corners and builds pyramids anew for every pair; corners-once finds them once a
-source frame (`curation.flow.reference`); the kernel is `curation.flow.lucas_kanade.all_pairs`. The three take turns,
-clip by clip, and every figure is the median of the repeats. Prints Markdown.
+Algorithm 1 as written finds corners and builds pyramids for every pair. "Corners once" finds them once for each source
+frame (`curation.flow.reference`). The kernel is `curation.flow.lucas_kanade.all_pairs`. The three alternate clip by
+clip, and every figure is the median of the repeats. Prints Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
 import platform
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -28,7 +27,6 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from curation.decode.decoder import resize_frame
 from curation.flow import reference as flow
 from curation.flow.lucas_kanade import all_pairs as lucas_kanade
@@ -46,41 +44,42 @@ Measure = Callable[[NDArray[np.uint8]], Measured]
 
 
 @dataclass
-class Tally:
-    """What one repeat over all clips took, in seconds, and what it measured."""
+class Repeat:
+    """Times and results of one repeat over all clips."""
 
     seconds: dict[str, float] = field(default_factory=dict)
+    """By implementation and by stage."""
     motion_px: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
     tracked_fraction: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
     num_iterations: int = 0
     num_cells: int = 0
 
     def time(self, name: str, work: Callable[..., Any], *args: Any) -> Any:
-        """Call work, and add what it takes to the time of name."""
+        """Call `work` and add its time to that of `name`."""
         start = time.perf_counter()
         result = work(*args)
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
         return result
 
     def keep(self, way: str, measured: Measured) -> None:
-        """Keep what a way measured of one clip."""
+        """Keep the results of one implementation for one clip."""
         self.motion_px.setdefault(way, []).append(measured[0])
         self.tracked_fraction.setdefault(way, []).append(measured[1])
 
 
-def flatten_frames(path: Path) -> list[Image.Image]:
+def decode_frames(path: Path) -> list[Image.Image]:
     """Decode a GIF into RGB pictures, composited on white, as the pipeline does."""
     with Image.open(path) as gif:
         return [composite_on_white(page).copy() for page in ImageSequence.Iterator(gif)]
 
 
-def shrink_to_grey(frames: list[Image.Image]) -> NDArray[np.uint8]:
-    """Resize pictures and turn them to grey, uint8 [T, 256, 256]."""
+def resize_to_grey(frames: list[Image.Image]) -> NDArray[np.uint8]:
+    """Resize pictures and convert them to grey: uint8 [T, 256, 256]."""
     return np.stack([flow.to_grey(np.asarray(resize_frame(frame, RESOLUTION))) for frame in frames])
 
 
 def measure_as_written(grey: NDArray[np.uint8]) -> Measured:
-    """Measure every pair by itself: Algorithm 1."""
+    """Measure every pair on its own: Algorithm 1."""
     num_frames = len(grey)
     pairs = [(i, j) for i in range(num_frames) for j in range(i + 1, num_frames)]
     table = np.array([flow.measure_motion(grey[i], grey[j]) for i, j in pairs], np.float32).reshape(-1, 2)
@@ -97,57 +96,57 @@ def _build_templates(pyramid: Any, num_levels: int, corners: Any, num_corners: A
                 build_template(pyramid[level][source], y, x, work)
 
 
-def measure_by_stages(grey: NDArray[np.uint8], tally: Tally) -> None:
-    """Do what the kernel does, a clock around each stage; templates are timed by building them once more."""
+def measure_by_stages(grey: NDArray[np.uint8], repeat: Repeat) -> None:
+    """Run the stages of the kernel and time each. Templates are timed by building them a second time."""
     sources, work = np.arange(len(grey) - 1), allocate_buffers()
     num_pairs = len(grey) * (len(grey) - 1) // 2
-    pyramid, num_levels = tally.time("pyramids", lucas_kanade.build_pyramids, grey)
-    corners, num = tally.time("corners", lucas_kanade.find_all_corners, grey, pyramid[0], sources)
+    pyramid, num_levels = repeat.time("pyramids", lucas_kanade.build_pyramids, grey)
+    corners, num = repeat.time("corners", lucas_kanade.find_all_corners, grey, pyramid[0], sources)
     out = np.zeros(num_pairs, np.float32), np.zeros(num_pairs, np.float32), np.zeros(2, np.int64)
-    tally.time("tracking", track_sources, pyramid, num_levels, sources, corners, num, work, *out)
-    tally.time("templates", _build_templates, pyramid, num_levels, corners, num, work)
-    tally.num_iterations += int(out[2][0])
-    tally.num_cells += int(out[2][1])
+    repeat.time("tracking", track_sources, pyramid, num_levels, sources, corners, num, work, *out)
+    repeat.time("templates", _build_templates, pyramid, num_levels, corners, num, work)
+    repeat.num_iterations += int(out[2][0])
+    repeat.num_cells += int(out[2][1])
 
 
-def run_once(paths: list[Path], ways: Mapping[str, Measure]) -> Tally:
-    """Measure every clip once in each way."""
-    tally = Tally()
+def run_once(paths: list[Path], ways: Mapping[str, Measure]) -> Repeat:
+    """Measure every clip once with each implementation."""
+    repeat = Repeat()
     for path in paths:
-        frames = tally.time("decode", flatten_frames, path)
-        grey = tally.time("resize", shrink_to_grey, frames)
+        frames = repeat.time("decode", decode_frames, path)
+        grey = repeat.time("resize", resize_to_grey, frames)
         for way, measure in ways.items():
-            tally.keep(way, tally.time(way, measure, grey))
-        measure_by_stages(grey, tally)
-    tally.seconds["tracking"] -= tally.seconds["templates"]
-    return tally
+            repeat.keep(way, repeat.time(way, measure, grey))
+        measure_by_stages(grey, repeat)
+    repeat.seconds["tracking"] -= repeat.seconds["templates"]
+    return repeat
 
 
-def report(tallies: list[Tally], num_gifs: int) -> Iterator[str]:
-    """Write the results, line by line."""
-    motion = {way: np.concatenate(tallies[0].motion_px[way]) for way in WAYS}
-    fraction = {way: np.concatenate(tallies[0].tracked_fraction[way]) for way in WAYS}
+def report(repeats: list[Repeat], num_gifs: int) -> Iterator[str]:
+    """Yield the lines of the results."""
+    motion = {way: np.concatenate(repeats[0].motion_px[way]) for way in WAYS}
+    fraction = {way: np.concatenate(repeats[0].tracked_fraction[way]) for way in WAYS}
     num_pairs = len(motion[WAYS[0]])
 
     def cost_us(name: str) -> NDArray[np.float64]:
-        return np.array([tally.seconds[name] for tally in tallies]) / num_pairs * 1e6
+        return np.array([repeat.seconds[name] for repeat in repeats]) / num_pairs * 1e6
 
-    yield f"{num_gifs} GIFs, {num_pairs} pairs, {RESOLUTION} x {RESOLUTION}, one core, {len(tallies)} repeats."
+    yield f"{num_gifs} GIFs, {num_pairs} pairs, {RESOLUTION} x {RESOLUTION}, one core, {len(repeats)} repeats."
     yield f"{describe_machine()}\n"
-    yield "| way | us a pair | least to most | times as fast as Algorithm 1 | as corners once |"
+    yield "| way | us per pair | min to max | times as fast as Algorithm 1 | as corners once |"
     yield "|---|---|---|---|---|"
     for way in WAYS:
         us = cost_us(way)
         ratios = " | ".join(f"{np.median(cost_us(other) / us):.1f}" for other in WAYS[:2])
         yield f"| {way} | {np.median(us):.1f} | {us.min():.1f} to {us.max():.1f} | {ratios} |"
-    yield "\n| stage | us a pair |\n|---|---|"
+    yield "\n| stage | us per pair |\n|---|---|"
     for stage in STAGES:
         yield f"| {stage} | {np.median(cost_us(stage)):.1f} |"
-    iterations, cells = tallies[0].num_iterations / num_pairs, tallies[0].num_cells / num_pairs
+    iterations, cells = repeats[0].num_iterations / num_pairs, repeats[0].num_cells / num_pairs
     tracking_us = np.median(cost_us("tracking"))
-    yield f"\n{iterations:.0f} iterations a pair, {tracking_us / iterations * 1e3:.1f} ns each; they visit"
+    yield f"\n{iterations:.0f} iterations per pair, {tracking_us / iterations * 1e3:.1f} ns each; they visit"
     yield f"{cells:.0f} cells, {tracking_us / cells * 1e3:.1f} ns each, iterations included.\n"
-    yield "| against Algorithm 1 | px apart: median | 95 % | 99 % | most | same in [2, 20] | tracked apart |"
+    yield "| against Algorithm 1 | difference in px: median | 95 % | 99 % | max | same in [2, 20] | tracked fraction |"
     yield "|---|---|---|---|---|---|---|"
     kept = {way: (motion[way] >= 2) & (motion[way] <= 20) for way in WAYS}
     for way in WAYS[1:]:
@@ -168,11 +167,11 @@ def describe_machine() -> str:
 
 
 def main() -> None:
-    """Measure, and print what came out."""
+    """Measure all clips and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gifs", type=Path, help="folder of GIFs; drawn ones by default")
+    parser.add_argument("--gifs", type=Path, help="Folder of GIFs.  [default: drawn GIFs]")
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--limit", type=int, help="measure the first so many GIFs only")
+    parser.add_argument("--limit", type=int, help="Measure only the first n GIFs.")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     ways = dict(zip(WAYS, (measure_as_written, flow.measure_all_pairs, lucas_kanade.measure_all_pairs), strict=True))
@@ -183,9 +182,9 @@ def main() -> None:
         paths = sorted((options.gifs or Path(folder)).glob("*.gif"))[: options.limit]
         if not paths:
             parser.error(f"no GIFs in {options.gifs}")
-        run_once(paths[:1], ways)  # compile, and warm up
-        tallies = [run_once(paths, ways) for _ in range(options.repeat)]
-    print("\n".join(report(tallies, len(paths))))
+        run_once(paths[:1], ways)  # Compile and warm up.
+        repeats = [run_once(paths, ways) for _ in range(options.repeat)]
+    print("\n".join(report(repeats, len(paths))))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Count what a step of `pix2gif giftune train` holds in memory, by parts, at Stable Diffusion 1.5's sizes.
+"""Compute the memory of a step of `pix2gif giftune train`, by parts, at Stable Diffusion 1.5's sizes.
 
     python -m benchmarks.giftune_memory [--frames 24] [--resolution 512]
 
-Nothing is computed: models and clips are shapes on PyTorch's `meta` device, and every tensor that autograd keeps for
-the backward pass is counted, in half precision as under --precision fp16. It is arithmetic and no measurement: what an
-allocator wastes, cuDNN's workspaces and CUDA's own memory (about half a GB) come on top.
+Models and clips have only shapes, on PyTorch's `meta` device. Every tensor that autograd saves for the backward pass is
+counted, in half precision as under --precision fp16. The result is computed, not measured: the allocator's waste,
+cuDNN's workspaces and CUDA's own memory (about half a GB) come on top.
 """
 
 import argparse
@@ -24,13 +24,13 @@ _DEPTH_SIDE = 518
 
 
 def num_bytes(module: nn.Module, *, trained: bool = False) -> int:
-    """Count the bytes of a module's parameters, or of those that are trained."""
+    """Return the bytes of a module's parameters, or of the trained ones."""
     return sum(p.numel() * p.element_size() for p in module.parameters() if p.requires_grad or not trained)
 
 
 @contextmanager
 def saved_bytes(*without: nn.Module) -> Iterator[Callable[[], int]]:
-    """Count the bytes that are saved for the backward pass, each storage once, without the parameters of `without`."""
+    """Count the bytes saved for the backward pass, each storage once, except the parameters of `without`."""
     known = {p.untyped_storage()._cdata for module in without for p in module.parameters()}
     saved: dict[int, Tensor] = {}
 
@@ -47,33 +47,33 @@ def saved_bytes(*without: nn.Module) -> Iterator[Callable[[], int]]:
 
 
 class FusedAttention(torch.autograd.Function):
-    """What a fused kernel keeps: query, key, value, output, and one number a query; no matrix of weights.
+    """Saves what a fused kernel saves: query, key, value, output and one number per query, but no attention matrix.
 
-    On `meta`, PyTorch would take the way that writes the matrix down.
+    On `meta`, PyTorch would use the implementation that stores the matrix.
     """
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Give a tensor of the query's shape."""
+        """Return a tensor of the query's shape."""
         out = torch.empty_like(query)
         ctx.save_for_backward(query, key, value, out, torch.empty(query.shape[:-1], device="meta"))
         return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
-        """Never asked for."""
+        """Not implemented: there is no backward pass."""
         raise AssertionError
 
 
 def fused_attention(query: Tensor, key: Tensor, value: Tensor, **_: object) -> Tensor:
-    """Stand in for PyTorch's scaled dot product."""
+    """Replace PyTorch's scaled dot product attention."""
     attended: Tensor = FusedAttention.apply(query, key, value)  # type: ignore[no-untyped-call]
     return attended
 
 
 def largest_block(model: InflatedUNet, latents: Tensor, text: Tensor) -> int:
-    """Count what the hungriest piece that is computed again saves meanwhile: a residual or a transformer block."""
-    pieces: list[int] = []
+    """Return the most bytes that one recomputed block saves: a residual or a transformer block."""
+    sizes: list[int] = []
     hooks = []
     open_counts: list[tuple[object, Callable[[], int]]] = []
 
@@ -83,7 +83,7 @@ def largest_block(model: InflatedUNet, latents: Tensor, text: Tensor) -> int:
 
     def leave(module: nn.Module, args: object, output: object) -> None:
         context, count = open_counts.pop()
-        pieces.append(count())
+        sizes.append(count())
         context.__exit__(None, None, None)  # type: ignore[attr-defined]
 
     for module in model.modules():
@@ -92,11 +92,11 @@ def largest_block(model: InflatedUNet, latents: Tensor, text: Tensor) -> int:
     model(latents, torch.zeros(1, device="meta"), text)
     for hook in hooks:
         hook.remove()
-    return max(pieces)
+    return max(sizes)
 
 
 def make_depth_model() -> nn.Module:
-    """Make Depth Anything V2 Small's shape."""
+    """Build a model with the shapes of Depth Anything V2 Small."""
     backbone = Dinov2Config(
         hidden_size=384, num_hidden_layers=12, num_attention_heads=6, image_size=_DEPTH_SIDE, patch_size=14,
         out_indices=[3, 6, 9, 12], reshape_hidden_states=False, apply_layernorm=True,
@@ -107,7 +107,7 @@ def make_depth_model() -> nn.Module:
 
 
 def count_parts(num_frames: int, resolution: int) -> dict[str, int]:
-    """Count the bytes of each part."""
+    """Return the bytes of each part."""
     side = resolution // 8
     with torch.device("meta"):
         parts = initialize_stable_diffusion("sd15")
@@ -116,8 +116,8 @@ def count_parts(num_frames: int, resolution: int) -> dict[str, int]:
         latents = torch.zeros(1, num_frames, 4, side, side, dtype=torch.half)
         text = torch.zeros(1, 77, 768, dtype=torch.half)
     counted = {
-        "U-Net, temporal attention included, float32": num_bytes(model),
-        "  of it trained": num_bytes(model, trained=True),
+        "U-Net with temporal attention, float32": num_bytes(model),
+        "  trained part of it": num_bytes(model, trained=True),
         "gradients and AdamW's two moments, float32": 3 * num_bytes(model, trained=True),
         "autoencoder and text model, float16": (num_bytes(parts.vae) + num_bytes(parts.text_encoder)) // 2,
         "depth model, float32": num_bytes(depth),
@@ -126,22 +126,22 @@ def count_parts(num_frames: int, resolution: int) -> dict[str, int]:
     model.half().train()
     with saved_bytes(model) as count:
         model(latents, torch.zeros(1, device="meta"), text)
-        counted["activations, all kept"] = count()
-    counted["activations, the hungriest block alone"] = largest_block(model, latents, text)
+        counted["activations, all saved"] = count()
+    counted["activations, largest block"] = largest_block(model, latents, text)
     parts.unet.enable_gradient_checkpointing()
     with saved_bytes(model) as count:
         model(latents, torch.zeros(1, device="meta"), text)
-        counted["activations, computed twice: kept"] = count()
+        counted["activations, saved with checkpointing"] = count()
     with saved_bytes(parts.vae, depth) as count:
         decoded = parts.vae.decode(latents[0, :1].requires_grad_()).sample
         depth(pixel_values=interpolate(decoded.float(), (_DEPTH_SIDE, _DEPTH_SIDE), mode="bicubic"))
-        counted["background loss: one frame, computed again"] = count()
+        counted["background loss, one frame, recomputed"] = count()
     return counted
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description="Count what a step of GIF-Tune holds in memory, by parts.")
+    parser = argparse.ArgumentParser(description="Compute the memory of a step of GIF-Tune, by parts.")
     parser.add_argument("--frames", type=int, default=24)
     parser.add_argument("--resolution", type=int, default=512)
     args = parser.parse_args()

@@ -1,10 +1,10 @@
-"""Time measuring and encoding in the sandbox against the same calls made directly, in one process, in turn.
+"""Time measuring and encoding in the sandbox against the same calls without it.
 
     python -m benchmarks.isolation [--gifs DIR] [--rounds 5]
 
-Without a folder it draws GIFs. Both sides are warm: kernel compiled, child started. The two are timed clip by clip, in
-turn; what counts is the time of cores, of parent and child together, as a worker has one core for both. The least of
-all rounds counts for each clip, and the sums give the ratio.
+Without a folder, GIFs are drawn. Both sides are warm: the kernel is compiled and the sandbox process has started. They
+alternate clip by clip. Times are processor times of parent and child together, because a worker has one core for both.
+For each clip the minimum over all rounds is used; the ratio is that of the sums.
 """
 
 import argparse
@@ -24,15 +24,15 @@ from examples.draw_gifs import draw_folder
 CONFIG = CurationConfig()
 
 
-def timed(call: Callable[[], object]) -> float:
-    """Time of a core that a call takes, in seconds: of this process and of its child."""
-    start = spent()
+def time_call(call: Callable[[], object]) -> float:
+    """Return the processor time of a call in seconds, of this process and its sandbox process."""
+    start = read_cpu_s()
     call()
-    return spent() - start
+    return read_cpu_s() - start
 
 
-def spent() -> float:
-    """Seconds of a core that this process and its child have taken so far."""
+def read_cpu_s() -> float:
+    """Return the processor time so far of this process and its sandbox process, in seconds."""
     in_child = isolate(Limits.from_config(CONFIG), time.process_time)
     if isinstance(in_child, Failure):
         raise RuntimeError(in_child.detail)
@@ -40,7 +40,7 @@ def spent() -> float:
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
+    """Time both sides and print the table."""
     parser = argparse.ArgumentParser(description="Time the sandbox against direct calls.")
     parser.add_argument("--gifs", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
@@ -67,15 +67,15 @@ def main() -> None:
                 True: lambda f=function, a=arguments: isolate(Limits.from_config(CONFIG), f, *a),
             }
             times = dict.fromkeys(ways, float("inf"))
-            for round_number in range(args.rounds + 1):  # The first one warms up.
+            for round_number in range(args.rounds + 1):  # The first round warms up.
                 for way, call in ways.items():
-                    seconds = timed(call)
+                    seconds = time_call(call)
                     if round_number:
                         times[way] = min(times[way], seconds)
             for way, seconds in times.items():
                 best[name, way] = best.get((name, way), 0.0) + seconds
-    print(f"{len(probed)} GIFs, least of {args.rounds} rounds each\n")
-    print("| | directly, s | in the sandbox, s | ratio |\n|---|---|---|---|")
+    print(f"{len(probed)} GIFs, minimum of {args.rounds} rounds each\n")
+    print("| | direct, s | in the sandbox, s | ratio |\n|---|---|---|---|")
     for name in ("measure", "export"):
         direct, isolated = best[name, False], best[name, True]
         print(f"| {name} | {direct:.2f} | {isolated:.2f} | {isolated / direct:.3f} |")

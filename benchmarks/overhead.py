@@ -1,15 +1,14 @@
-"""Show what Ray costs: wall time of a run times its workers, over the processor time of the work itself.
+"""Measure the overhead of Ray: wall time of a run times its workers, over the processor time of its tasks.
 
     python -m benchmarks.overhead LISTING [--workers 2] [--runs 3]
 
-Runs `curation.pipeline.curate` as the command does. Each task notes the processor time that it took, of the worker and
-of the sandbox beside it; nothing else is counted as work, not the driver, nor Ray's own processes, nor what workers do
-between tasks. Prints, by stage, the time from the first task's start to the last one's end, times the workers, over
-that work, and the same for all stages together, selection between them included; Ray's start and end, which no worker
-can use, are told apart.
+Runs `curation.pipeline.curate` as the command does. Each task records its processor time, of the worker and of its
+sandbox process. Only that counts as work: not the driver, Ray's own processes, or what workers do between tasks. Prints
+for each stage, and for all stages together, the time from the start of the first task to the end of the last one, times
+the workers, over the work. All stages together include selection. Ray's start is not counted.
 
-A machine that others use too gives Ray less than it asks for, which is not its fault. So what programs other than ours
-took of the cores meanwhile is taken off once: that figure holds where there are as many cores as workers.
+On a shared machine, other programs take processor time that Ray cannot use. A second ratio subtracts it; it is valid if
+there are as many cores as workers.
 """
 
 import argparse
@@ -35,8 +34,8 @@ from curation.run.workers import Workers, open_workers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Done:
-    """A task that was done."""
+class TaskTime:
+    """Times of one task."""
 
     name: str
     pid: int
@@ -46,24 +45,28 @@ class Done:
 
 
 class Timed:
-    """Workers that note what each task took."""
+    """Workers that record the times of each task."""
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
-        self.done: list[Done] = []
+        self.done: list[TaskTime] = []
 
     def start(self) -> bool:
-        """Do as `Workers.start`."""
+        """See `Workers.start`."""
         return self._workers.start()
 
     def map(self, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
-        """Do as `Workers.map`."""
+        """See `Workers.map`."""
 
-        def do(task: Any) -> tuple[Any, Done]:
-            start_s, before_s = time.time(), cpu_s()
+        def do(task: Any) -> tuple[Any, TaskTime]:
+            start_s, before_s = time.time(), read_cpu_s()
             result = function(task)
-            return result, Done(
-                name=function.__name__, pid=os.getpid(), start_s=start_s, end_s=time.time(), cpu_s=cpu_s() - before_s
+            return result, TaskTime(
+                name=function.__name__,
+                pid=os.getpid(),
+                start_s=start_s,
+                end_s=time.time(),
+                cpu_s=read_cpu_s() - before_s,
             )
 
         for result, done in self._workers.map(do, tasks):
@@ -75,36 +78,36 @@ class Timed:
 class Usage:
     """Processor time so far, in seconds."""
 
-    everybody_s: float
-    """Of the whole machine, and what its host took of it."""
-    ours_s: float
-    """Of this process and all that it has started, Ray with them."""
+    machine_s: float
+    """Of all programs on this machine, including time stolen by its host."""
+    own_s: float
+    """Of this process and its descendants, including Ray."""
 
     @classmethod
     def now(cls) -> "Usage":
-        """Look."""
+        """Read the processor times."""
         times, me = psutil.cpu_times(), psutil.Process()
-        ours = 0.0
+        own = 0.0
         for one in (me, *me.children(recursive=True)):
             with contextlib.suppress(psutil.NoSuchProcess):
-                ours += sum(one.cpu_times()[:2])
-        everybody = times.user + times.nice + times.system + getattr(times, "steal", 0.0)
-        return cls(everybody_s=everybody, ours_s=ours)
+                own += sum(one.cpu_times()[:2])
+        machine = times.user + times.nice + times.system + getattr(times, "steal", 0.0)
+        return cls(machine_s=machine, own_s=own)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run that ended."""
+    """Times of one run."""
 
     seconds: dict[str, float]
     """By stage."""
-    done: list[Done]
+    done: list[TaskTime]
     others_s: float
-    """Processor time of programs other than ours, while Ray stood."""
+    """Processor time of other programs while Ray ran."""
 
 
-def cpu_s() -> float:
-    """Processor time of this process and of its sandbox, so far, in seconds."""
+def read_cpu_s() -> float:
+    """Return the processor time so far of this process and its sandbox process, in seconds."""
     total = time.process_time()
     if (child := sandbox._child) is not None:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -114,7 +117,7 @@ def cpu_s() -> float:
 
 
 def run_once(listing: Path, workers: int, out: Path) -> Run:
-    """Curate once."""
+    """Curate once and return the times."""
     timed: list[Timed] = []
     usages: list[Usage] = []
 
@@ -131,13 +134,13 @@ def run_once(listing: Path, workers: int, out: Path) -> Run:
     progress = Progress(quiet=True)
     pipeline.curate(RunOptions(listing=listing, out=out, workers=workers), CurationConfig(val_fraction=0), progress)
     before, after = usages
-    others_s = after.everybody_s - before.everybody_s - (after.ours_s - before.ours_s)
+    others_s = after.machine_s - before.machine_s - (after.own_s - before.own_s)
     return Run(seconds=progress.seconds, done=timed[0].done, others_s=others_s)
 
 
 def show(run: Run, workers: int) -> tuple[float, float]:
-    """Print a run's table; returns the ratio over all tasks, and that without what others took."""
-    print("\n| | tasks | wall, s | in tasks, s | work, s of a core | wall x workers / work | idle at the end, s |")
+    """Print the table of a run; return the ratio over all tasks, and the one without other programs."""
+    print("\n| | tasks | wall, s | in tasks, s | work, s | wall x workers / work | idle at the end, s |")
     print("|---|---|---|---|---|---|---|")
     for name in dict.fromkeys(one.name for one in run.done):
         _show_row(name, [one for one in run.done if one.name == name], workers)
@@ -146,11 +149,11 @@ def show(run: Run, workers: int) -> tuple[float, float]:
     print(f"| whole run | | {whole_s:.1f} | | | {whole_s * workers / work_s:.3f} | |")
     print("\nStages, s: " + ", ".join(f"{name} {s:.2f}" for name, s in run.seconds.items()))
     without_others = (wall_s * workers - run.others_s) / work_s
-    print(f"\nOther programs took {run.others_s:.1f} s of a core meanwhile; without that {without_others:.3f}")
+    print(f"\nOther programs used {run.others_s:.1f} s of processor time; ratio without them {without_others:.3f}")
     return wall_s * workers / work_s, without_others
 
 
-def _show_row(name: str, done: list[Done], workers: int) -> tuple[float, float]:
+def _show_row(name: str, done: list[TaskTime], workers: int) -> tuple[float, float]:
     wall_s = max(one.end_s for one in done) - min(one.start_s for one in done)
     work_s, in_tasks_s = sum(one.cpu_s for one in done), sum(one.end_s - one.start_s for one in done)
     ends = [max(one.end_s for one in done if one.pid == pid) for pid in {one.pid for one in done}]
@@ -162,8 +165,8 @@ def _show_row(name: str, done: list[Done], workers: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
-    parser = argparse.ArgumentParser(description="Show what Ray costs over the work itself.")
+    """Curate several times and print the tables and the median ratios."""
+    parser = argparse.ArgumentParser(description="Measure the overhead of Ray.")
     parser.add_argument("listing", type=Path)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--runs", type=int, default=3)

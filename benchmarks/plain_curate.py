@@ -1,9 +1,9 @@
-"""The baseline: what somebody writes by hand in an afternoon, against which the pipeline's speed is told.
+"""Curate with a short script: the baseline of `benchmarks.curate`.
 
-    python benchmarks/plain_curate.py LISTING OUT [PROCESSES]
+    python -m benchmarks.plain_curate LISTING OUT [PROCESSES]
 
-A pool of processes, a GIF each; Algorithm 1 as it stands over every pair, corners found anew for each; a plain draw
-of at most 10 pairs of motion 2 to 20; one tar a GIF. No balance, no accounts, no resume.
+A pool of processes takes one GIF at a time, measures every pair by Algorithm 1 as written, draws up to 10 pairs with
+motion of 2 to 20 px, and writes one tar for each GIF. There is no balancing, no verdict and no resume.
 """
 
 import io
@@ -22,7 +22,7 @@ Job = tuple[Path, Path]
 
 
 def decode(path: Path) -> list[Image.Image]:
-    """Decode all frames, on white, at 256 x 256."""
+    """Decode all frames, composited on white, at 256 x 256."""
     frames = []
     for page in ImageSequence.Iterator(Image.open(path)):
         rgba = page.convert("RGBA")
@@ -32,8 +32,8 @@ def decode(path: Path) -> list[Image.Image]:
     return frames
 
 
-def motion(source: np.ndarray, target: np.ndarray) -> float:
-    """Measure one pair, everything anew."""
+def measure_motion(source: np.ndarray, target: np.ndarray) -> float:
+    """Measure one pair; nothing is shared between pairs."""
     corners = cv2.goodFeaturesToTrack(source, 100, 0.1, 7, blockSize=7)
     if corners is None:
         return 0.0
@@ -47,11 +47,11 @@ def motion(source: np.ndarray, target: np.ndarray) -> float:
 
 
 def curate(job: Job) -> int:
-    """Measure one GIF and write its tar; returns the pairs measured."""
+    """Measure one GIF and write its tar; return the number of measured pairs."""
     path, tar_path = job
     frames = decode(path)
     grey = [cv2.cvtColor(np.asarray(frame), cv2.COLOR_RGB2GRAY) for frame in frames]
-    pairs = [(i, j, motion(grey[i], grey[j])) for i in range(len(grey)) for j in range(i + 1, len(grey))]
+    pairs = [(i, j, measure_motion(grey[i], grey[j])) for i in range(len(grey)) for j in range(i + 1, len(grey))]
     kept = [pair for pair in pairs if 2 <= pair[2] <= 20]
     with tarfile.open(tar_path, "w") as tar:
         for i, j, _ in random.sample(kept, min(10, len(kept))):

@@ -1,8 +1,8 @@
-"""The training step as a script of diffusers' examples has it: what `benchmarks/training_step.py` compares with.
+"""A training step in the style of diffusers' example scripts: the baseline of `benchmarks.training_step`.
 
-The same model, loss and data. Pictures are decoded by Pillow in the loader's processes and encoded in every step; the
-frozen parts are cast, the model runs under autocast; nothing is compiled, laid out channels last, fused or looked at
-ahead, and the loss is read after every step.
+It has the trainer's model, loss and data. Pictures are decoded by Pillow in the loader's worker processes and encoded
+in every step. Frozen parts are cast and the model runs under autocast. Nothing is compiled, fused or channels-last,
+there is no prefetch, and the loss is read after every step.
 """
 
 import io
@@ -29,7 +29,7 @@ Item = tuple[Tensor, Tensor, str, float]
 
 
 class Pairs(Dataset[Item]):
-    """Every pair of a split, its bytes in memory, decoded when it is asked for."""
+    """All pairs of the train split: encoded in memory, decoded on access."""
 
     def __init__(self, folder: Path) -> None:
         shards = read_manifest(folder).splits["train"].shards
@@ -50,7 +50,7 @@ def _decode(picture: bytes) -> Tensor:
 
 
 def plain_steps(config: TrainingConfig, folder: Path, device: torch.device) -> Iterator[float]:
-    """Train for ever; yields the loss after each step of `config.micro_batch` samples."""
+    """Train without end; yield the loss after each step of `config.micro_batch` samples."""
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16, "no": torch.float32}[config.precision]
     torch.manual_seed(config.seed)
     perceptual = load_perceptual(config)

@@ -1,10 +1,10 @@
-"""What workers would find out of clips that do not exist: answers drawn by their keys, given in place of the work.
+"""Drawn results of workers for clips that do not exist, determined by their keys, for `benchmarks.scale`.
 
-A listing like TGIF's in its lengths: 1.2 rows a clip, urls of 95 characters, captions of 54. One clip in 20 cannot be
-had or read, and one in 30 is still or broken. What is looked at first, so what decides parts, slices and order, is as
-long as TGIF's clips are (14 to 572 frames, about 40). The flow table is true but short: 28 pairs of a clip, where TGIF
-has 1,200, of which the usual 10 are kept. Fingerprints are 16 frames of 3 hashes each; one clip in 50 is an exact
-copy of another, one in 100 nearly. No picture is decoded, encoded or packed but those of each split's first shard.
+The listing resembles TGIF: 1.2 rows per clip, URLs of 95 characters, captions of 54. One clip in 20 cannot be fetched
+or read, and one in 30 is still or broken. Clips have TGIF's lengths (14 to 572 frames, about 40), which determine
+parts, slices and order. The flow table is valid but short: 28 pairs per clip instead of TGIF's 1,200, of which 10 are kept.
+Fingerprints are 16 frames of 3 hashes each. One clip in 50 is an exact duplicate of another, one in 100 a
+near-duplicate. No picture is decoded or encoded, and only the first samples of each shard are written.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from shards.manifest import ShardEntry
 from shards.schema import FLOW_SCHEMA, Sample, Verdict
 from shards.writer import shard_name, write_shard
 
-_SAMPLES_IN_A_HEAD = 20
+_SAMPLES_WRITTEN = 20
 _FRAMES = (14, 572)
 """The shortest and the longest GIF of TGIF."""
 _PAIRS = tuple(index.astype(np.int32) for index in np.triu_indices(8, k=1))
@@ -61,7 +61,7 @@ _WORDS = [
 
 
 def write_listing(path: Path, num_rows: int) -> None:
-    """Write a listing of so many rows; each fifth clip stands in two."""
+    """Write a listing of `num_rows` rows. Every fifth clip has two rows."""
     with path.open("w") as file:
         for row in range(num_rows):
             digest = hashlib.md5(str(row * 5 // 6).encode(), usedforsecurity=False).hexdigest()
@@ -72,7 +72,7 @@ def write_listing(path: Path, num_rows: int) -> None:
 
 
 def probe_clips(task: ProbeTask) -> list[ProbedClip]:
-    """Answer as `curation.decode.probe.probe_clips` would."""
+    """Replace `curation.decode.probe.probe_clips`."""
     return [_probe(clip.key, clip.location) for clip in task.clips]
 
 
@@ -94,7 +94,7 @@ def _probe(key: str, location: str) -> ProbedClip:
 
 
 def make_flow_part(task: PartTask | SliceTask | JoinTask) -> FlowPart:
-    """Answer as `curation.flow.tasks.make_part` would: a part is written, short as its clips are."""
+    """Replace `curation.flow.tasks.make_part`: write a part with few pairs."""
     if isinstance(task, JoinTask):
         return make_part(task)
     if isinstance(task, SliceTask):
@@ -109,13 +109,13 @@ def make_flow_part(task: PartTask | SliceTask | JoinTask) -> FlowPart:
 
 def _measure(clip: ProbedClip, num_pairs: int) -> Measurement:
     drawn = uniform(4, "recorded", clip.clip_key)
-    giant = num_pairs != len(_PAIRS[0])
+    is_slice = num_pairs != len(_PAIRS[0])
     verdict, detail = None, None
-    if not giant and drawn < 0.03:
+    if not is_slice and drawn < 0.03:
         verdict, detail = Verdict.STILL, "all frames are alike"
-    elif not giant and drawn < 0.035:
+    elif not is_slice and drawn < 0.035:
         verdict, detail = Verdict.UNDECODABLE, "fewer than two sound frames"
-    # Clips are numbered in their names: some show what the one before shows, some nearly.
+    # Clips are numbered in their names. Some are duplicates or near-duplicates of the clip before.
     number = int(clip.clip_key[7:15])
     picture, is_near = number - (number % 50 == 1 or number % 100 == 2), number % 100 == 2
     rng = np.random.default_rng(picture)
@@ -136,14 +136,14 @@ def _measure(clip: ProbedClip, num_pairs: int) -> Measurement:
     )
 
 
-def _draw_bits(rng: np.random.Generator, shape: tuple[int, ...], most: int) -> np.ndarray:
-    """Draw words with at most so many bits set, uint64 [*shape]."""
-    bits = np.uint64(1) << rng.integers(0, 64, (*shape, most), dtype=np.uint64)
+def _draw_bits(rng: np.random.Generator, shape: tuple[int, ...], max_bits: int) -> np.ndarray:
+    """Draw words with up to `max_bits` bits set: uint64 [*shape]."""
+    bits = np.uint64(1) << rng.integers(0, 64, (*shape, max_bits), dtype=np.uint64)
     return np.bitwise_or.reduce(bits, axis=-1)
 
 
 def _draw_rows(keys: list[str], sources: np.ndarray, targets: np.ndarray) -> pa.Table:
-    """Draw a flow table of some clips that all have the same pairs."""
+    """Draw the flow table of clips that all have the same pairs."""
     num_rows = len(keys) * len(sources)
     rng = np.random.default_rng(hash64(6, *keys[:1]))
     speed = np.repeat(rng.lognormal(0.6, 1.0, len(keys)), len(sources))
@@ -164,10 +164,10 @@ def _draw_rows(keys: list[str], sources: np.ndarray, targets: np.ndarray) -> pa.
 
 
 def run_task(task: EncodeTask | PackTask) -> EncodeResult | PackResult:
-    """Answer as `curation.export.stage.run_task` would, but write only the samples that the report reads."""
+    """Replace `curation.export.stage.run_task`: write only the samples that the report reads."""
     if isinstance(task, EncodeTask):
         return EncodeResult(shard=task.shard, num_samples=task.num_samples, failures=())
-    write_shard(task.path, itertools.islice(_samples(task), _SAMPLES_IN_A_HEAD))
+    write_shard(task.path, itertools.islice(_samples(task), _SAMPLES_WRITTEN))
     sha256 = hashlib.sha256(str(task.path).encode()).hexdigest()
     name, num_samples = shard_name(task.shard.number), task.shard.num_samples
     entry = ShardEntry(name=name, num_samples=num_samples, num_bytes=num_samples * 30_000, sha256=sha256)

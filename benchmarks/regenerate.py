@@ -1,16 +1,18 @@
-"""Time making a data set again with other thresholds: against the first run, and against decoding and encoding alone.
+"""Time making a data set again with other thresholds, against the first run and against decoding and encoding alone.
 
-    python benchmarks/regenerate.py LISTING [--workers 2]
-
-With `--workers 0` all is done in one process and its sandbox, and processor time is whole: use it on a busy machine.
+    python -m benchmarks.regenerate LISTING [--workers 2]
 
 Curates LISTING, then again with motion of 3 to 15 px from its flow table, by `pix2gif-curate --flow` and by
-`pix2gif resplit`. The floor is what no way can do without: a pool of as many processes, its start not counted, that
-decodes the kept clips and encodes the frames of kept pairs, and writes nothing.
+`pix2gif resplit`. Ratios use the time of the stages, without the start and stop of Ray. The lower bound is a pool of
+as many processes that decodes the kept clips and encodes the frames of kept pairs; its start is not counted.
+
+With `--workers 0` everything runs in one process and its sandbox. Processor times are then complete, so they can be
+compared on a busy machine.
 """
 
 import argparse
 import collections
+import dataclasses
 import multiprocessing
 import os
 import platform
@@ -31,22 +33,42 @@ from shards.manifest import read_manifest
 from shards.reader import read_shard
 
 Job = tuple[Path, frozenset[int]]
+"""A GIF, and the indices of the frames to encode."""
+
 _BIN = Path(sys.executable).parent
 _NARROWER = ["--min-motion", "3", "--max-motion", "15"]
 
 
-def timed(*words: object) -> tuple[float, float, float]:
-    """Run a command; returns its wall time, that without the start and stop of the workers, and processor time."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Times:
+    """Times of one command, in seconds."""
+
+    wall_s: float
+    """From the start of the process to its end."""
+    stages_s: float
+    """The stages of the run, without starting Ray."""
+    cpu_s: float
+    """Processor time of the process and its children. It lacks that of Ray's workers."""
+
+
+def time_command(*words: object) -> Times:
+    """Run a command that curates, and return its times."""
     start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     ended = subprocess.run([str(word) for word in words], check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
-    seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    around = sum(float(found) for found in re.findall(r"(?:: |, )(?:start|stop) ([0-9.]+)", ended.stdout))
-    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return seconds, seconds - around, processor
+    wall_s, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    stages = re.search(r"([0-9.]+) s: (.*)", ended.stdout)
+    if stages is None:
+        raise SystemExit(f"the command printed no times of its stages:\n{ended.stdout}")
+    ray_start = re.search(r"\bstart ([0-9.]+)", stages[2])
+    return Times(
+        wall_s=wall_s,
+        stages_s=float(stages[1]) - (float(ray_start[1]) if ray_start else 0.0),
+        cpu_s=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+    )
 
 
 def encode(job: Job) -> float:
-    """Decode a GIF and encode some of its frames, as an export does; returns the processor time it took."""
+    """Decode a GIF and encode some of its frames, as an export does; return the processor time in seconds."""
     path, wanted = job
     config, start = CurationConfig(), time.process_time()
     for frame in FrameDecoder(path.read_bytes(), config.resolution, wanted):
@@ -55,8 +77,8 @@ def encode(job: Job) -> float:
     return time.process_time() - start
 
 
-def kept_frames(out: Path, folder: Path) -> list[Job]:
-    """List the clips of a data set and the frames of each that stand in its samples."""
+def list_jobs(out: Path, folder: Path) -> list[Job]:
+    """List the clips of a data set and the frames of each that are in its samples."""
     wanted: dict[str, set[int]] = collections.defaultdict(set)
     for split, entry in read_manifest(out).splits.items():
         for shard in entry.shards:
@@ -67,43 +89,43 @@ def kept_frames(out: Path, folder: Path) -> list[Job]:
     return [(folder / uris[key], frozenset(frames)) for key, frames in wanted.items()]
 
 
-def time_floor(jobs: list[Job], workers: int) -> tuple[float, float]:
-    """Time the pool, once its processes have loaded what they need; returns wall time and processor time."""
+def time_lower_bound(jobs: list[Job], workers: int) -> Times:
+    """Time a pool that only decodes and encodes, after its processes have imported what they need."""
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         pool.map(encode, jobs[:1] * (4 * workers), chunksize=1)
         start = time.perf_counter()
-        processor = sum(pool.imap_unordered(encode, jobs))
-        return time.perf_counter() - start, processor
+        cpu_s = sum(pool.imap_unordered(encode, jobs))
+        seconds = time.perf_counter() - start
+    return Times(wall_s=seconds, stages_s=seconds, cpu_s=cpu_s)
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
-    parser = argparse.ArgumentParser(description="Time regenerating a data set.")
+    """Run the three commands and the pool, and print their times and ratios."""
+    parser = argparse.ArgumentParser(description="Time making a data set again with other thresholds.")
     parser.add_argument("listing", type=Path)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     args = parser.parse_args()
     fixed = ["--workers", args.workers]
     with tempfile.TemporaryDirectory() as folder:
-        first, again, remade = (Path(folder) / name for name in ("first", "again", "remade"))
+        first, again, resplit = (Path(folder) / name for name in ("first", "again", "resplit"))
         curate = [_BIN / "pix2gif-curate", args.listing, "--val-fraction", "0", *fixed]
         load = os.getloadavg()[0]
-        times = {
-            "first run": timed(*curate, "--out", first),
-            "pix2gif-curate --flow": timed(*curate, "--out", again, "--flow", first / "flow", *_NARROWER),
-            "pix2gif resplit": timed(_BIN / "pix2gif", "resplit", first, "--out", remade, *fixed, *_NARROWER),
+        first_run = time_command(*curate, "--out", first)
+        regenerated = {
+            "pix2gif-curate --flow": time_command(*curate, "--out", again, "--flow", first / "flow", *_NARROWER),
+            "pix2gif resplit": time_command(_BIN / "pix2gif", "resplit", first, "--out", resplit, *fixed, *_NARROWER),
         }
-        floor = time_floor(kept_frames(again, args.listing.parent), max(args.workers, 1))
+        lower_bound = time_lower_bound(list_jobs(again, args.listing.parent), max(args.workers, 1))
     print(f"{platform.processor() or platform.machine()}, {args.workers} workers, load {load:.1f} before the start\n")
-    print("| | seconds | without start and stop of workers | processor seconds |\n|---|---|---|---|")
-    for name, seconds in times.items():
-        print(f"| {name} | " + " | ".join(f"{one:.1f}" for one in seconds) + " |")
-    print(f"| decoding and encoding alone | {floor[0]:.1f} | {floor[0]:.1f} | {floor[1]:.1f} |\n")
-    first_run = times.pop("first run")
-    for name, seconds in times.items():
-        faster = first_run[0] / seconds[0], first_run[2] / seconds[2]
-        over = seconds[1] / floor[0], seconds[2] / floor[1]
-        print(f"{name}: the first run takes {faster[0]:.2f} times as long ({faster[1]:.2f} in processor time)")
-        print(f"{name}: over the floor {over[0]:.2f} ({over[1]:.2f} in processor time)")
+    print("| | wall time, s | stages without Ray's start, s | processor time, s |\n|---|---|---|---|")
+    for name, times in {"first run": first_run, **regenerated, "decoding and encoding alone": lower_bound}.items():
+        print(f"| {name} | {times.wall_s:.1f} | {times.stages_s:.1f} | {times.cpu_s:.1f} |")
+    print()
+    for name, times in regenerated.items():
+        faster = first_run.stages_s / times.stages_s, first_run.cpu_s / times.cpu_s
+        over = times.stages_s / lower_bound.stages_s, times.cpu_s / lower_bound.cpu_s
+        print(f"{name}: {faster[0]:.2f} times as fast as the first run ({faster[1]:.2f} in processor time)")
+        print(f"{name}: {over[0]:.2f} times the lower bound ({over[1]:.2f} in processor time)")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Measure time, memory and size of the report of a synthetic data set of 800,000 samples.
 
-    python benchmarks/report.py FOLDER [--pairs 100000000] [--clips 80000] [--seed 0]
+    python -m benchmarks.report FOLDER [--pairs 100000000] [--clips 80000] [--seed 0]
 
 Creates in FOLDER, unless present: a random flow table, and shards that are hard links to a few random ones.
 Prints the time of each step of the report, the size of the page, peak memory, and the load times in Chromium.

@@ -1,15 +1,14 @@
-"""Drive listings of growing length through the true driver, and show what it takes and whether that grows.
+"""Measure memory and time of the driver for listings of growing length.
 
     python -m benchmarks.scale [--rows 10000 100000 1000000] [--workers 2]
 
-Each listing has a process of its own, which calls `curation.pipeline.curate` on Ray workers as the command does. Only
-what the workers do is replaced, by answers drawn beforehand (`recorded.py`): no GIF is there. Tasks are cut, handed
-out and answered as ever, parts of the flow table are written and read, pairs are selected and shards planned; no
-picture is encoded, and of a shard only its first samples are written. Workers load their code before the clock of the
-first stage starts, so that what is the same for all listings, Ray's start and end, is not counted by the row.
+Each listing runs in its own process, which calls `curation.pipeline.curate` on Ray workers as the command does. Only
+the work of the workers is replaced, by drawn results (`recorded.py`), so no GIF is needed. The driver plans and distributes
+tasks, writes and reads parts of the flow table, selects pairs and plans shards. No picture is encoded, and only the
+first samples of a shard are written. Ray starts before the first stage, so its start is not part of the time per row.
 
-Prints, as Markdown, for each listing the driver's memory and time, in all and by stage: the most memory so far as the
-kernel counts it (shared libraries and Ray's client included), wall time and the driver's own processor time.
+Prints for each listing, in total and by stage, as Markdown: peak memory as the kernel counts it (including shared
+libraries and Ray's client), wall time, and the driver's processor time.
 """
 
 import argparse
@@ -38,16 +37,17 @@ from curation.run.progress import Bar, Progress
 from curation.run.workers import Workers, open_workers
 
 ROOT = Path(__file__).resolve().parents[1]
-_ANSWERS: dict[Callable[..., Any], Callable[..., Any]] = {
+_RECORDED: dict[Callable[..., Any], Callable[..., Any]] = {
     probe_clips: recorded.probe_clips,
     make_part: recorded.make_flow_part,
     run_task: recorded.run_task,
 }
-_FIXED = ("start", "stop")
+_FIXED = ("start",)
+"""Stages whose time does not depend on the listing."""
 
 
 class Recorded:
-    """Workers that are given recorded answers in place of work."""
+    """Workers that return recorded results instead of working."""
 
     num_tasks = 0
 
@@ -55,19 +55,19 @@ class Recorded:
         self._workers = workers
 
     def start(self) -> bool:
-        """Do as `Workers.start`."""
+        """See `Workers.start`."""
         return self._workers.start()
 
     def map(self, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
-        """Do as `Workers.map`."""
-        for result in self._workers.map(_ANSWERS[function], tasks):
+        """See `Workers.map`."""
+        for result in self._workers.map(_RECORDED[function], tasks):
             Recorded.num_tasks += 1
             yield result
 
 
 @contextlib.contextmanager
 def open_recorded(num_workers: int, address: str | None = None) -> Iterator[Recorded]:
-    """Do as `curation.run.workers.open_workers`."""
+    """Open workers as `curation.run.workers.open_workers` does; they import their code before they are yielded."""
     with open_workers(num_workers, address=address) as workers:
         for _ in workers.map(time.sleep, [0.2] * 10 * num_workers):
             pass
@@ -75,32 +75,32 @@ def open_recorded(num_workers: int, address: str | None = None) -> Iterator[Reco
 
 
 class Watched(Progress):
-    """Notes what the driver had taken when each stage ended."""
+    """Records memory and processor time of the driver at the end of each stage."""
 
     def __init__(self) -> None:
         super().__init__(quiet=True)
-        self.most_mb: dict[str, float] = {}
+        self.peak_mb: dict[str, float] = {}
         self.cpu_s: dict[str, float] = {}
 
     @contextlib.contextmanager
-    def stage(self, name: str, total: int = 0, unit: str = "") -> Iterator[Bar]:
-        """Do as `Progress.stage`."""
+    def stage(self, name: str, total: int = 0, unit: str = "", num_before: int = 0) -> Iterator[Bar]:
+        """See `Progress.stage`."""
         start = time.process_time()
-        with super().stage(name, total, unit) as bar:
+        with super().stage(name, total, unit, num_before) as bar:
             yield bar
         self.cpu_s[name] = self.cpu_s.get(name, 0.0) + time.process_time() - start
-        self.most_mb[name] = most_mb()
+        self.peak_mb[name] = peak_mb()
 
 
-def most_mb() -> float:
-    """Most memory of this process so far, in MB."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / 1e6 if sys.platform == "darwin" else most * 1024 / 1e6
+def peak_mb() -> float:
+    """Return the peak memory of this process so far, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
 def drive(num_rows: int, workers: int, folder: Path) -> dict[str, Any]:
-    """Run the driver once, in this process."""
-    imported_mb = most_mb()
+    """Run the driver once in this process."""
+    imported_mb = peak_mb()
     listing = folder / "listing.tsv"
     recorded.write_listing(listing, num_rows)
     (folder / "gifs").mkdir()
@@ -111,7 +111,7 @@ def drive(num_rows: int, workers: int, folder: Path) -> dict[str, Any]:
     return {
         "num_rows": num_rows,
         "imported_mb": imported_mb,
-        "most_mb": progress.most_mb,
+        "peak_mb": progress.peak_mb,
         "seconds": progress.seconds,
         "cpu_s": progress.cpu_s,
         "num_tasks": Recorded.num_tasks,
@@ -119,11 +119,11 @@ def drive(num_rows: int, workers: int, folder: Path) -> dict[str, Any]:
     }
 
 
-def drive_alone(num_rows: int, workers: int) -> dict[str, Any]:
-    """Run the driver once, in a process of its own."""
+def drive_in_process(num_rows: int, workers: int) -> dict[str, Any]:
+    """Run the driver once in its own process."""
     with tempfile.TemporaryDirectory() as folder:
         words = [sys.executable, "-m", "benchmarks.scale", "--rows", str(num_rows), "--workers", str(workers)]
-        # Ray's workers start in an empty folder, and have to find the answers.
+        # Ray's workers start in an empty folder, so they find `recorded.py` only by PYTHONPATH.
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(  # noqa: S603
             [*words, "--into", folder], check=True, stdout=subprocess.PIPE, cwd=ROOT, env=environment
@@ -132,41 +132,41 @@ def drive_alone(num_rows: int, workers: int) -> dict[str, Any]:
     return result
 
 
-def show_stages(one: dict[str, Any]) -> None:
-    """Print what each stage of a run took."""
+def print_stages(one: dict[str, Any]) -> None:
+    """Print the times and the memory of the stages of a run."""
     print(f"\n{one['num_rows']:,} rows: {one['verdicts']}\n")
-    print("| stage | s | us a row | driver's cpu, s | most memory so far, MB |\n|---|---|---|---|---|")
+    print("| stage | s | us per row | driver's cpu, s | peak memory so far, MB |\n|---|---|---|---|---|")
     for name, seconds in one["seconds"].items():
         each = "" if name in _FIXED else f"{1e6 * seconds / one['num_rows']:,.0f}"
-        print(f"| {name} | {seconds:,.1f} | {each} | {one['cpu_s'][name]:,.1f} | {one['most_mb'][name]:,.0f} |")
+        print(f"| {name} | {seconds:,.1f} | {each} | {one['cpu_s'][name]:,.1f} | {one['peak_mb'][name]:,.0f} |")
     sys.stdout.flush()
 
 
-def show(results: list[dict[str, Any]]) -> None:
-    """Print the runs side by side."""
-    print("\n| rows | most memory, MB | after import, MB | s | rows/s | us a row | to the first | tasks | tasks/s |")
+def print_runs(results: list[dict[str, Any]]) -> None:
+    """Print one row for each run."""
+    print("\n| rows | peak memory, MB | after import, MB | s | rows/s | us per row | to the first | tasks | tasks/s |")
     print("|---|---|---|---|---|---|---|---|---|")
     for one in results:
-        seconds = _own_seconds(one)
-        to_first = _us_a_row(one) / _us_a_row(results[0])
+        seconds = _scaling_seconds(one)
+        to_first = _us_per_row(one) / _us_per_row(results[0])
         print(
-            f"| {one['num_rows']:,} | {max(one['most_mb'].values()):,.0f} | {one['imported_mb']:,.0f} | {seconds:,.1f} "
-            f"| {one['num_rows'] / seconds:,.0f} | {_us_a_row(one):,.0f} | {to_first:.2f} "
+            f"| {one['num_rows']:,} | {max(one['peak_mb'].values()):,.0f} | {one['imported_mb']:,.0f} | {seconds:,.1f} "
+            f"| {one['num_rows'] / seconds:,.0f} | {_us_per_row(one):,.0f} | {to_first:.2f} "
             f"| {one['num_tasks']:,} | {one['num_tasks'] / seconds:,.0f} |"
         )
 
 
-def _own_seconds(one: dict[str, Any]) -> float:
+def _scaling_seconds(one: dict[str, Any]) -> float:
     return sum(seconds for name, seconds in one["seconds"].items() if name not in _FIXED)
 
 
-def _us_a_row(one: dict[str, Any]) -> float:
-    return 1e6 * _own_seconds(one) / one["num_rows"]
+def _us_per_row(one: dict[str, Any]) -> float:
+    return 1e6 * _scaling_seconds(one) / one["num_rows"]
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
-    parser = argparse.ArgumentParser(description="Show whether the driver's memory and time grow with the listing.")
+    """Run the driver for each number of rows and print the tables."""
+    parser = argparse.ArgumentParser(description="Measure memory and time of the driver for growing listings.")
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--into", type=Path, help="Run once, in this process and in this folder.")
@@ -177,9 +177,9 @@ def main() -> None:
         print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {args.workers} workers")
         results = []
         for rows in args.rows:
-            results.append(drive_alone(rows, args.workers))
-            show_stages(results[-1])
-        show(results)
+            results.append(drive_in_process(rows, args.workers))
+            print_stages(results[-1])
+        print_runs(results)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Show how evenly the work ends: one GIF of 572 frames among 200 short ones, measured by two workers.
+"""Measure how evenly workers finish: one GIF of 572 frames among 200 short ones, measured by two workers.
 
     python -m benchmarks.scheduling [--workers 2]
 
-Prints when each worker ended its last task, and the time from the first of them to the last as a share of the whole.
+Prints the time from the first worker's last task to the last worker's last task, as a share of the whole time.
 """
 
 import argparse
@@ -32,20 +32,20 @@ GIANT = DrawnGif(name="giant.gif", caption="a giant", num_frames=572, dx=0.3)
 
 
 class Timed:
-    """Workers that note who did each task, and when it was done."""
+    """Workers that record which process ran each task, and when."""
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
         self.ends: dict[int, float] = {}
-        """By process: when its last task was done, in seconds since 1970."""
+        """By process: the end of its last task, in seconds since 1970."""
         self.starts: list[float] = []
 
     def start(self) -> bool:
-        """Do as `Workers.start`."""
+        """See `Workers.start`."""
         return self._workers.start()
 
     def map(self, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
-        """Do as `Workers.map`."""
+        """See `Workers.map`."""
 
         def do(task: Any) -> tuple[Any, int, float, float]:
             start = time.time()
@@ -58,8 +58,8 @@ class Timed:
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
-    parser = argparse.ArgumentParser(description="Show how evenly the work ends.")
+    """Draw the GIFs, measure them and print the times."""
+    parser = argparse.ArgumentParser(description="Measure how evenly workers finish.")
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -73,12 +73,12 @@ def main() -> None:
         with open_run(options, CONFIG, Progress(quiet=True)) as run:
             workers = run.workers
             # Each worker probes some clips first, so that all have started when the clock starts.
-            halves = [
+            probes = [
                 ProbeTask(clips=tuple(clips.values())[k :: 4 * args.workers], config=CONFIG)
                 for k in range(4 * args.workers)
             ]
             probed = ProbeResults(clips)
-            for batch in workers.map(probe_clips, halves):
+            for batch in workers.map(probe_clips, probes):
                 for clip in batch:
                     probed.record(clip)
             timed = Timed(workers)

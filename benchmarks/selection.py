@@ -1,10 +1,10 @@
-"""Time `pix2gif plan` and selection on a drawn flow table, and hold the histogram against a solver's optimum.
+"""Time `pix2gif plan` and selection on a drawn flow table, and compare the histogram with a solver's optimum.
 
-    python benchmarks/selection.py FOLDER [--pairs 100000000] [--clips 100000] [--seed 0]
+    python -m benchmarks.selection FOLDER [--pairs 100000000] [--clips 100000] [--seed 0]
 
-Writes a finished data set without shards into FOLDER, unless one lies there: clips.parquet, dataset.json, a flow table
-in parts, with clip lengths and motions of a heavy tail. Prints wall time, processor time and the most memory of each
-command, and how near the kept histogram of a subsample comes to the best that scipy's linear program finds.
+Writes a finished data set without shards into FOLDER, unless it exists: clips.parquet, dataset.json and a flow table,
+with heavy-tailed clip lengths and motions. Prints wall time, processor time and peak memory of each command, and
+compares the kept histogram of a subsample with the optimum that scipy's linear program finds.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from curation.flow.measure import method_digest
 from curation.flow.table import Measurement, write_part
 from curation.listing.catalog import clip_key
 from curation.run.versions import software_versions
+from curation.selection.pairs import select_pairs
 from shards.manifest import ListingEntry, Manifest, MotionHistogram, ShardEntry, SplitEntry, write_manifest
 from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, FLOW_SCHEMA, MANIFEST, Verdict
 
@@ -33,24 +34,10 @@ _PAIRS_PER_PART = 200_000
 _FRAMES = (14, 572)
 """The shortest and the longest GIF of TGIF."""
 _CLIPS_SOLVED = 300
-_SELECT = """
-import sys, time
-from pathlib import Path
-from curation.config import CurationConfig
-from curation.selection import select_pairs
-import pyarrow.parquet as pq
-out = Path(sys.argv[1])
-clips = pq.read_table(out / "clips.parquet", columns=["clip_key", "split"]).to_pylist()
-parts = sorted((out / "flow").glob("part-*.parquet"))
-start = time.perf_counter()
-found = select_pairs(parts, {clip["clip_key"]: clip["split"] for clip in clips}, CurationConfig())
-print(f"{time.perf_counter() - start:.1f} s, {sum(one.pairs.num_rows for one in found.values()):,} pairs")
-print({split: one.kept_histogram for split, one in found.items()})
-"""
 
 
 def draw_lengths(rng: np.random.Generator, num_clips: int, num_pairs: int) -> np.ndarray:
-    """Draw frames a clip, int64 [clips]: a log-normal between TGIF's ends, scaled to `num_pairs` in all."""
+    """Draw the number of frames of each clip, int64 [clips]: log-normal, scaled to `num_pairs` pairs in total."""
     shape = rng.lognormal(0.0, 0.65, num_clips)
     low, high = 1.0, 1000.0
     while high - low > 1e-3:
@@ -61,10 +48,10 @@ def draw_lengths(rng: np.random.Generator, num_clips: int, num_pairs: int) -> np
 
 
 def draw_motion(rng: np.random.Generator, sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Draw the motion of a clip's pairs, float32 [pairs]: faster clips and slower ones, growing with the gap."""
+    """Draw the motion of a clip's pairs, float32 [pairs]: a random speed, growing with the gap."""
     speed, growth = rng.lognormal(0.6, 1.0), rng.uniform(0.0, 0.9)
     motion = speed * (targets - sources) ** growth * rng.lognormal(0.0, 0.3, len(sources))
-    motion[(motion < 1) | (rng.random(len(motion)) < 0.03)] = 0  # Motion is that of points that moved a pixel.
+    motion[(motion < 1) | (rng.random(len(motion)) < 0.03)] = 0  # Only displacements above 1 px count as motion.
     return np.minimum(motion, 200).astype(np.float32)
 
 
@@ -85,7 +72,7 @@ def draw_clip(rng: np.random.Generator, key: str, num_frames: int) -> pa.Table:
 
 
 def draw_dataset(out: Path, num_pairs: int, num_clips: int, seed: int) -> None:
-    """Write the drawn data set into `out`."""
+    """Draw a data set and write it into `out`."""
     rng = np.random.default_rng(seed)
     config = CurationConfig()
     frames = draw_lengths(rng, num_clips, num_pairs)
@@ -140,10 +127,10 @@ def _write_manifest(out: Path, num_clips: int, config: CurationConfig) -> None:
     )
 
 
-def measured(words: list[str]) -> tuple[str, str]:
-    """Run a command; returns what it printed, and its wall time, processor time and most memory in words."""
+def run_command(words: list[str]) -> tuple[str, str]:
+    """Run a command; return its output and its wall time, processor time and peak memory as table cells."""
     start = time.perf_counter()
-    child = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)  # noqa: S603  # Our own commands.
+    child = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)  # noqa: S603
     printed = child.stdout.read() if child.stdout else ""
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
@@ -154,16 +141,16 @@ def measured(words: list[str]) -> tuple[str, str]:
 
 
 def entropy(totals: np.ndarray) -> float:
-    """Entropy of a histogram."""
+    """Return the entropy of a histogram."""
     share = totals[totals > 0] / totals.sum()
     return float(-(share * np.log(share)).sum())
 
 
 def best_entropy(available: np.ndarray, cap: int) -> float:
-    """Find the greatest entropy that any choice under the caps has, by a linear program of convex costs.
+    """Return the greatest entropy of any selection under the caps, by a linear program with convex costs.
 
-    The k-th unit in a bin costs k log k - (k-1) log (k-1), so that a bin of t costs t log t; marginal costs grow, so
-    units are filled in order, and the constraints are a network's, so the optimum is whole.
+    The k-th unit in a bin costs k log k - (k-1) log (k-1), so a bin of t units costs t log t. Marginal costs increase,
+    so units are filled in order. The constraints are those of a network flow, so the optimum is integral.
     """
     num_clips, num_bins = available.shape
     sent = np.minimum(cap, available.sum(axis=1))
@@ -179,60 +166,73 @@ def best_entropy(available: np.ndarray, cap: int) -> float:
     cost = np.concatenate([np.zeros(len(picks)), np.tile(marginal, num_bins)])
     solved = linprog(cost, A_eq=matrix, b_eq=np.concatenate([sent, np.zeros(num_bins)]), bounds=bounds)
     if not solved.success:
-        raise SystemExit(f"the linear program was not solved: {solved.message}")
+        raise SystemExit(f"the linear program has no solution: {solved.message}")
     return entropy(solved.x[len(picks) :].reshape(num_bins, height).sum(axis=1))
 
 
-def hold_against_optimum(out: Path, rng: np.random.Generator) -> str:
-    """Select from some clips of the table; say how its flatness stands to the best there is."""
-    from curation.selection.pairs import select_pairs
+def select(out: Path) -> None:
+    """Select from the whole flow table and print the time and the kept histograms."""
+    clips = pq.read_table(out / CLIPS, columns=["clip_key", "split"]).to_pylist()
+    parts = sorted((out / FLOW).glob("part-*.parquet"))
+    start = time.perf_counter()
+    selections = select_pairs(parts, {clip["clip_key"]: clip["split"] for clip in clips}, CurationConfig())
+    num_pairs = sum(selection.pairs.num_rows for selection in selections.values())
+    print(f"{time.perf_counter() - start:.1f} s, {num_pairs:,} pairs")
+    print({split: selection.kept_histogram for split, selection in selections.items()})
 
+
+def compare_with_optimum(out: Path, rng: np.random.Generator) -> str:
+    """Select from a subsample of the table; describe its entropy and the optimum."""
     parts = sorted((out / FLOW).glob("part-*.parquet"))
     chosen = [parts[place] for place in rng.permutation(len(parts))[:12]]
     table = pa.concat_tables([pq.read_table(path, columns=["clip_key", "motion_px"]) for path in chosen])
     keys, codes = np.unique(table["clip_key"].cast(pa.string()).to_numpy(), return_inverse=True)
-    some = rng.permutation(len(keys))[:_CLIPS_SOLVED]
+    sampled = rng.permutation(len(keys))[:_CLIPS_SOLVED]
     motion = table["motion_px"].to_numpy().astype(np.float64)
-    fits = (motion >= 2) & (motion <= 20) & np.isin(codes, some)
+    fits = (motion >= 2) & (motion <= 20) & np.isin(codes, sampled)
     bins = np.minimum(motion[fits].astype(int), 19) - 2
     available = np.zeros((len(keys), 18), np.int64)
     np.add.at(available, (codes[fits], bins), 1)
-    found = select_pairs(chosen, dict.fromkeys(keys[some].tolist(), "train"), CurationConfig())["train"]
-    reached, best = entropy(np.array(found.kept_histogram)), best_entropy(available[some], 10)
+    selection = select_pairs(chosen, dict.fromkeys(keys[sampled].tolist(), "train"), CurationConfig())["train"]
+    reached, best = entropy(np.array(selection.kept_histogram)), best_entropy(available[sampled], 10)
     return (
-        f"{len(some)} clips, {found.pairs.num_rows:,} pairs: entropy {reached:.6f}, the solver's {best:.6f}, "
+        f"{len(sampled)} clips, {selection.pairs.num_rows:,} pairs: entropy {reached:.6f}, the solver's {best:.6f}, "
         f"ratio {reached / best:.6f}; log 18 is {np.log(18):.6f}"
     )
 
 
 def main() -> None:
-    """Draw what is missing, then measure."""
+    """Draw the data set if it is missing, run the commands and print the results."""
     parser = argparse.ArgumentParser(description="Time plan and selection on a large flow table.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pairs", type=int, default=100_000_000)
     parser.add_argument("--clips", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--select", action="store_true", help="Only select, in this process.")
     args = parser.parse_args()
+    if args.select:
+        select(args.folder)
+        return
     if not (args.folder / MANIFEST).exists():
         args.folder.mkdir(parents=True, exist_ok=True)
         draw_dataset(args.folder, args.pairs, args.clips, args.seed)
     num_bytes = sum(path.stat().st_size for path in (args.folder / FLOW).iterdir())
-    print(f"{args.pairs:,} pairs wanted, {args.clips:,} clips, {num_bytes / 1e9:.2f} GB of Parquet")
+    print(f"{args.pairs:,} pairs requested, {args.clips:,} clips, {num_bytes / 1e9:.2f} GB of Parquet")
     print(f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f} at the start\n")
     plan = [str(Path(sys.executable).with_name("pix2gif")), "plan", str(args.folder)]
-    select = [sys.executable, "-c", _SELECT, str(args.folder)]
-    printed = []
-    print("| | seconds | processor seconds | GiB at most |\n|---|---|---|---|")
+    selection = [sys.executable, "-m", "benchmarks.selection", str(args.folder), "--select"]
+    outputs = []
+    print("| | wall time, s | processor time, s | peak memory, GiB |\n|---|---|---|---|")
     for name, words in (
-        ("plan, its own options", plan),
+        ("plan, options of the data set", plan),
         ("plan, 3 to 15 px, 20 a GIF", [*plan, "--min-motion", "3", "--max-motion", "15", "--pairs-per-gif", "20"]),
-        ("selection", select),
+        ("selection", selection),
     ):
-        said, figures = measured(words)
+        output, figures = run_command(words)
         print(f"| {name} | {figures} |", flush=True)
-        printed.append(said)
-    print("\n" + hold_against_optimum(args.folder, np.random.default_rng(args.seed)))
-    print(json.dumps(printed[-1]))
+        outputs.append(output)
+    print("\n" + compare_with_optimum(args.folder, np.random.default_rng(args.seed)))
+    print(json.dumps(outputs[-1]))
 
 
 if __name__ == "__main__":

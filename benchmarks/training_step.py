@@ -1,18 +1,17 @@
-"""How fast the training step is, against a plain loop in diffusers' style, in one run, and what it needs.
+"""Measure speed and memory of the training step, against a plain loop in the style of diffusers' examples.
 
-    python benchmarks/training_step.py --size tiny --batch-sizes 1,4,8 --steps 8
-    python benchmarks/training_step.py --size sd15 --batch-sizes 16,32,64 --steps 30 --precision bf16 --out training.md
+    python -m benchmarks.training_step --size tiny --batch-sizes 1,4,8 --steps 8
+    python -m benchmarks.training_step --size sd15 --batch-sizes 16,32,64 --steps 30 --precision bf16 --out training.md
 
-The first runs on a laptop; the second is for a GPU with 80 GB or more. Weights are random, of the chosen size; the data
-are GIFs drawn and curated here. The device is a GPU where there is one. Every line of the table is a process of its
-own, so that its peak of memory is its own, and takes --warm-up steps before it is measured. Prints Markdown, which
---out writes as well.
+The first command runs on a laptop; the second needs a GPU with 80 GB or more. Weights are random. The data set is drawn
+and curated here, or given by --data. A GPU is used if there is one. Each row is measured in its own process, so that
+its peak memory is its own, after --warm-up steps. Prints Markdown; --out also writes it to a file.
 
-plain: `benchmarks/plain_train.py`: pictures, nothing compiled, fused, laid out channels last or looked at ahead.
-pictures: the trainer's own step on pictures; latents: on a latent cache of them; +compile: with torch.compile.
+plain: `benchmarks/plain_train.py`: pictures, not compiled, fused or channels-last, without prefetch.
+pictures: the trainer's step on pictures; latents: on a latent cache; +compile: with torch.compile.
 
-images/s counts pairs. MFU is the operations of matrix products and convolutions, frozen parts included, to the peak of
-the device: of a GPU as its vendor tells, of a CPU as a large matrix product reaches it in the same process.
+images/s counts pairs. MFU is the FLOP/s of matrix products and convolutions, frozen parts included, as a share of the
+device's peak: the vendor's figure for a GPU, a large matrix product in the same process for a CPU.
 """
 
 import argparse
@@ -31,6 +30,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.plain_train import plain_steps
+from examples.draw_gifs import draw_folder
 from training.runtime.guards import StopRequest
 from training.runtime.libraries import silence_libraries
 from training.runtime.peak_flops import find_peak_flops
@@ -47,7 +47,7 @@ NUM_GIFS = {"tiny": 12, "sd15": 24}
 
 
 def make_config(args: argparse.Namespace, way: str, batch: int) -> TrainingConfig:
-    """Configure a step of one micro-batch."""
+    """Return the config of a step with one micro-batch."""
     has_gpu = torch.cuda.is_available()
     return dataclasses.replace(
         tiny(),
@@ -65,19 +65,16 @@ def make_config(args: argparse.Namespace, way: str, batch: int) -> TrainingConfi
 
 
 def draw_data(folder: Path, size: str) -> Path:
-    """Draw GIFs and curate them by the project's own commands."""
-    curate, listing = str(Path(sys.executable).with_name("pix2gif-curate")), str(folder / "gifs" / "listing.tsv")
+    """Draw GIFs and curate them; return the data set."""
+    listing = draw_folder(folder / "gifs", NUM_GIFS[size], seed=0)
     options = ["--resolution", str(RESOLUTION[size]), "--samples-per-shard", "40", "--workers", "0"]
-    for command in (
-        [sys.executable, "examples/draw_gifs.py", str(folder / "gifs"), "--gifs", str(NUM_GIFS[size])],
-        [curate, listing, "--out", str(folder / "shards"), *options],
-    ):
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 # Ours.
+    curate = [str(Path(sys.executable).with_name("pix2gif-curate")), str(listing), "--out", str(folder / "shards")]
+    subprocess.run([*curate, *options], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
     return folder / "shards"
 
 
 def measure(args: argparse.Namespace, way: str, batch: int) -> dict[str, float | str]:
-    """Measure one line of the table, in this process."""
+    """Measure one row of the table, in this process."""
     silence_libraries()
     config = make_config(args, way, batch)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -94,7 +91,7 @@ def measure(args: argparse.Namespace, way: str, batch: int) -> dict[str, float |
 def measure_plain(
     args: argparse.Namespace, config: TrainingConfig, data: Path, device: torch.device
 ) -> dict[str, float | str]:
-    """Time the plain loop; its loss is read after every step, so nothing is under way when the clock is."""
+    """Time the plain loop. It reads the loss after every step, so the GPU is idle when the clock is read."""
     steps = plain_steps(config, data, device)
     for _ in range(args.warm_up):
         next(steps)
@@ -105,7 +102,7 @@ def measure_plain(
 
 
 def measure_trainer(args: argparse.Namespace, config: TrainingConfig, data: Path) -> dict[str, float | str]:
-    """Time the trainer's own steps, by its own account."""
+    """Time the trainer's steps with its own throughput counter."""
     with tempfile.TemporaryDirectory() as out:
         trainer = Trainer(config, str(data), Path(out))
     device = trainer.accelerator.device
@@ -135,13 +132,13 @@ def measure_trainer(args: argparse.Namespace, config: TrainingConfig, data: Path
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for a GPU."""
+    """Wait until a GPU is idle."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def measure_peak(device: torch.device, side: int = 2048, rounds: int = 3) -> float:
-    """Return the FLOP/s of the fastest of some large products in float32."""
+    """Return the FLOP/s of the fastest of a few large matrix products in float32."""
     matrix, seconds = torch.randn(side, side, device=device), []
     for _ in range(rounds):
         start = time.perf_counter()
@@ -151,13 +148,23 @@ def measure_peak(device: torch.device, side: int = 2048, rounds: int = 3) -> flo
     return 2 * side**3 / min(seconds)
 
 
-def run_one(args: argparse.Namespace, way: str, batch: int, data: Path) -> dict[str, float | str]:
-    """Measure in a process of its own; a line without figures says why, where it ended otherwise."""
-    command = [sys.executable, __file__, "--one", way, "--batch-sizes", str(batch), "--data", str(data)]
+def measure_in_process(args: argparse.Namespace, way: str, batch: int, data: Path) -> dict[str, float | str]:
+    """Measure one row in its own process; if that fails, return a row with the reason."""
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.training_step",
+        "--one",
+        way,
+        "--batch-sizes",
+        str(batch),
+        "--data",
+        str(data),
+    ]
     for name in ("size", "steps", "warm_up", "workers", "precision"):
         if getattr(args, name) is not None:
             command += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 # Our own.
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if ended.returncode == 0:
         return json.loads(ended.stdout.splitlines()[-1])
     reason = (ended.stderr.strip().splitlines() or [f"status {ended.returncode}"])[-1]
@@ -165,11 +172,11 @@ def run_one(args: argparse.Namespace, way: str, batch: int, data: Path) -> dict[
 
 
 def write_table(lines: list[dict[str, float | str]]) -> str:
-    """Write Markdown; ratios are to the plain loop at the same batch."""
+    """Format the rows as Markdown. Ratios are to the plain loop at the same batch size."""
     plain = {line["batch"]: line["images_per_s"] for line in lines if line["way"] == "plain" and "images_per_s" in line}
-    # The plain loop does what the trainer does on pictures.
+    # The plain loop does the same computation as the trainer on pictures, so it has the same FLOPs.
     known = next((line for line in lines if str(line["way"]).startswith("pictures") and "flops" in line), {})
-    names = ("way", "batch", "images/s", "of plain", "MFU", "waiting for data", "peak memory")
+    names = ("way", "batch", "images/s", "of plain", "MFU", "data wait", "peak memory")
     rows = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for line in lines:
         if "failed" in line:
@@ -191,7 +198,7 @@ def write_table(lines: list[dict[str, float | str]]) -> str:
 
 
 def describe_hardware() -> str:
-    """Say what this ran on."""
+    """Describe the machine."""
     if torch.cuda.is_available():
         name = torch.cuda.get_device_name()
         peak = find_peak_flops(name, "bf16")
@@ -200,24 +207,26 @@ def describe_hardware() -> str:
 
 
 def main() -> None:
-    """Measure each way at each batch size in turn, and print what came out."""
+    """Measure every way at every batch size and print the table."""
     parser = argparse.ArgumentParser(description="Measure the training step against a plain loop.")
     parser.add_argument("--size", choices=("tiny", "sd15"), default="tiny")
     parser.add_argument("--batch-sizes", type=lambda text: [int(part) for part in text.split(",")], default=[1, 2, 4])
     parser.add_argument("--ways", type=lambda text: text.split(","), default=list(WAYS))
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--warm-up", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=1, help="Processes that read.")
-    parser.add_argument("--precision", choices=("bf16", "fp16", "no"), help="bf16 on a GPU, else no.")
+    parser.add_argument("--workers", type=int, default=1, help="Worker processes of the data loader.")
+    parser.add_argument("--precision", choices=("bf16", "fp16", "no"), help="[default: bf16 on a GPU, no on a CPU]")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--data", type=Path, help="A finished data set of the size's resolution; else GIFs are drawn.")
+    parser.add_argument(
+        "--data", type=Path, help="A finished data set of the size's resolution.  [default: drawn GIFs]"
+    )
     parser.add_argument("--one", choices=WAYS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
         print(json.dumps(measure(args, args.one, args.batch_sizes[0])))
         return
     if unknown := set(args.ways) - set(WAYS):
-        parser.error(f"--ways: there is no {', '.join(unknown)}; there are {', '.join(WAYS)}")
+        parser.error(f"--ways: unknown {', '.join(unknown)}; choose from {', '.join(WAYS)}")
     with tempfile.TemporaryDirectory() as scratch:
         pictures, latents = args.data or draw_data(Path(scratch), args.size), Path(scratch, "latents")
         if any(way.startswith("latents") for way in args.ways):
@@ -225,16 +234,16 @@ def main() -> None:
         lines = []
         for batch in args.batch_sizes:
             for way in args.ways:
-                lines.append(run_one(args, way, batch, latents if way.startswith("latents") else pictures))
+                lines.append(measure_in_process(args, way, batch, latents if way.startswith("latents") else pictures))
                 print(json.dumps(lines[-1]), file=sys.stderr, flush=True)
     side, precision = RESOLUTION[args.size], make_config(args, "plain", 1).precision
-    told = (
+    report = (
         f"{describe_hardware()}; {args.size}, {side} x {side}, precision {precision}, "
         f"{args.steps} steps after {args.warm_up}.\n\n{write_table(lines)}\n"
     )
-    print(told)
+    print(report)
     if args.out:
-        args.out.write_text(told, encoding="utf-8")
+        args.out.write_text(report, encoding="utf-8")
 
 
 if __name__ == "__main__":
