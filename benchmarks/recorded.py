@@ -2,9 +2,9 @@
 
 The listing resembles TGIF: 1.2 rows per clip, URLs of 95 characters, captions of 54. One clip in 20 cannot be fetched
 or read, and one in 30 is still or broken. Clips have TGIF's lengths (14 to 572 frames, about 40), which determine
-parts, slices and order. The flow table is valid but short: 28 pairs per clip instead of TGIF's 1,200, of which 10 are kept.
-Fingerprints are 16 frames of 3 hashes each. One clip in 50 is an exact duplicate of another, one in 100 a
-near-duplicate. No picture is decoded or encoded, and only the first samples of each shard are written.
+parts, slices and order. The flow table is valid but short: 28 pairs per clip instead of TGIF's 1,200. Of each clip, 10
+pairs are kept. Fingerprints are 16 frames of 3 hashes each. One clip in 50 is an exact duplicate of another, one in 100
+a near-duplicate. No picture is decoded or encoded, and only the first samples of each shard are written.
 """
 
 import hashlib

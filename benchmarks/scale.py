@@ -3,9 +3,10 @@
     python -m benchmarks.scale [--rows 10000 100000 1000000] [--workers 2]
 
 Each listing runs in its own process, which calls `curation.pipeline.curate` on Ray workers as the command does. Only
-the work of the workers is replaced, by drawn results (`recorded.py`), so no GIF is needed. The driver plans and distributes
-tasks, writes and reads parts of the flow table, selects pairs and plans shards. No picture is encoded, and only the
-first samples of a shard are written. Ray starts before the first stage, so its start is not part of the time per row.
+the work of the workers is replaced, by drawn results (`recorded.py`), so no GIF is needed. The driver plans and
+distributes tasks, writes and reads parts of the flow table, selects pairs and plans shards. No picture is encoded, and
+only the first samples of a shard are written. Ray starts before the first stage, so its start is not part of the time
+per row.
 
 Prints for each listing, in total and by stage, as Markdown: peak memory as the kernel counts it (including shared
 libraries and Ray's client), wall time, and the driver's processor time.

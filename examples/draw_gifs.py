@@ -2,8 +2,8 @@
 
     python examples/draw_gifs.py DIR [--gifs 12] [--seed 0]
 
-Each GIF is a window that glides over an endless texture, a sum of sine waves in every direction, so its motion is
-known at every subpixel position: (dx, dy) pixels a frame at the GIF's own size.
+Each GIF is a window that moves over an infinite texture, a sum of sine waves in random directions. So its motion is
+known to subpixel precision: (dx, dy) pixels per frame at the GIF's own size.
 """
 
 import argparse
@@ -21,7 +21,7 @@ _DIRECTIONS = {"right": (1, 0), "left": (-1, 0), "down": (0, 1), "up": (0, -1), 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DrawnGif:
-    """What to draw."""
+    """Parameters of one GIF."""
 
     name: str
     caption: str
@@ -29,15 +29,15 @@ class DrawnGif:
     height: int = 120
     num_frames: int = 14
     dx: float = 1.0
-    """Motion of the texture in pixels a frame, to the right."""
+    """Motion of the texture to the right, in pixels per frame."""
     dy: float = 0.0
-    """Downwards."""
+    """Motion downwards, in pixels per frame."""
     duration_ms: int = 100
     seed: int = 0
 
 
 def texture(x: NDArray[np.float64], y: NDArray[np.float64], seed: int) -> NDArray[np.uint8]:
-    """Paint the texture at any positions, float [...] in pixels; returns RGB, uint8 [..., 3]."""
+    """Return the colours of the texture at positions in pixels, float [...]: RGB, uint8 [..., 3]."""
     rng = np.random.default_rng(seed)
     wavelength = np.geomspace(*_WAVELENGTHS_PX, _NUM_WAVES)
     angle = rng.uniform(0, 2 * np.pi, _NUM_WAVES)
@@ -56,13 +56,13 @@ def draw_frames(gif: DrawnGif) -> list[Image.Image]:
 
 
 def save_gif(path: Path, frames: list[Image.Image], duration_ms: int = 100) -> None:
-    """Write frames as a GIF that loops, each frame with its own palette."""
+    """Write frames as a looping GIF, each frame with its own palette."""
     pages = [frame.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE) for frame in frames]
     pages[0].save(path, save_all=True, append_images=pages[1:], duration=duration_ms, loop=0, optimize=False)
 
 
 def plan_gifs(num_gifs: int, seed: int) -> list[DrawnGif]:
-    """Choose sizes, lengths, speeds and directions of some GIFs."""
+    """Draw the sizes, lengths, speeds and directions of GIFs."""
     rng = np.random.default_rng(seed)
     gifs = []
     for number in range(num_gifs):
@@ -86,13 +86,13 @@ def plan_gifs(num_gifs: int, seed: int) -> list[DrawnGif]:
 
 
 def draw_folder(folder: Path, num_gifs: int, seed: int) -> Path:
-    """Draw a folder of GIFs, a still one and a page that is no GIF among them; returns the listing's path."""
+    """Draw GIFs, a still one and an HTML page named .gif into a folder; return the path of the listing."""
     (folder / "gifs").mkdir(parents=True, exist_ok=True)
     rows = []
     for gif in plan_gifs(num_gifs, seed):
         save_gif(folder / "gifs" / gif.name, draw_frames(gif), gif.duration_ms)
         rows.append(f"gifs/{gif.name}\t{gif.caption}\n")
-    rows.append(f"gifs/{gif.name}\ta pattern in motion.\n")  # A second caption of the last one.
+    rows.append(f"gifs/{gif.name}\ta pattern in motion.\n")  # A second caption of the last GIF.
     still = draw_frames(DrawnGif(name="", caption="", num_frames=1))
     save_gif(folder / "gifs" / "still.gif", still)
     rows.append("gifs/still.gif\ta texture that does not move.\n")
@@ -104,7 +104,7 @@ def draw_folder(folder: Path, num_gifs: int, seed: int) -> Path:
 
 
 def main() -> None:
-    """Draw what the command line asks for."""
+    """Draw the folder and print the path of the listing."""
     parser = argparse.ArgumentParser(description="Draw GIFs of known motion and a listing of them.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--gifs", type=int, default=12)

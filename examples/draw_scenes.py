@@ -1,6 +1,7 @@
-"""Draw scenes and what editors do to them: cuts, fades, flashes, pans; and what people do to GIFs: crops, captions.
+"""Draw scenes with cuts, fades, flashes and pans, and edited copies of GIFs: crops, captions, re-encodings.
 
-For measuring how well cuts and copies are found. Frames are RGB pictures of 160 x 120 pixels; a seed gives one scene.
+Used to measure the detection of scene cuts and near-duplicates. Frames are RGB images of 160 x 120 pixels. A seed
+determines a scene.
 """
 
 import dataclasses
@@ -13,12 +14,12 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 SIZE = (160, 120)
 _STAGE = (320, 240)
-"""A scene is larger than its frame, so that a camera can pan over it."""
+"""The size of a scene: larger than a frame, so that a camera can pan over it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DrawnClip:
-    """Frames, and the truth about them."""
+    """Frames and their true scenes."""
 
     kind: str
     frames: list[Image.Image]
@@ -27,7 +28,7 @@ class DrawnClip:
 
 
 def draw_stage(seed: int) -> Image.Image:
-    """Draw a scene: a sky that changes colour, and things of several shapes, sizes and colours before it."""
+    """Draw a scene: a colour gradient with ellipses and rectangles of random sizes and colours in front of it."""
     rng = np.random.default_rng(seed)
     top, bottom = rng.integers(0, 256, (2, 3))
     share = np.linspace(0, 1, _STAGE[1])[:, None, None]
@@ -43,7 +44,7 @@ def draw_stage(seed: int) -> Image.Image:
 
 
 def film(seed: int, num_frames: int, speed: float = 1.0) -> list[Image.Image]:
-    """Film a scene with a camera that pans by `speed` pixels a frame, while a ball crosses the picture."""
+    """Draw a scene seen by a camera that pans by `speed` pixels per frame, while a ball crosses the frame."""
     rng = np.random.default_rng(seed + 1_000_000)
     stage, angle = draw_stage(seed), rng.uniform(0, 2 * np.pi)
     colour = tuple(rng.integers(0, 256, 3))
@@ -59,7 +60,7 @@ def film(seed: int, num_frames: int, speed: float = 1.0) -> list[Image.Image]:
 
 
 def draw_edit(kind: str, seed: int) -> DrawnClip:
-    """Draw a clip of 16 frames of one kind: one of EDITS."""
+    """Draw a clip of 16 frames; `kind` is a key of EDITS."""
     return DrawnClip(kind=kind, **EDITS[kind](seed))
 
 
@@ -78,7 +79,7 @@ def _there_and_back(seed: int) -> dict[str, list]:
 
 
 def _fade(seed: int) -> dict[str, list]:
-    """Come up from black over eight frames, or go down to it."""
+    """Fade in from black over eight frames, or fade out to black."""
     light = np.clip(np.linspace(0, 2, 16), 0, 1)[:: 1 if seed % 2 else -1]
     frames = [_scale(frame, share) for frame, share in zip(film(seed, 16), light, strict=True)]
     return {"frames": frames, "scenes": [0] * 16}
@@ -104,7 +105,7 @@ EDITS: dict[str, Callable[[int], dict[str, list]]] = {
     "cut": _cut,
     "there and back": _there_and_back,
 }
-"""How to draw each kind of clip from a seed."""
+"""{kind: function from a seed to a clip's frames and scenes}."""
 
 
 def _crop(share: float) -> Callable[[list[Image.Image]], list[Image.Image]]:
@@ -120,22 +121,22 @@ def _caption(frames: list[Image.Image]) -> list[Image.Image]:
     captioned = [frame.copy() for frame in frames]
     for frame in captioned:
         font = ImageFont.load_default(16)
-        place = (20, 98)
-        ImageDraw.Draw(frame).text(place, "WHEN IT WORKS", "white", font, stroke_width=1, stroke_fill="black")
+        position = (20, 98)
+        ImageDraw.Draw(frame).text(position, "WHEN IT WORKS", "white", font, stroke_width=1, stroke_fill="black")
     return captioned
 
 
-def _encode_anew(frames: list[Image.Image]) -> list[Image.Image]:
-    def pass_through(frame: Image.Image) -> Image.Image:
+def _reencode(frames: list[Image.Image]) -> list[Image.Image]:
+    def reencode(frame: Image.Image) -> Image.Image:
         with io.BytesIO() as file:
             frame.save(file, "JPEG", quality=50)
             return Image.open(file).convert("RGB")
 
-    return [pass_through(frame) for frame in frames]
+    return [reencode(frame) for frame in frames]
 
 
 LEAKS: dict[str, Callable[[list[Image.Image]], list[Image.Image]]] = {
-    "re-encoded": _encode_anew,
+    "re-encoded": _reencode,
     "resized": lambda frames: [frame.resize((96, 72)) for frame in frames],
     "cropped by 5 %": _crop(0.025),
     "cropped by 5 % on each side": _crop(0.05),
@@ -143,9 +144,9 @@ LEAKS: dict[str, Callable[[list[Image.Image]], list[Image.Image]]] = {
     "captioned": _caption,
     "shifted by a frame": lambda frames: frames[1:],
 }
-"""What may have been done to a GIF before it comes a second time."""
+"""{edit: function from frames to the frames of an edited copy}."""
 
 
 def to_arrays(frames: list[Image.Image], side: int = 256) -> list[NDArray[np.uint8]]:
-    """Resize frames as a curation run would: RGB, uint8 [side, side, 3]."""
+    """Resize frames as a curation run does: RGB, uint8 [side, side, 3]."""
     return [np.asarray(frame.resize((side, side), Image.Resampling.LANCZOS)) for frame in frames]

@@ -1,11 +1,11 @@
 #!/bin/bash
-# Curate on a Slurm cluster: a Ray head on the first node, a Ray worker on each other one, the run beside the head.
+# Curate on a Slurm cluster: a Ray head on the first node, a Ray worker on each other node, the driver beside the head.
 #
 #     sbatch --nodes 4 --cpus-per-task 64 examples/cluster/slurm.sh /shared/tgif.tsv /shared/shards [option ...]
 #
-# pix2gif must be installed alike on every node, for example in an environment on the shared filesystem that is active when
-# sbatch is called. LISTING, the GIFs and OUT lie on that filesystem. Submit the same line again after a time limit: the run
-# goes on where it was. Export RAY_AUTH_MODE, token or disabled, before sbatch: docs/cluster.md tells of both.
+# Every node needs the same installation of pix2gif, for example an environment on the shared filesystem that is active when
+# sbatch is called. LISTING, the GIFs and OUT must be on that filesystem. After a time limit, submit the same line again to
+# continue the run. Export RAY_AUTH_MODE, token or disabled, before sbatch; see docs/cluster.md.
 #SBATCH --job-name pix2gif-curate
 #SBATCH --ntasks-per-node 1
 #SBATCH --exclusive
@@ -25,7 +25,7 @@ head=${nodes[0]}
 ip=$(srun --nodes 1 --ntasks 1 --nodelist "$head" hostname --ip-address | awk '{print $1}')
 port=6379
 cores=${SLURM_CPUS_PER_TASK:-$SLURM_CPUS_ON_NODE}
-# By default Ray tries a task that ran out of memory for ever, and waits as long for a worker that was killed as it started.
+# By default Ray retries a task that ran out of memory without limit, and waits forever for a worker killed at its start.
 export RAY_task_oom_retries=10 RAY_prestart_worker_first_driver=0 RAY_USAGE_STATS_ENABLED=0
 
 srun --nodes 1 --ntasks 1 --overlap --nodelist "$head" \
@@ -38,7 +38,7 @@ if [ "${#nodes[@]}" -gt 1 ]; then
     others=$(IFS=,; echo "${nodes[*]:1}")
     srun --nodes $((${#nodes[@]} - 1)) --ntasks-per-node 1 --overlap --nodelist "$others" \
         ray start --address "$ip:$port" --num-cpus "$cores" --block &
-    sleep 15 # One that comes later gets work all the same.
+    sleep 15 # Nodes that join later also get work.
 fi
 
 exec srun --nodes 1 --ntasks 1 --overlap --nodelist "$head" \

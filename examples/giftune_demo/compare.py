@@ -1,4 +1,4 @@
-"""The runs' folders -> the clips that their models draw, and one row of figures for each: JSON's own values."""
+"""Sample clips with the models of all runs and measure them; the results are JSON values."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -29,9 +29,9 @@ _OTHER_SEED = 1000
 def compare_runs(
     runs: Mapping[tuple[str, int], Path], image_model: Path, depth_model: Path, frames: Path, seed: int
 ) -> dict[str, Any]:
-    """Measure what stands before tuning, and what each run, by variant and seed, draws for each prompt.
+    """Measure the models before tuning, and the clips that each run's model samples for each prompt.
 
-    The frames of every clip are kept in `frames`.
+    `runs` is {(variant, seed): folder}. The frames of every clip are written to `frames`.
     """
     held_out = draw_pictures(_NUM_HELD_OUT, seed, held_out=True)
     about = {
@@ -55,7 +55,7 @@ def compare_runs(
 
 
 def _load_models(runs: Mapping[tuple[str, int], Path]) -> Iterator[tuple[tuple[str, int], TunedModel]]:
-    """Load one after another: first the image model inflated and not tuned, then that of each run."""
+    """Yield (name, model): first the inflated image model before tuning, then the model of each run."""
     tuned = read_run(next(iter(runs.values()))).tuned
     yield (UNTUNED, 0), make_tuned_model(tuned.config, tuned.clip, tuned.device)
     for name, folder in runs.items():
@@ -76,23 +76,23 @@ def _measure(drawn: measure.Frames, source: measure.Frames, disparity: Disparity
 
 
 def _measure_losses(tuned: TunedModel, disparity: Disparity) -> dict[str, float]:
-    """Measure each loss on the GIF, unweighted, at noise and timesteps that no tuning run has drawn; means."""
+    """Return the mean of each loss on the GIF, unweighted, at noise and timesteps that no tuning run used."""
     config = dataclasses.replace(tuned.config, background_weight=1.0, consistency_weight=1.0, seed=_OTHER_SEED)
-    found: dict[str, list[float]] = {}
+    losses: dict[str, list[float]] = {}
     for form in ("change", "stillness"):
-        asked = dataclasses.replace(tuned, config=dataclasses.replace(config, consistency=form))
-        step = TuneStep(asked, disparity)
+        unweighted = dataclasses.replace(tuned, config=dataclasses.replace(config, consistency=form))
+        step = TuneStep(unweighted, disparity)
         with torch.no_grad():
             for number in range(_NUM_LOSSES):
                 figures = step(tuned.model, number).to_metrics()
                 del figures["loss"]
                 figures[form] = figures.pop("consistency_loss")
                 for name, value in figures.items():
-                    found.setdefault(name.removesuffix("_loss"), []).append(value)
-    return {name: float(np.mean(values)) for name, values in found.items()}
+                    losses.setdefault(name.removesuffix("_loss"), []).append(value)
+    return {name: float(np.mean(values)) for name, values in losses.items()}
 
 
 def _measure_autoencoder(tuned: TunedModel, disparity: Disparity) -> dict[str, Any]:
-    """Measure what the GIF is when it went through the autoencoder alone: what no model behind it can better."""
+    """Measure the GIF after encoding and decoding: an upper bound for every model that uses the autoencoder."""
     back = decode_clip(tuned.parts.vae, tuned.clip_latents(), tuned.config.frames_at_once)
     return _measure(back, tuned.clip.frames, disparity)

@@ -1,4 +1,4 @@
-"""Train what Depth Anything is to the real thing: a small DPT of transformers that tells how near things are."""
+"""Train the demo's depth model, a small DPT of transformers, in place of Depth Anything."""
 
 import dataclasses
 import json
@@ -18,7 +18,7 @@ _PATCH_PX = 4
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DepthPlan:
-    """How long the depth model is trained."""
+    """Training of the depth model."""
 
     steps: int = 300
     batch: int = 16
@@ -26,7 +26,7 @@ class DepthPlan:
 
 
 def make_depth_model(folder: Path, pictures: Pictures, plan: DepthPlan, seed: int, tell: Tell) -> None:
-    """Train on pictures whose disparity is known; write model and preparation as save_pretrained does."""
+    """Train on images with known disparity; write the model and its preprocessing like save_pretrained."""
     torch.manual_seed(seed)
     model = DPTForDepthEstimation(
         DPTConfig(
@@ -50,13 +50,13 @@ def make_depth_model(folder: Path, pictures: Pictures, plan: DepthPlan, seed: in
         if (step + 1) % 100 == 0 or step + 1 == plan.steps:
             tell(f"depth model: step {step + 1} of {plan.steps}, mean error {float(loss.detach()):.3f} of 1")
     model.save_pretrained(folder)
-    preparation = {"size": WORLD.side, "image_mean": _MEAN, "image_std": _STD}
+    preprocessing = {"size": WORLD.side, "image_mean": _MEAN, "image_std": _STD}
     with write_atomically(folder / "preprocessor_config.json") as temporary:
-        temporary.write_text(json.dumps(preparation), encoding="utf-8")
+        temporary.write_text(json.dumps(preprocessing), encoding="utf-8")
 
 
 def measure_depth_error(folder: Path, pictures: Pictures) -> float:
-    """Measure the mean absolute error on pictures; disparity goes from 0 to 1."""
+    """Return the mean absolute error on images, of disparity in 0 to 1."""
     model = load_depth_model(str(folder))
     with torch.no_grad():
         errors = [

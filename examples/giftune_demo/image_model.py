@@ -1,6 +1,6 @@
-"""Train what Stable Diffusion is to the real thing: a text-to-image model of its classes that draws the demo's world.
+"""Train the demo's text-to-image model, a small model with the classes of Stable Diffusion.
 
-N pictures of 32 x 32, latents of 4 x 16 x 16.
+Shapes: N images of 32 x 32, latents of 4 x 16 x 16.
 """
 
 import dataclasses
@@ -19,12 +19,12 @@ from training.model.text import encode_text, tokenize
 
 _WARMUP_SHARE = 0.05
 _SNR_GAMMA = 0.1
-"""Weighs timesteps by min(SNR, gamma) / SNR, as where there is much noise it is decided what is drawn."""
+"""Weights timesteps by min(SNR, gamma) / SNR, because the noisiest ones decide the content of an image."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImageModelPlan:
-    """The image model and how it is trained."""
+    """Size and training of the image model."""
 
     num_pictures: int = 2500
     autoencoder: AutoencoderPlan = dataclasses.field(
@@ -34,13 +34,13 @@ class ImageModelPlan:
     steps: int = 1200
     batch: int = 32
     learning_rate: float = 2e-3
-    """The highest: it rises over the first twentieth of the steps and then falls to nothing."""
+    """Peak learning rate: linear warm-up over 5 % of the steps, then annealed to zero."""
     dropped_captions: float = 0.1
-    """Share of pictures without their caption, for guidance."""
+    """Share of images trained without caption, for classifier-free guidance."""
 
 
 def make_image_model(folder: Path, pictures: Pictures, plan: ImageModelPlan, seed: int, tell: Tell) -> None:
-    """Train autoencoder and U-Net on pictures, and write all parts in diffusers' form; whole or not at all."""
+    """Train autoencoder and U-Net on images, and write all parts atomically in the format of diffusers."""
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     vae = train_autoencoder(pictures.pixels, plan.autoencoder, seed, tell)
@@ -55,7 +55,7 @@ def make_image_model(folder: Path, pictures: Pictures, plan: ImageModelPlan, see
 def train_denoiser(
     parts: StableDiffusion, pictures: Pictures, plan: ImageModelPlan, seed: int, tell: Tell
 ) -> UNet2DConditionModel:
-    """Train the U-Net, in place, to predict the noise in the pictures' latents (Ho et al., 2020, algorithm 1)."""
+    """Train the U-Net in place to predict the noise in the images' latents (Ho et al., 2020, algorithm 1)."""
     with torch.no_grad():
         batches = pictures.pixels.split(64)
         latents = torch.cat([encode_moments(parts.vae, batch.float() / 127.5 - 1).mean for batch in batches])

@@ -1,4 +1,4 @@
-"""How large the demo's models are, how long they train, and which runs are compared: presets by name."""
+"""Presets of the demo: its models, their training, and the tuning runs to compare."""
 
 import dataclasses
 import json
@@ -14,17 +14,17 @@ PROMPTS = {
     "another sprite": "a yellow striped square moves right over green grass",
     "all other": "a purple spotted diamond moves right over grey stone",
 }
-"""What is sampled, by what is other than in the GIF."""
+"""Prompts to sample, by what differs from the GIF."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Weights:
-    """What a tuning run is told of the two regularizations."""
+    """Weights of the two regularization losses of a tuning run."""
 
     background: float = 0.0
     consistency: float = 0.0
     form: str = "change"
-    """Of the temporal loss."""
+    """Form of the temporal consistency loss."""
 
 
 VARIANTS = {
@@ -34,28 +34,28 @@ VARIANTS = {
     "change 1": Weights(consistency=1.0),
     "stillness 1": Weights(consistency=1.0, form="stillness"),
 }
-"""Runs that differ in these alone, each with every seed: none, the paper preset's weights, a hundred times those."""
-SHOWN = "both"
+"""Variants of the tuning run: no regularization, the weights of the preset `paper`, and a hundred times those."""
+EXAMPLE_VARIANT = "both"
 """The variant that the commands invert and sample."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preset:
-    """All that is chosen of one run of the demo, but for its seed."""
+    """All choices of one run of the demo except its seed."""
 
     image_model: ImageModelPlan = dataclasses.field(default_factory=ImageModelPlan)
     depth: DepthPlan = dataclasses.field(default_factory=DepthPlan)
     tuning_steps: int = 100
     learning_rate: float = 1e-3
-    """Of tuning; the paper preset's 3e-5 is for a model a thousand times as large and 500 steps."""
+    """Learning rate of tuning. The preset `paper` uses 3e-5 for 500 steps of a model a thousand times as large."""
     ddim_steps: int = 25
     guidance: float = 3.0
-    """Of other prompts; the GIF's own is sampled without."""
+    """Guidance scale of other prompts; the GIF's own prompt is sampled without guidance."""
     variants: tuple[str, ...] = tuple(VARIANTS)
     num_seeds: int = 3
 
     def tuning_toml(self, model: str, depth_model: str) -> str:
-        """Write what every tuning run is told beside the preset `tiny`, as TOML."""
+        """Return the config of all tuning runs, on top of the preset `tiny`, as TOML."""
         fields = {
             "model": model,
             "depth_model": depth_model,
@@ -69,17 +69,17 @@ class Preset:
             "checkpoint_every": self.tuning_steps,
             "validate_every": 0,
         }
-        # TOML's numbers and strings are JSON's.
+        # Numbers and strings are written alike in TOML and JSON.
         return "".join(f"{name} = {json.dumps(value)}\n" for name, value in fields.items())
 
 
 def demo() -> Preset:
-    """Return the run of some minutes."""
+    """Return a run of about 20 minutes on two cores."""
     return Preset()
 
 
 def smoke() -> Preset:
-    """Return a run that goes through every step in seconds and learns nothing."""
+    """Return a run that executes every step in seconds and learns nothing."""
     return Preset(
         image_model=ImageModelPlan(
             num_pictures=24,
@@ -91,7 +91,7 @@ def smoke() -> Preset:
         depth=DepthPlan(steps=2),
         tuning_steps=2,
         ddim_steps=2,
-        variants=("neither", SHOWN),
+        variants=("neither", EXAMPLE_VARIANT),
         num_seeds=1,
     )
 

@@ -1,6 +1,6 @@
-"""Draw the demo's world, a toy world of 32 x 32 pixels: single pictures to learn it from, and the one GIF.
+"""Draw the demo's world, a toy world of 32 x 32 pixels: single images for training, and the one GIF.
 
-Pictures are uint8 [N, 3, H, W]. Near is what a sprite is, and the ground, seen from above, is nearer the lower it lies.
+Images are uint8 [N, 3, H, W]. A sprite is nearest; the ground is nearer towards the lower edge.
 """
 
 import dataclasses
@@ -23,27 +23,27 @@ GIF = Clip(
     start=(9.0, 16.0),
     seed=3,
 )
-"""The one GIF: a disc that crosses the picture."""
+"""The GIF to tune on: a disc that crosses the image."""
 _REACH = 1.75
-"""No shape reaches farther from its centre than this many radii, its soft edge included."""
+"""Greatest distance of any shape's soft edge from its centre, in radii."""
 _EDGE_GAP_PX = 8.0
 _GROUND_DISPARITY = 0.5
-"""Of the ground at the lower edge; 0 at the upper, and a sprite has 1."""
+"""Disparity of the ground at the lower edge. At the upper edge it is 0; a sprite has 1."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Pictures:
-    """Single pictures of the world."""
+    """Single images of the world."""
 
     pixels: Tensor
     """uint8 [N, 3, H, W]."""
     captions: list[str]
     disparity: Tensor
-    """How near each pixel is, float32 [N, H, W] in 0 to 1."""
+    """Inverse depth of each pixel, float32 [N, H, W] in 0 to 1."""
 
 
 def draw_pictures(num: int, seed: int, *, held_out: bool = False) -> Pictures:
-    """Draw pictures of any kind of sprite, or of those that the toy world holds out, at any place over any ground."""
+    """Draw images of random sprites of the train kinds, or of the held-out kinds, at random positions and grounds."""
     kinds = list_kinds()[held_out]
     clips = [_plan_picture(kinds, np.random.default_rng([seed, held_out, number])) for number in range(num)]
     pixels = np.stack([np.asarray(draw_frames(WORLD, clip)[0]) for clip in clips])
@@ -55,7 +55,7 @@ def draw_pictures(num: int, seed: int, *, held_out: bool = False) -> Pictures:
 
 
 def untouched_ground() -> NDArray[np.bool_]:
-    """Find the pixels that the GIF's sprite never covers, whatever its shape; bool [H, W]."""
+    """Return the pixels that the GIF's sprite never covers, whatever its shape: bool [H, W]."""
     near = np.zeros((WORLD.side, WORLD.side), bool)
     for frame in range(GIF.num_frames):
         near |= _distance(*GIF.centre(frame)) < _REACH * WORLD.radius
@@ -63,7 +63,7 @@ def untouched_ground() -> NDArray[np.bool_]:
 
 
 def sprite_core(frame: int) -> NDArray[np.bool_]:
-    """Find the pixels of a frame of the GIF that are the sprite's, whatever its shape; bool [H, W]."""
+    """Return the pixels of a frame that the GIF's sprite covers, whatever its shape: bool [H, W]."""
     return _distance(*GIF.centre(frame)) < 0.7 * WORLD.radius
 
 

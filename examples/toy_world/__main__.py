@@ -1,9 +1,9 @@
-"""Draw a toy world, curate it, train small models on it, and measure whether they move things as they are told.
+"""Draw a toy world, curate it, train small models on it, and measure whether their frames move as requested.
 
     python -m examples.toy_world --out toy/ [--preset toy|gpu|smoke] [--seed 0]
 
-All between the drawing and the result page is done by the project's own commands, which are printed as they run; only
-the autoencoder is trained here. The same command goes on where it was stopped.
+Curation, training, generation and measuring are done by the project's commands, which are printed as they run. Only the
+autoencoder is trained here. Run the same command again to continue a stopped run.
 """
 
 import argparse
@@ -12,26 +12,26 @@ import os
 import shutil
 from pathlib import Path
 
-from examples.steps import call, make_command, take_steps, write_text
+from examples.steps import call, make_command, run_steps, write_text
 from examples.toy_world.draw import draw_world
 from examples.toy_world.presets import PRESETS, VARIANTS, Preset
 
 
 class Run:
-    """One run of the example in a folder. Its steps, in their order, are the methods named in STEPS."""
+    """One run of the example in a folder. Its steps are the methods named in STEPS, in that order."""
 
     STEPS = ("draw", "curate", "autoencoder", "encode", "train", "generate")
 
     def __init__(self, out: Path, preset: Preset, seed: int) -> None:
-        """Name the folders; nothing is written yet."""
+        """Choose the folders. Nothing is written yet."""
         self.out, self.preset, self.seed = out, preset, seed
         self.drawn, self.shards, self.latents = out / "drawn", out / "shards", out / "latents"
         self.weights, self.table, self.config = out / "stable-diffusion", out / "table2", out / "toy.toml"
 
     def go(self) -> Path:
-        """Take every step that is not done yet and write the result page; returns its path."""
+        """Run every step that is not done yet and write the report; return its path."""
         chosen = {"preset": repr(self.preset), "seed": self.seed}
-        seconds = take_steps(self.out, chosen, {name: getattr(self, name) for name in self.STEPS})
+        seconds = run_steps(self.out, chosen, {name: getattr(self, name) for name in self.STEPS})
         from examples.toy_world.report import write_report
 
         return write_report(self.out, self.preset, seconds)
@@ -41,16 +41,16 @@ class Run:
         draw_world(self.drawn, self.preset.world, self.preset.num_train, self.preset.num_val, self.seed)
 
     def curate(self) -> None:
-        """Curate them with `pix2gif-curate`."""
+        """Curate the GIFs with `pix2gif-curate`."""
         preset = self.preset
-        least, most = preset.motion_px
-        options = {"--splits": self.drawn / "splits", "--resolution": preset.world.side, "--min-motion": least,
-                   "--max-motion": most, "--pairs-per-gif": preset.pairs_per_gif, "--image-format": "png",
+        min_motion, max_motion = preset.motion_px
+        options = {"--splits": self.drawn / "splits", "--resolution": preset.world.side, "--min-motion": min_motion,
+                   "--max-motion": max_motion, "--pairs-per-gif": preset.pairs_per_gif, "--image-format": "png",
                    "--seed": self.seed, "--out": self.shards}  # fmt: skip
         call(make_command("pix2gif-curate", self.drawn / "listing.tsv", "--quiet", **options))
 
     def autoencoder(self) -> None:
-        """Train the autoencoder and write what stands for Stable Diffusion."""
+        """Train the autoencoder and write the folder that replaces Stable Diffusion."""
         from examples.toy_world import autoencoder
         from examples.toy_world.weights import write_stable_diffusion
         from training.evaluation.inputs.val_pairs import draw_pairs
@@ -69,14 +69,14 @@ class Run:
         write_text(self.weights / "about.json", json.dumps(about))
 
     def encode(self) -> None:
-        """Encode the pictures once with `pix2gif encode`, so that every variant trains on latents."""
+        """Encode the images with `pix2gif encode`, so that every variant trains on latents."""
         self._write_config()
         options = {"--preset": "tiny", "--config": self.config, "--pretrained": self.weights, "--batch": 64,
                    "--out": self.latents}  # fmt: skip
         call(make_command("pix2gif", "encode", self.shards, **options))
 
     def train(self) -> None:
-        """Train the variants with `pix2gif train`: on a CPU side by side, on a GPU one after another."""
+        """Train the variants with `pix2gif train`: in parallel on a CPU, one after another on a GPU."""
         import torch
 
         self._write_config()
@@ -89,7 +89,7 @@ class Run:
             for command in commands:
                 call(command)
         else:
-            # Models this small gain less from a second core than they lose by waiting for it at every layer.
+            # For models this small, synchronizing two cores at every layer costs more than the second core gains.
             call(*commands, threads=max(1, len(os.sched_getaffinity(0)) // len(commands)))
 
     def generate(self) -> None:
@@ -105,21 +105,21 @@ class Run:
         write_text(self.config, self.preset.training_toml())
 
     def run_folder(self, variant: str) -> Path:
-        """Name the folder of a variant's training."""
+        """Return the folder of a variant's training run."""
         return self.out / f"run-{variant}"
 
 
 def main() -> None:
-    """Do what the command line asks for."""
+    """Run the example with the options of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m examples.toy_world",
-        description="Draw a toy world, curate it, train small models on it, measure whether they move things as told.",
+        description="Draw a toy world, curate it, train small models on it, and measure the motion of their frames.",
         epilog="Example: python -m examples.toy_world --out toy/",
     )
-    parser.add_argument("--out", type=Path, required=True, help="The folder that everything is written to.")
-    sizes = "toy: half an hour on 2 cores; gpu: larger; smoke: every step once, learns nothing."
+    parser.add_argument("--out", type=Path, required=True, help="The folder for all files.")
+    sizes = "toy: half an hour on 2 cores; gpu: larger; smoke: seconds, to test every step."
     parser.add_argument("--preset", choices=sorted(PRESETS), default="toy", help=sizes)
-    parser.add_argument("--seed", type=int, default=0, help="Of every choice.")
+    parser.add_argument("--seed", type=int, default=0, help="Seed of all random choices.")
     args = parser.parse_args()
     page = Run(args.out, PRESETS[args.preset](), args.seed).go()
     print(f"The result page is {page}")

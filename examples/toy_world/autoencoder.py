@@ -1,4 +1,4 @@
-"""Train the toy world's autoencoder, the one part that the project has no command for, and measure what it loses."""
+"""Train the toy world's autoencoder, for which the project has no command, and measure its quality."""
 
 import dataclasses
 import io
@@ -10,7 +10,7 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 (The name that everyone knows it by.)
+from torch.nn import functional as F  # noqa: N812 (the conventional name)
 
 from shards.reader import read_shard
 from training.evaluation.inputs.val_pairs import ValPair
@@ -25,24 +25,24 @@ Tell = Callable[[str], object]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AutoencoderPlan:
-    """The autoencoder and how it is trained."""
+    """Size and training of the autoencoder."""
 
     widths: tuple[int, ...] = (16, 32, 64)
-    """Channels at full, half and quarter size: latents are a quarter of the pictures."""
+    """Channels at full, half and quarter resolution. Latents have a quarter of the images' side."""
     crop_steps: int = 700
-    """Steps on crops of 32 x 32, which cost a quarter."""
+    """Steps on crops of 32 x 32, each at a quarter of the cost of a whole image."""
     whole_steps: int = 120
-    """Steps on whole pictures, after those."""
+    """Steps on whole images, after those on crops."""
     crop_batch: int = 32
     whole_batch: int = 16
     learning_rate: float = 2e-3
-    """The highest: it rises over the first twentieth of the steps and then falls to nothing."""
+    """Peak learning rate: linear warm-up over 5 % of the steps, then annealed to zero."""
     kl_weight: float = 1e-6
-    """Of the posterior's divergence from N(0, 1), summed over a latent."""
+    """Weight of the posterior's KL divergence from N(0, 1), summed over a latent."""
 
 
-def read_pictures(split: Path, most: int | None = None) -> Tensor:
-    """Read the pictures of a split's shards, each once: uint8 [N, 3, H, W]."""
+def read_pictures(split: Path, max_pictures: int | None = None) -> Tensor:
+    """Read the distinct images of a split's shards: uint8 [N, 3, H, W]."""
     pictures: dict[tuple[str, int], Tensor] = {}
     for shard in sorted(split.glob("*.tar")):
         for sample in read_shard(shard):
@@ -51,13 +51,13 @@ def read_pictures(split: Path, most: int | None = None) -> Tensor:
                 if (record.clip_key, index) not in pictures:
                     pixels = np.array(Image.open(io.BytesIO(data)).convert("RGB"))
                     pictures[record.clip_key, index] = torch.from_numpy(pixels).permute(2, 0, 1)
-                if len(pictures) == most:
+                if len(pictures) == max_pictures:
                     return torch.stack(list(pictures.values()))
     return torch.stack(list(pictures.values()))
 
 
 def train_autoencoder(pictures: Tensor, plan: AutoencoderPlan, seed: int, tell: Tell) -> AutoencoderKL:
-    """Train an autoencoder on pictures, uint8 [N, 3, H, W]; its latents come out with mean 0 and variance 1."""
+    """Train an autoencoder on images, uint8 [N, 3, H, W]. Its latents have mean 0 and variance 1."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(seed)
     vae = make_autoencoder(plan, pictures.shape[-1])
@@ -92,7 +92,7 @@ def train_autoencoder(pictures: Tensor, plan: AutoencoderPlan, seed: int, tell: 
 
 
 def make_autoencoder(plan: AutoencoderPlan, side: int) -> AutoencoderKL:
-    """Make an autoencoder of random weights for pictures of `side`; without attention, so that crops serve it."""
+    """Return an untrained autoencoder for images of `side` pixels. Without attention, it can be trained on crops."""
     return AutoencoderKL(
         block_out_channels=plan.widths,
         down_block_types=("DownEncoderBlock2D",) * len(plan.widths),
@@ -107,25 +107,25 @@ def make_autoencoder(plan: AutoencoderPlan, side: int) -> AutoencoderKL:
 
 
 def normalise_latents(vae: AutoencoderKL, pictures: Tensor) -> None:
-    """Move each latent channel to mean 0 and variance 1 over the pictures, in the weights; what is decoded stays.
+    """Scale each latent channel to mean 0 and variance 1 over the images, by changing the weights; decoding stays.
 
-    The scaling factor is then 1, and source and target meet the model at one scale.
+    The scaling factor is then 1, so source and target latents have the same scale.
     """
     with torch.no_grad():
         latents = [vae.encode(part.float() / 127.5 - 1).latent_dist.mean for part in pictures.split(64)]
         mean, std = torch.cat(latents).mean((0, 2, 3)), torch.cat(latents).std((0, 2, 3))
         channels = len(mean)
-        to, back = vae.quant_conv, vae.post_quant_conv
-        # The encoder's last layer gives mean and log-variance, the decoder's first takes the latent.
-        to.weight[:channels] /= std[:, None, None, None]
-        to.bias[:channels] = (to.bias[:channels] - mean) / std
-        to.bias[channels:] -= 2 * std.log()
-        back.bias += back.weight[:, :, 0, 0] @ mean
-        back.weight *= std[None, :, None, None]
+        encode, decode = vae.quant_conv, vae.post_quant_conv
+        # The encoder's last layer outputs mean and log-variance; the decoder's first layer takes the latent.
+        encode.weight[:channels] /= std[:, None, None, None]
+        encode.bias[:channels] = (encode.bias[:channels] - mean) / std
+        encode.bias[channels:] -= 2 * std.log()
+        decode.bias += decode.weight[:, :, 0, 0] @ mean
+        decode.weight *= std[None, :, None, None]
 
 
 def measure_psnr(vae: AutoencoderKL, pictures: Tensor) -> float:
-    """Measure how well pictures, uint8 [N, 3, H, W], come back: the peak signal-to-noise ratio in dB."""
+    """Return the peak signal-to-noise ratio of reconstructed images, uint8 [N, 3, H, W], in dB."""
     total = 0.0
     with torch.no_grad():
         for part in pictures.split(64):
@@ -136,9 +136,9 @@ def measure_psnr(vae: AutoencoderKL, pictures: Tensor) -> float:
 
 
 def measure_motion_kept(vae: AutoencoderKL, pairs: list[ValPair]) -> float:
-    """Measure the Pearson correlation of the pairs' motion before and after the target went through the autoencoder.
+    """Return the Pearson correlation of the pairs' motion with the motion to the reconstructed targets.
 
-    What comes out is the most that any model behind this autoencoder can reach.
+    It is an upper bound for any model that uses this autoencoder.
     """
     targets = torch.from_numpy(np.stack([pair.target for pair in pairs])).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.no_grad():
@@ -149,9 +149,9 @@ def measure_motion_kept(vae: AutoencoderKL, pairs: list[ValPair]) -> float:
 
 
 def _crop(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Cut a square of 32 pixels out of each picture [N, 3, H, W], where chance says."""
-    reach = pictures.shape[-1] - _CROP_SIDE + 1
-    corners = torch.randint(reach, (len(pictures), 2), generator=generator).tolist()
+    """Crop a random square of 32 pixels from each image of [N, 3, H, W]."""
+    num_offsets = pictures.shape[-1] - _CROP_SIDE + 1
+    corners = torch.randint(num_offsets, (len(pictures), 2), generator=generator).tolist()
     return torch.stack(
         [picture[:, y : y + _CROP_SIDE, x : x + _CROP_SIDE] for picture, (y, x) in zip(pictures, corners, strict=True)]
     )

@@ -1,7 +1,7 @@
-"""Draw the toy world: GIFs of one textured sprite that glides over a textured ground, a listing, and two split lists.
+"""Draw the toy world: GIFs of a textured sprite that moves over a textured ground, a listing, and two split lists.
 
-What a clip shows is a function of the seed and its number alone. The sprites of the val split are of kinds (shape,
-pattern and colour together) that train has none of, and every clip has a ground and a trajectory of its own.
+A clip is determined by the seed and its number. The kinds of sprites (shape, pattern and colour) of the val split are
+not in the train split. Every clip has its own ground and trajectory.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 DIRECTIONS = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0)}
-"""What a caption says, and where to: (x, y), y downwards as in pictures."""
+"""{word in the caption: (x, y)}; y points downwards."""
 SHAPES = ("disc", "square", "diamond")
 PATTERNS = ("checkered", "striped", "spotted")
 COLOURS = {
@@ -34,16 +34,16 @@ GROUNDS = {
     "blue water": (98, 154, 182),
 }
 GAP_TO_EDGE_PX = 1.5
-"""Between a sprite and the edge of the picture at the end of its way, at the least."""
+"""Least distance between a sprite and the edge of the image at the end of its trajectory."""
 FRAME_MS = 100
 _GROUND_WAVES = 6
 _GROUND_CONTRAST = 4.0
-"""Of 255; weak, so that corners are found on the sprite."""
+"""In grey levels of 255. Low, so that corners are found on the sprite."""
 _EDGE_PX = 1.0
-"""Over which an outline or a pattern fades: sharp edges are what a small autoencoder forgets first."""
+"""Width over which an outline fades. A small autoencoder does not reproduce sharp edges."""
 _HELD_OUT_EVERY = 5
 _SPEEDS = {"train": (0.6, 1.0), "val": (0.2, 0.75)}
-"""Least and greatest, of the fastest that stays in the picture."""
+"""Range of the speed, as a share of the fastest one that stays in the image."""
 
 
 class Kind(NamedTuple):
@@ -56,50 +56,50 @@ class Kind(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class World:
-    """What the toy world is like, in pixels of its own side."""
+    """Dimensions of the toy world, in pixels."""
 
     side: int = 64
-    """Of the square pictures."""
+    """Side of the square images."""
     radius: float = 11.0
-    """Of a sprite: its half width."""
+    """Half the width of a sprite."""
     travel_px: float = 13.0
-    """From the first frame to the last, of the fastest clips."""
+    """Motion of the fastest clips from the first frame to the last."""
     num_frames: int = 7
-    """Of a clip of train."""
+    """Frames of a clip of the train split."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Clip:
-    """What one GIF shows."""
+    """Content of one GIF."""
 
     name: str
     kind: Kind
     ground: str
     direction: str
     speed: float
-    """Pixels a frame."""
+    """In pixels per frame."""
     num_frames: int
     start: tuple[float, float]
     """Centre of the sprite in the first frame, (x, y)."""
     seed: int
-    """Of the ground's waves and the pattern's place."""
+    """Seed of the ground's waves and the pattern's phase."""
 
     @property
     def caption(self) -> str:
-        """Say what moves, where to, and over what."""
+        """Return the caption: sprite, direction and ground."""
         shown = f"a {self.kind.colour} {self.kind.pattern} {self.kind.shape}"
         return f"{shown} moves {self.direction} over {self.ground}"
 
     def centre(self, frame: int) -> tuple[float, float]:
-        """Tell where the sprite's centre is in a frame, (x, y)."""
+        """Return the centre of the sprite in a frame, (x, y)."""
         x, y = DIRECTIONS[self.direction]
         return self.start[0] + x * self.speed * frame, self.start[1] + y * self.speed * frame
 
 
 def list_kinds() -> tuple[list[Kind], list[Kind]]:
-    """List the kinds of sprites of train and of val: no kind is in both, each word of a kind is."""
+    """List the kinds of sprites of train and of val. No kind is in both, but every word of a kind is."""
     kinds = [Kind(*words) for words in itertools.product(SHAPES, PATTERNS, COLOURS)]
-    # Along a diagonal, so that no shape, pattern or colour is held out as a whole.
+    # Hold out a diagonal, so that no shape, pattern or colour is missing in train.
     held_out = [
         kind
         for kind in kinds
@@ -111,10 +111,10 @@ def list_kinds() -> tuple[list[Kind], list[Kind]]:
 
 
 def plan_clips(world: World, split: str, num_clips: int, seed: int) -> list[Clip]:
-    """Choose what the clips of a split show. Each direction has as many clips as the others, or one more.
+    """Draw the content of the clips of a split. Directions are equally frequent, to within one clip.
 
-    A clip of val has two frames. So a source of val is always a first frame, which tells nothing of the direction:
-    wherever a sprite starts, it could go all four ways.
+    A clip of val has two frames, so a source of val is always a first frame. It does not reveal the direction, because
+    from every starting point a sprite can move in all four directions.
     """
     kinds = list_kinds()[split == "val"]
     margin = world.radius + world.travel_px + GAP_TO_EDGE_PX
@@ -157,7 +157,7 @@ def draw_frames(world: World, clip: Clip) -> list[Image.Image]:
 
 
 def draw_world(folder: Path, world: World, num_train: int, num_val: int, seed: int) -> Path:
-    """Draw GIFs, listing.tsv and splits/{train,val}.txt into a folder; returns the listing's path."""
+    """Draw GIFs, listing.tsv and splits/{train,val}.txt into a folder; return the path of the listing."""
     (folder / "gifs").mkdir(parents=True, exist_ok=True)
     (folder / "splits").mkdir(exist_ok=True)
     rows = []
@@ -178,7 +178,7 @@ def _draw_gif(folder: Path, world: World, clip: Clip) -> None:
 
 
 def save_gif(path: Path, frames: list[Image.Image]) -> None:
-    """Write frames as a GIF that loops, each frame with a palette of its own."""
+    """Write frames as a looping GIF, each frame with its own palette."""
     pages = [frame.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE) for frame in frames]
     pages[0].save(path, save_all=True, append_images=pages[1:], duration=FRAME_MS, loop=0, optimize=False)
 
@@ -186,7 +186,7 @@ def save_gif(path: Path, frames: list[Image.Image]) -> None:
 def _draw_waves(
     x: NDArray[np.float64], y: NDArray[np.float64], side: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Draw the ground's brightness, around 0: a few smooth waves, float [H, W]."""
+    """Draw the ground's brightness, a few smooth waves around 0: float [H, W]."""
     total = np.zeros_like(x)
     for wavelength in np.geomspace(side / 5, side, _GROUND_WAVES):
         angle, phase = rng.uniform(0, 2 * np.pi, 2)
@@ -204,7 +204,7 @@ def _draw_sprite(
         "diamond": (abs(x) + abs(y)) / 1.2,
     }[kind.shape]
     cover = 1 / (1 + np.exp((distance - radius) / (_EDGE_PX / 2)))
-    # One wave a sprite: a pattern that repeats is tracked to its own neighbour.
+    # One wave per sprite: tracking would confuse the periods of a repeating pattern.
     per_px = 2 * np.pi / (2.0 * radius)
     wave = {
         "checkered": np.sin(x * per_px + phase[0]) * np.sin(y * per_px + phase[1]),

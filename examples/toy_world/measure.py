@@ -1,6 +1,6 @@
-"""Frames that `pix2gif evaluate table2` made and kept -> whether they move where the caption says.
+"""Measure whether the frames of `pix2gif evaluate table2` move in the direction that the caption names.
 
-Table 2 measures how far things move; which way, it does not ask.
+Table 2 measures only the length of the motion.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ Pixels = NDArray[np.uint8]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GeneratedClip:
-    """One held-out source and the frames that one variant made of it."""
+    """One held-out pair and the frames that one variant generated from its source."""
 
     pair: ValPair
     frames: NDArray[np.uint8]
@@ -28,14 +28,14 @@ class GeneratedClip:
 
     @property
     def direction(self) -> str:
-        """Tell the direction that the caption names."""
+        """The direction that the caption names."""
         return next(word for word in self.pair.caption.split() if word in DIRECTIONS)
 
 
 def read_clips(
     shards: Path, table: Path, variant: str, image_guidance: float, num_clips: int, seed: int
 ) -> list[GeneratedClip]:
-    """Read the pairs that table 2 was made from, and a variant's frames of each."""
+    """Read the pairs of Table 2 and a variant's frames of each."""
     folder = table / "work" / str(float(image_guidance)) / variant
     return [
         GeneratedClip(pair=pair, frames=read_frames(folder / pair.key)) for pair in draw_pairs(shards, num_clips, seed)
@@ -45,8 +45,8 @@ def read_clips(
 def measure_displacement(source: Pixels, frame: Pixels) -> tuple[float, float] | None:
     """Measure the mean displacement of the source's corners, (x, y) in pixels, y downwards.
 
-    The corners, the tracking and the 1 px below which nothing counts are those of motion itself; only here the
-    displacements are averaged as vectors. None where nothing moved.
+    Corners, tracking and the 1 px threshold are those of Algorithm 1, but the displacements are averaged as vectors.
+    Returns None if nothing moved.
     """
     grey = flow.to_grey(source)
     corners = flow.find_corners(grey)
@@ -70,13 +70,13 @@ def measure_displacement(source: Pixels, frame: Pixels) -> tuple[float, float] |
 
 
 def name_direction(displacement: tuple[float, float]) -> str:
-    """Name the nearest of the four directions."""
+    """Return the nearest of the four directions."""
     return max(
         DIRECTIONS, key=lambda name: displacement[0] * DIRECTIONS[name][0] + displacement[1] * DIRECTIONS[name][1]
     )
 
 
 def obeys_caption(clip: GeneratedClip) -> NDArray[np.bool_]:
-    """Tell for each frame whether it moved the caption's way, bool [F]; a frame where nothing moved did not."""
+    """Return whether each frame moved in the caption's direction, bool [F]. A frame without motion did not."""
     displacements = [measure_displacement(clip.pair.source, frame) for frame in clip.frames]
-    return np.array([found is not None and name_direction(found) == clip.direction for found in displacements])
+    return np.array([moved is not None and name_direction(moved) == clip.direction for moved in displacements])

@@ -1,4 +1,4 @@
-"""How large a toy world is, how long its models train, and how their frames are made: presets by name."""
+"""Presets of the toy world: its size, the training of its models, and the generation of their frames."""
 
 import dataclasses
 import json
@@ -13,18 +13,18 @@ VARIANTS = ("base", "motion-embed", "full")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preset:
-    """All that is chosen of one run of the example, but for its seed."""
+    """All choices of one run of the example except its seed."""
 
     world: World = dataclasses.field(default_factory=World)
     num_train: int = 2400
-    """GIFs that are drawn for training."""
+    """GIFs to draw for training."""
     num_val: int = 120
-    """GIFs that are drawn for the val split, of kinds of sprites that train has none of."""
+    """GIFs to draw for the val split. Their kinds of sprites are not in the train split."""
     pairs_per_gif: int = 8
     motion_px: tuple[int, int] = (2, 10)
-    """Least and greatest motion of the pairs that curation keeps, in pixels of the pictures."""
+    """Range of the motion of kept pairs, in pixels at the images' size."""
     pictures: int = 6000
-    """That the autoencoder is trained on."""
+    """Images to train the autoencoder on."""
     autoencoder: AutoencoderPlan = dataclasses.field(default_factory=AutoencoderPlan)
     denoiser: DenoiserPlan = dataclasses.field(default_factory=DenoiserPlan)
     max_steps: int = 2000
@@ -34,32 +34,32 @@ class Preset:
     warmup_steps: int = 50
     ema_decay: float = 0.995
     snr_gamma: float = 0.05
-    """As of `pix2gif train`: weigh timesteps by min(SNR, gamma) / SNR. So small, it leaves the noisiest quarter of them
-    as they are, where it is decided where the sprite goes, and takes the others down to the same order."""
+    """As in `pix2gif train`: weight timesteps by min(SNR, gamma) / SNR. This small gamma keeps the weight of the
+    noisiest quarter, which decides where the sprite moves, and reduces the others to the same order of magnitude."""
     perceptual_weight: float = 2e-4
-    """The paper's is 0.01. Here the true target is at a perceptual distance of 4 from the source, so at 0.01 it would
-    cost 0.04 to move anything, several times the whole of the noise's part of the loss as it is weighed here."""
+    """The paper uses 0.01. Here the true target has a perceptual distance of 4 from the source. At 0.01, moving
+    anything would cost 0.04, several times the weighted noise loss."""
     motion_init: str = "normal"
-    """As of the model: zero, its default, has to grow first; at N(0, 1) the motion is heard from the first steps."""
+    """Initialisation of the motion embedding. With `zero`, the default, its influence would have to grow first."""
     sampling_steps: int = 20
     text_guidance: float = 1.5
     image_guidance: float = 1.5
     num_clips: int = 48
-    """Clips of the val split that frames are made for."""
+    """Clips of the val split to generate frames for."""
     precision: str = "no"
 
     @property
     def requested_px(self) -> tuple[float, ...]:
-        """Tell the motions that are asked for: the middle of each whole pixel of the range.
+        """The requested motions: the middle of each whole pixel of the range.
 
-        A magnitude is cut to a whole number, so "four" was learned from pairs of 4 to 5 px and stands for 4.5.
+        The model truncates magnitudes to whole numbers, so 4 was learned from pairs of 4 to 5 px and means 4.5.
         """
         return tuple(whole + 0.5 for whole in range(*self.motion_px))
 
     def training_toml(self) -> str:
-        """Write what every variant's training is told beside the preset `tiny`, as TOML."""
+        """Return the training config of all variants, on top of the preset `tiny`, as TOML."""
         fields: dict[str, Any] = {
-            # A mirrored picture would move right under a caption that says left.
+            # A mirrored image would move right under the caption "left".
             "flip": False,
             "resolution": self.world.side,
             "global_batch": self.batch,
@@ -76,13 +76,13 @@ class Preset:
             "checkpoint_every": max(1, self.max_steps // 2),
             "keep_checkpoints": 1,
         }
-        # TOML's numbers, strings and truth values are JSON's.
+        # Numbers, strings and booleans are written alike in TOML and JSON.
         plain = "".join(f"{name} = {json.dumps(value)}\n" for name, value in fields.items())
         return f'{plain}[model]\nmotion_init = "{self.motion_init}"\n'
 
 
 def toy() -> Preset:
-    """Return the run of about half an hour on two cores."""
+    """Return a run of about half an hour on two cores."""
     return Preset()
 
 
@@ -109,7 +109,7 @@ def gpu() -> Preset:
 
 
 def smoke() -> Preset:
-    """Return a run that goes through every step in under a minute and learns nothing."""
+    """Return a run that executes every step in under a minute and learns nothing."""
     return Preset(
         num_train=12,
         num_val=6,

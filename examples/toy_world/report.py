@@ -1,4 +1,4 @@
-"""What a run made -> its result page: a table, the curve, contact sheets and GIFs, for a person to look at."""
+"""Write the report of a run: a table, the curve, contact sheets and GIFs."""
 
 import dataclasses
 import json
@@ -20,30 +20,30 @@ from training.generation.sheet import draw_sheet
 from training.generation.writers import write_gif
 
 NUM_SHOWN = 6
-"""Clips on a contact sheet, and GIFs."""
+"""Number of clips on a contact sheet, and of GIFs."""
 _ENLARGED = 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What one variant came to on the held-out clips."""
+    """Results of one variant on the held-out clips."""
 
     variant: str
     pearson: float
-    """Of requested and measured motion over all frames of all clips."""
+    """Pearson correlation of requested and measured motion, over all frames of all clips."""
     rms_px: float
-    """Over all frames of all clips."""
+    """Root mean square error over all frames of all clips."""
     pearson_averaged: float
-    """The paper's way: motions averaged over clips first."""
+    """As in the paper: motion is averaged over clips first."""
     rms_averaged_px: float
     obeyed: float
-    """Share of frames that moved the way that the caption says; chance is 0.25."""
+    """Share of frames that moved in the caption's direction; 0.25 by chance."""
     obeyed_clips: float
-    """Share of clips of whose frames most did."""
+    """Share of clips of which more than half of the frames did."""
 
 
 def write_report(out: Path, preset: Preset, seconds: dict[str, float]) -> Path:
-    """Write OUT/report.md and its pictures from what `pix2gif evaluate table2` left; returns its path."""
+    """Write OUT/report.md and its images from the results of `pix2gif evaluate table2`; return its path."""
     table = json.loads((out / "table2" / "table2.json").read_text(encoding="utf-8"))
     seed = int(table["config"]["protocol"]["seed"])
     clips = {
@@ -79,7 +79,7 @@ def _summarise(variant: str, coherency: dict[str, Any], clips: list[GeneratedCli
     single, averaged = coherency["single"], coherency["averaged"]
     return Outcome(
         variant=variant,
-        # None where all frames move alike, which agrees with nothing.
+        # The correlation is None if the measured motion is constant.
         pearson=single["pearson"] or 0.0,
         rms_px=single["rms_px"],
         pearson_averaged=averaged["pearson"] or 0.0,
@@ -90,7 +90,7 @@ def _summarise(variant: str, coherency: dict[str, Any], clips: list[GeneratedCli
 
 
 def _choose(clips: list[GeneratedClip]) -> list[GeneratedClip]:
-    """Choose clips to show: the first ones, whatever they came to, but every direction among them."""
+    """Choose the clips to show: the first one of each direction, then the first others."""
     first: dict[str, GeneratedClip] = {}
     for clip in clips:
         first.setdefault(clip.direction, clip)
@@ -118,7 +118,7 @@ def _compose(out: Path, preset: Preset, seconds: dict[str, float], outcomes: lis
         "",
         f"{preset.num_train:,} GIFs drawn for training, {preset.num_val:,} held out; {preset.max_steps:,} steps of "
         f"{preset.batch} pairs a variant, on {device} ({platform.machine()}).",
-        f"The autoencoder gives held-out pictures back at {about['psnr_db']:.1f} dB, and their motion at a Pearson "
+        f"The autoencoder reconstructs held-out images at {about['psnr_db']:.1f} dB, and their motion with a Pearson "
         f"correlation of {about['motion_pearson']:.4f}.",
         f"Frames of {preset.num_clips} held-out clips at {requested} px: {preset.sampling_steps} sampling steps, "
         f"s_T {preset.text_guidance:g}, s_I {preset.image_guidance:g}.",
@@ -132,12 +132,16 @@ def _compose(out: Path, preset: Preset, seconds: dict[str, float], outcomes: lis
         f"{one.rms_averaged_px:.2f} | {one.obeyed:.0%} | {one.obeyed_clips:.0%} |"
         for one in outcomes
     ]
-    lines += ["", "Averaged is the paper's way: over the clips first. By chance a direction is obeyed in 25 %.", ""]
+    lines += [
+        "",
+        "Averaged, as in the paper, means over the clips first. By chance, 25 % of the frames obey the direction.",
+        "",
+    ]
     lines += ["![Measured over requested motion](pictures/curve.png)", ""]
     for variant in VARIANTS:
         gifs = " ".join(f"![{variant}](pictures/{variant}-{number}.gif)" for number in range(NUM_SHOWN))
         lines += [f"## {variant}", "", f"![Frames of {variant}](pictures/sheet-{variant}.png)", "", gifs, ""]
     lines += ["## Time", "", "| step | seconds |", "|---|---|"]
     lines += [f"| {step} | {taken:.0f} |" for step, taken in seconds.items()]
-    lines += [f"| together | {sum(seconds.values()):.0f} |", ""]
+    lines += [f"| total | {sum(seconds.values()):.0f} |", ""]
     return "\n".join(lines)

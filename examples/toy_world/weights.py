@@ -1,8 +1,7 @@
-"""Make what Stable Diffusion 1.5 is to the real thing: a folder of its form, with small parts made here.
+"""Write a folder with the layout of Stable Diffusion 1.5 and small parts.
 
-The autoencoder comes trained. The U-Net has random weights and is trained by `pix2gif train`.
-The text model has random weights and stays so: its embeddings tell a caption's words apart by word and by place, which
-is all that a world of one form of sentence asks.
+The autoencoder is trained. The U-Net has random weights and is trained by `pix2gif train`. The text model keeps its
+random weights: its embeddings distinguish words and their positions, which is enough for captions of one form.
 """
 
 import dataclasses
@@ -19,7 +18,7 @@ from training.model.text import NUM_TOKENS
 from training.model.tokenizer import make_tokenizer
 
 _SMALL = 0.02
-"""What the rest of the U-Net's last layer begins with, of its usual size."""
+"""Factor of the initial weights of the remaining channels of the U-Net's last layer."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,15 +26,15 @@ class DenoiserPlan:
     """Widths of the U-Net and of the text model."""
 
     widths: tuple[int, ...] = (32, 64, 96)
-    """Channels at the latent's size and at each half of the one before. Only the first level has no attention."""
+    """Channels of each level; each level has half the resolution of the one before. The first has no attention."""
     layers: int = 1
-    """Residual blocks a level."""
+    """Residual blocks per level."""
     text_width: int = 192
-    """A third of it is 8 x 8, which is what the injection module lays out for latents of 16 x 16."""
+    """A third of it is 8 x 8, the layout that the injection module needs for latents of 16 x 16."""
 
 
 def write_stable_diffusion(folder: Path, vae: AutoencoderKL, plan: DenoiserPlan, seed: int) -> None:
-    """Write the parts in diffusers' form, ready for `pix2gif train --pretrained`."""
+    """Write the parts in the format of diffusers, for `pix2gif train --pretrained`."""
     torch.manual_seed(seed)
     tokenizer = make_tokenizer(_words())
     text_encoder = CLIPTextModel(
@@ -60,7 +59,7 @@ def write_stable_diffusion(folder: Path, vae: AutoencoderKL, plan: DenoiserPlan,
 
 
 def make_unet(plan: DenoiserPlan) -> UNet2DConditionModel:
-    """Make a U-Net of random weights that takes the noisy latent for the noise."""
+    """Return an untrained U-Net whose first guess of the noise is the noisy latent."""
     lower = len(plan.widths) - 1
     unet = UNet2DConditionModel(
         sample_size=16,
@@ -72,22 +71,22 @@ def make_unet(plan: DenoiserPlan) -> UNet2DConditionModel:
         attention_head_dim=4,
         norm_num_groups=8,
     )
-    begin_as_identity(unet)
+    initialise_as_identity(unet)
     return unet
 
 
-def begin_as_identity(unet: UNet2DConditionModel) -> None:
-    """Let a U-Net of random weights begin with the noisy latent itself as its guess of the noise.
+def initialise_as_identity(unet: UNet2DConditionModel) -> None:
+    """Initialise a U-Net so that it returns the noisy latent as its prediction of the noise.
 
-    Where there is little but noise, which is where a picture's layout is decided, the noise is the input to a percent;
-    a U-Net that has to learn that percent first learns nothing of its conditions in the time that a toy has. Stable
-    Diffusion's U-Net has learned it long ago. Each latent channel goes by the first and the last skip connection, as
-    x and as -x: SiLU(x) - SiLU(-x) = x, and their common normalisation divides by the latent's standard deviation.
+    At the noisiest timesteps, which decide the layout of an image, the input is the noise to within a percent. An
+    untrained U-Net would spend the short training of a toy on learning that, and ignore its conditions. Each latent
+    channel passes through the first and the last skip connection as x and -x: SiLU(x) - SiLU(-x) = x, and their common
+    normalisation divides by the standard deviation of the latent.
     """
     last = unet.up_blocks[-1].resnets[-1]
     conv_in, shortcut, conv2, conv_out = unet.conv_in, last.conv_shortcut, last.conv2, unet.conv_out
     latents = conv_in.in_channels
-    # Whole groups of the normalisation, so that no other channel has a part in the deviation that divides these.
+    # Use whole groups of the normalisation, so that no other channel changes their standard deviation.
     num = max(2 * latents, conv_in.out_channels // last.norm1.num_groups)
     skipped = shortcut.in_channels - conv_in.out_channels
     with torch.no_grad():
@@ -104,6 +103,6 @@ def begin_as_identity(unet: UNet2DConditionModel) -> None:
 
 
 def _words() -> list[str]:
-    """List the words of the captions, each to be one token."""
+    """List the words of the captions; each becomes one token."""
     phrases = (*SHAPES, *PATTERNS, *COLOURS, *DIRECTIONS, *GROUNDS, "a moves over")
     return [word for phrase in phrases for word in phrase.split()]

@@ -1,4 +1,4 @@
-"""The examples for clusters: files that their tools read, and a script that runs, on stand-ins of Slurm's commands."""
+"""The examples for clusters: the tools accept the files, and the script runs with fake commands of Slurm."""
 
 import os
 import re
@@ -29,7 +29,7 @@ _SCONTROL = """#!/bin/bash
 """
 
 
-def test_rays_launcher_takes_the_cluster_file() -> None:
+def test_ray_launcher_accepts_the_cluster_file() -> None:
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     config = yaml.safe_load((FOLDER / "ray-cluster.yaml").read_text())
@@ -37,7 +37,7 @@ def test_rays_launcher_takes_the_cluster_file() -> None:
     assert config["head_start_ray_commands"][0] == "ray stop"
 
 
-def test_the_kuberay_job_asks_for_one_head_and_workers_that_see_what_it_sees() -> None:
+def test_kuberay_head_and_workers_have_the_same_image_and_volumes() -> None:
     job = yaml.safe_load((FOLDER / "kuberay-job.yaml").read_text())
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
     cluster = job["spec"]["rayClusterSpec"]
@@ -48,7 +48,7 @@ def test_the_kuberay_job_asks_for_one_head_and_workers_that_see_what_it_sees() -
 
 
 @pytest.mark.parametrize("name", ["ray-cluster.yaml", "kuberay-job.yaml", "slurm.sh"])
-def test_every_option_that_an_example_gives_is_one_of_the_command(name: str) -> None:
+def test_examples_use_only_options_of_the_command(name: str) -> None:
     known = CliRunner().invoke(curate_app, ["--help"], env={"COLUMNS": "200"}).output
     (line,) = re.findall(r"pix2gif-curate .*--ray-address.*", (FOLDER / name).read_text())
     options = set(re.findall(r"--[a-z-]+", line))
@@ -58,7 +58,7 @@ def test_every_option_that_an_example_gives_is_one_of_the_command(name: str) -> 
 
 @pytest.fixture
 def slurm(tmp_path: Path) -> dict[str, str]:
-    """An environment in which Slurm gave us this machine, twice: a head and another node."""
+    """Return an environment in which Slurm has allocated this machine twice: as head and as another node."""
     commands = tmp_path / "commands"
     commands.mkdir()
     for name, text in {"srun": _SRUN, "scontrol": _SCONTROL}.items():
@@ -66,13 +66,13 @@ def slurm(tmp_path: Path) -> dict[str, str]:
         (commands / name).chmod(stat.S_IRWXU)
     path = os.pathsep.join([str(commands), str(Path(sys.executable).parent), os.environ["PATH"]])
     nodes = ",".join([socket.gethostname()] * 2)
-    # A token of the test's own, as else `ray start` takes one that lies in the home folder, and the run none.
+    # Without this token, `ray start` would use one from the home folder, and the run none.
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     return {**os.environ, **token, "PATH": path, "SLURM_JOB_NODELIST": nodes, "SLURM_CPUS_PER_TASK": "1"}
 
 
 @pytest.mark.slow
-def test_the_slurm_script_makes_the_same_bytes(
+def test_slurm_script_makes_the_same_bytes_as_one_process(
     slurm: dict[str, str], listing: Path, dataset: Path, tmp_path: Path
 ) -> None:
     with socket.socket() as free:
@@ -87,7 +87,7 @@ def test_the_slurm_script_makes_the_same_bytes(
         try:
             job.wait(timeout=300)
         finally:
-            os.killpg(job.pid, signal.SIGTERM)  # As Slurm does with what is left of a job.
+            os.killpg(job.pid, signal.SIGTERM)  # Slurm ends the remaining processes of a job like this.
         assert job.stderr is not None
         assert job.returncode == 0, job.stderr.read()
     assert shard_hashes(tmp_path / "out") == shard_hashes(dataset)

@@ -40,7 +40,7 @@ def draw_clip(**fields) -> np.ndarray:
     return np.stack([np.asarray(frame) for frame in draw_frames(WORLD, dataclasses.replace(GIF, **fields))])
 
 
-def test_pictures_are_a_function_of_the_seed_and_tell_what_is_near():
+def test_seed_determines_the_drawn_images():
     first, again, other = draw_pictures(6, 0), draw_pictures(6, 0), draw_pictures(6, 1)
     assert torch.equal(first.pixels, again.pixels)
     assert first.captions == again.captions != other.captions
@@ -50,7 +50,7 @@ def test_pictures_are_a_function_of_the_seed_and_tell_what_is_near():
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_what_counts_as_ground_and_as_sprite_is_so_for_every_shape(shape):
+def test_ground_and_sprite_masks_hold_for_every_shape(shape):
     clip = draw_clip(kind=GIF.kind._replace(shape=shape))
     ground = clip[:, untouched_ground()].astype(int)
     assert untouched_ground().mean() > 0.3
@@ -59,7 +59,7 @@ def test_what_counts_as_ground_and_as_sprite_is_so_for_every_shape(shape):
         assert np.abs(frame[sprite_core(number)].astype(int) - GROUNDS["green grass"]).max(axis=1).min() > 40
 
 
-def test_the_gif_itself_is_still_where_it_should_be_and_goes_its_own_way():
+def test_measures_of_the_gif_itself_have_no_error():
     clip = draw_clip()
     assert measure.measure_flicker(clip) < 0.02
     assert measure.measure_ground_change(clip, clip) == 0
@@ -76,13 +76,13 @@ def test_the_gif_itself_is_still_where_it_should_be_and_goes_its_own_way():
 
 @pytest.mark.parametrize("colour", COLOURS)
 @pytest.mark.parametrize("ground", GROUNDS)
-def test_colours_are_named_right(colour, ground):
+def test_colours_are_recognised(colour, ground):
     clip = draw_clip(kind=GIF.kind._replace(colour=colour), ground=ground)
     assert (measure.name_colour(clip), measure.name_ground(clip)) == (colour, ground)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_every_preset_is_a_config_of_the_tuner(preset, tmp_path):
+def test_every_preset_is_a_valid_tuning_config(preset, tmp_path):
     chosen = PRESETS[preset]()
     (tmp_path / "tune.toml").write_text(chosen.tuning_toml("model", "depth"))
     config = resolve_config("tiny", tmp_path / "tune.toml", {"background_weight": 0.1})
@@ -91,13 +91,13 @@ def test_every_preset_is_a_config_of_the_tuner(preset, tmp_path):
 
 
 def call_here(*commands: list[str], threads: int | None = None) -> None:
-    """Run the commands in this process, which has loaded torch already."""
+    """Run the commands in this process, which has imported torch already."""
     for words in commands:
         assert Path(words[0]).name == "pix2gif"
         cli.app(words[1:], standalone_mode=False)
 
 
-def test_every_step_is_taken_and_the_result_page_tells_what_was_measured(tmp_path):
+def test_smoke_preset_runs_every_step_and_reports_the_measures(tmp_path):
     preset = PRESETS["smoke"]()
     page = Demo(tmp_path / "demo", preset, seed=0, call=call_here).go().read_text(encoding="utf-8")
     figures = json.loads((tmp_path / "demo" / "figures.json").read_text(encoding="utf-8"))
@@ -111,11 +111,11 @@ def test_every_step_is_taken_and_the_result_page_tells_what_was_measured(tmp_pat
 
 
 @pytest.mark.slow
-def test_a_model_that_knows_the_gif_gives_it_back_and_less_so_for_another_prompt(tmp_path):
-    """A small model overfitted to the GIF and to one other clip that moves alike, then tuned on the GIF.
+def test_overfitted_model_reproduces_the_gif_but_not_for_another_prompt(tmp_path):
+    """Overfit a small model to the GIF and to one other clip with the same motion, then tune it on the GIF.
 
-    It knows 16 pictures by heart, so noise behind the GIF is the GIF's whatever the prompt; the demo's model knows a
-    world, and there colour and ground become the prompt's.
+    It has memorised 16 images, so the inverted noise gives the GIF for every prompt. The demo's model has learned a
+    world, and there colour and ground follow the prompt.
     """
     other = dataclasses.replace(GIF, kind=Kind("square", "striped", "blue"), ground="brown earth")
     clips = [np.stack([np.asarray(frame) for frame in draw_frames(WORLD, clip)]) for clip in (GIF, other)]
@@ -145,7 +145,7 @@ def test_a_model_that_knows_the_gif_gives_it_back_and_less_so_for_another_prompt
 
 
 @pytest.mark.slow
-def test_the_command_runs_and_finds_what_it_has_done(tmp_path):
+def test_command_skips_finished_steps(tmp_path):
     command = [sys.executable, "-m", "examples.giftune_demo", "--preset", "smoke", "--out", str(tmp_path / "demo")]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr

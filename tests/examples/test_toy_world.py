@@ -20,7 +20,7 @@ from training.trainer.config import resolve_config
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_same_seed_draws_the_same_bytes_and_another_seed_others(tmp_path):
+def test_seed_determines_the_drawn_bytes(tmp_path):
     def draw(name: str, seed: int) -> dict[str, bytes]:
         draw_world(tmp_path / name, World(), num_train=4, num_val=2, seed=seed)
         paths = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
@@ -32,7 +32,7 @@ def test_the_same_seed_draws_the_same_bytes_and_another_seed_others(tmp_path):
     assert draw("other", 1)["gifs/train_00000.gif"] != first["gifs/train_00000.gif"]
 
 
-def test_known_speeds_are_measured_right():
+def test_measured_motion_is_the_drawn_speed():
     errors = []
     for clip in plan_clips(World(), "train", 16, seed=3):
         grey = [to_grey(np.asarray(frame)) for frame in draw_frames(World(), clip)]
@@ -45,7 +45,7 @@ def test_known_speeds_are_measured_right():
     assert np.sqrt(np.mean(np.square(errors))) < 0.1
 
 
-def test_no_kind_of_sprite_is_in_both_splits_but_each_word_is():
+def test_splits_share_no_kind_of_sprite_but_every_word():
     train, val = list_kinds()
     assert val
     assert not set(train) & set(val)
@@ -56,7 +56,7 @@ def test_no_kind_of_sprite_is_in_both_splits_but_each_word_is():
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_a_sprite_stays_in_the_picture_and_its_first_place_does_not_tell_its_direction(split):
+def test_sprite_stays_in_the_image_in_every_direction_from_its_start(split):
     world = World()
     clips = plan_clips(world, split, 40, 0)
     assert {clip.direction for clip in clips} == set(DIRECTIONS)
@@ -68,22 +68,22 @@ def test_a_sprite_stays_in_the_picture_and_its_first_place_does_not_tell_its_dir
             assert all(world.radius <= place <= world.side - world.radius for place in ends)
 
 
-def test_a_frame_obeys_its_caption_where_the_sprite_moved_that_way():
+def test_frame_obeys_the_caption_if_the_sprite_moved_in_its_direction():
     clip = dataclasses.replace(plan_clips(World(), "train", 1, 0)[0], direction="left")
     frames = np.stack([np.asarray(frame) for frame in draw_frames(World(), clip)])
     x, y = measure_displacement(frames[0], frames[3])
     assert (x, y) == pytest.approx((-3 * clip.speed, 0), abs=0.2)
     assert measure_displacement(frames[0], frames[0]) is None
 
-    def judge(caption: str) -> list[bool]:
+    def obeys(caption: str) -> list[bool]:
         pair = ValPair(key="k", caption=caption, source=frames[0], target=frames[1], motion_px=clip.speed)
         return obeys_caption(GeneratedClip(pair=pair, frames=frames[[0, 3]])).tolist()
 
-    assert judge("a red disc moves left over green grass") == [False, True]
-    assert judge("a red disc moves up over green grass") == [False, False]
+    assert obeys("a red disc moves left over green grass") == [False, True]
+    assert obeys("a red disc moves up over green grass") == [False, False]
 
 
-def test_normalised_latents_have_mean_0_and_variance_1_and_decode_to_the_same():
+def test_normalised_latents_are_standardised_and_decode_to_the_same_images():
     torch.manual_seed(0)
     vae = make_autoencoder(AutoencoderPlan(widths=(8, 8, 8)), 64).eval()
     clips = plan_clips(World(), "train", 8, 0)
@@ -104,7 +104,7 @@ def test_normalised_latents_have_mean_0_and_variance_1_and_decode_to_the_same():
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_the_u_net_begins_with_the_noisy_latent_as_its_guess_of_the_noise(preset):
+def test_untrained_u_net_predicts_the_noisy_latent(preset):
     torch.manual_seed(0)
     plan = PRESETS[preset]().denoiser
     unet = make_unet(plan)
@@ -115,7 +115,7 @@ def test_the_u_net_begins_with_the_noisy_latent_as_its_guess_of_the_noise(preset
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_every_preset_is_a_config_of_the_trainer(preset, tmp_path):
+def test_every_preset_is_a_valid_training_config(preset, tmp_path):
     chosen = PRESETS[preset]()
     (tmp_path / "toy.toml").write_text(chosen.training_toml())
     config = resolve_config("tiny", tmp_path / "toy.toml", {})
@@ -126,7 +126,7 @@ def test_every_preset_is_a_config_of_the_trainer(preset, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_smoke_preset_goes_from_drawing_to_the_result_page_and_finds_what_it_has_done(tmp_path):
+def test_smoke_preset_runs_every_step_and_skips_finished_ones(tmp_path):
     command = [sys.executable, "-m", "examples.toy_world", "--preset", "smoke", "--out", str(tmp_path / "toy")]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
