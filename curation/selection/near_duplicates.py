@@ -25,7 +25,6 @@ _SLACK_BITS = 4
 """Bits by which two close frames may exceed the distance of their clips, which is a median."""
 _MAX_BUCKET_SIZE = 200
 """A hash is compared with this many hashes of its bucket. Pictures that are so common prove little."""
-_CLIPS_PER_CALL = 1_024
 _NUM_REMEMBERED = 4_096
 """Pairs of clips that were just compared: where one frame is close by chance, many are."""
 
@@ -84,17 +83,9 @@ def _find_candidates(
         is_new=np.zeros(len(signatures.hashes), dtype=np.uint8),
     )
     _mark_new(hashes)
-    groups = groups.astype(np.int32)
-    max_hashes = hashes.words.shape[1] * int(hashes.num_frames.max(initial=0))
-    lookups = np.empty((max_hashes + 1, 4), dtype=np.int64)
-    found = np.empty((_CLIPS_PER_CALL * max_hashes * _MAX_BUCKET_SIZE, 2), dtype=np.int32)
     for bands in itertools.combinations(_BANDS, 2):
         buckets = _fill_buckets(hashes, clips[:num_searched], np.array(bands, dtype=np.uint64))
-        remembered = np.zeros(_NUM_REMEMBERED, dtype=np.int64)
-        for start in range(0, len(clips), _CLIPS_PER_CALL):
-            stop = min(start + _CLIPS_PER_CALL, len(clips))
-            num_found = _search(hashes, buckets, clips, start, stop, groups, max_distance, lookups, remembered, found)
-            yield from zip(*np.unique(found[:num_found], axis=0).T.tolist(), strict=True)
+        yield from _search(hashes, buckets, clips, groups.astype(np.int32), max_distance)
 
 
 def _order_by_group(groups: NDArray[np.integer]) -> tuple[NDArray[np.int32], int]:
@@ -229,24 +220,15 @@ def _list_lookups(hashes: _Hashes, clip: int, buckets: _Buckets, lookups: NDArra
 
 @compile_entry
 def _search(
-    hashes: _Hashes,
-    buckets: _Buckets,
-    clips: NDArray[np.int32],
-    start: int,
-    stop: int,
-    groups: NDArray[np.int32],
-    max_distance: int,
-    lookups: NDArray[np.int64],
-    remembered: NDArray[np.int64],
-    found: NDArray[np.int32],
-) -> int:
-    """Compare each hash of clips[start:stop] with those of earlier clips in its bucket.
-
-    Writes candidates to `found` and returns their number. `lookups` and `remembered` are buffers.
-    """
-    num_found, max_frame_distance = 0, np.uint64(max_distance + _SLACK_BITS)
-    for position in range(start, stop):
-        clip = clips[position]
+    hashes: _Hashes, buckets: _Buckets, clips: NDArray[np.int32], groups: NDArray[np.int32], max_distance: int
+) -> list[tuple[np.int64, np.int64]]:
+    """Compare each hash of each clip with those of earlier clips in its bucket; returns pairs of candidates."""
+    found = [(np.int64(0), np.int64(0)) for _ in range(0)]  # Numba infers the type of an empty list from this.
+    remembered = np.zeros(_NUM_REMEMBERED, dtype=np.int64)
+    lookups = np.empty((hashes.words.shape[1] * hashes.num_frames.max() + 1, 4), dtype=np.int64)
+    max_frame_distance = np.uint64(max_distance + _SLACK_BITS)
+    for position in range(len(clips)):
+        clip = np.int64(clips[position])
         for frame, kind, first, last in lookups[: _list_lookups(hashes, clip, buckets, lookups)]:
             word = hashes.words[frame, kind]
             for entry in range(first, min(last, first + _MAX_BUCKET_SIZE)):
@@ -254,14 +236,12 @@ def _search(
                     continue
                 if buckets.owners[entry] >> 1 >= position:
                     break
-                other = clips[buckets.owners[entry] >> 1]
+                other = np.int64(clips[buckets.owners[entry] >> 1])
                 is_whole = kind == 0 or buckets.owners[entry] & 1
-                pair = (np.int64(clip) << 32) | other
+                pair = (clip << 32) | other
                 if groups[clip] == groups[other] or not is_whole or remembered[other % _NUM_REMEMBERED] == pair:
                     continue
                 remembered[other % _NUM_REMEMBERED] = pair
                 if _may_be_near(hashes, clip, other, max_distance) and _may_be_near(hashes, other, clip, max_distance):
-                    found[num_found, 0] = min(clip, other)
-                    found[num_found, 1] = max(clip, other)
-                    num_found += 1
-    return num_found
+                    found.append((min(clip, other), max(clip, other)))
+    return found
