@@ -1,4 +1,4 @@
-"""The commands as a person types them: what they say, and with which exit status."""
+"""The commands as a user types them: output and exit status."""
 
 import fcntl
 import os
@@ -27,7 +27,7 @@ def command(*words: object, cwd: Path | None = None, **options) -> subprocess.Co
 
 
 def refused(ended: subprocess.CompletedProcess[str]) -> str:
-    """The one sentence of a refusal, on standard error, with nothing else."""
+    """Return the error of a failed command: one line on standard error, nothing else."""
     assert ended.returncode not in (0, None)
     assert "Traceback" not in ended.stderr
     assert ended.stdout == ""
@@ -36,7 +36,7 @@ def refused(ended: subprocess.CompletedProcess[str]) -> str:
     return lines[0]
 
 
-def test_help_teaches_the_commands_and_every_option_with_its_default():
+def test_help_lists_commands_and_options_with_defaults():
     assert {"curate", "verify"} <= set(command("pix2gif", "--help").stdout.split())
     assert command("pix2gif", "--version").stdout == f"pix2gif {metadata.version('pix2gif')}\n"
     text = command("pix2gif-curate", "--help").stdout
@@ -47,7 +47,7 @@ def test_help_teaches_the_commands_and_every_option_with_its_default():
         assert re.search(rf"{option} .*?\[default:\s+{re.escape(default)}\]", text, re.DOTALL)
 
 
-def test_a_run_sums_up_what_became_of_the_data(listing, tmp_path):
+def test_run_prints_a_summary(listing, tmp_path):
     ended = command("pix2gif-curate", listing, "--out", "made", "--workers", "0", cwd=tmp_path)
     assert ended.returncode == 0
     for words in ("15 rows, 14 clips", "kept", "not_a_gif", "1,920 pairs", "120 kept", "pairs/s", "report.html"):
@@ -63,7 +63,7 @@ def test_quiet_prints_nothing(listing, tmp_path):
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
-def test_a_terminal_gets_bars(listing, tmp_path):
+def test_terminal_shows_progress_bars(listing, tmp_path):
     primary, secondary = pty.openpty()
     fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     words = [BIN / "pix2gif-curate", listing, "--out", tmp_path / "made", "--workers", "0"]
@@ -73,7 +73,7 @@ def test_a_terminal_gets_bars(listing, tmp_path):
     assert re.search(r"measure\s*: *100%\|█+\| *1920/1920", shown)
 
 
-def test_options_win_over_the_config_file_and_the_manifest_keeps_both(listing, tmp_path):
+def test_command_line_wins_over_config_file(listing, tmp_path):
     config = tmp_path / "run.toml"
     config.write_text("min_motion = 3\npairs-per-gif = 4\nworkers = 0\nquiet = true\n")
     ended = command("pix2gif-curate", listing, "--out", tmp_path / "a", "--config", config, "--min-motion", "4")
@@ -103,7 +103,7 @@ def test_options_win_over_the_config_file_and_the_manifest_keeps_both(listing, t
         (["good.tsv", "--out", "good.tsv/below"], r"cannot write to --out .*below: Not a directory"),
     ],
 )
-def test_a_mistake_gets_one_sentence(tmp_path, words, sentence):
+def test_user_mistake_prints_one_sentence(tmp_path, words, sentence):
     (tmp_path / "good.tsv").write_text("a.gif\ta caption\n")
     (tmp_path / "empty.tsv").write_text("")
     (tmp_path / "no_tab.tsv").write_text("a.gif\ta caption\nb.gif a caption\n")
@@ -120,12 +120,12 @@ def test_a_mistake_gets_one_sentence(tmp_path, words, sentence):
     assert (tmp_path / "full" / "thesis.tex").read_text() == "years of work"
 
 
-def test_out_is_asked_for(tmp_path):
+def test_missing_out_is_an_error(tmp_path):
     (tmp_path / "good.tsv").write_text("a.gif\ta caption\n")
     assert "--out is missing" in refused(command("pix2gif-curate", "good.tsv", cwd=tmp_path))
 
 
-def test_a_file_where_a_folder_belongs_gets_one_sentence(listing, tmp_path):
+def test_file_in_place_of_a_folder_prints_one_sentence(listing, tmp_path):
     (tmp_path / "run").write_text("not a folder")
     gif = sorted((listing.parent / "gifs").glob("texture_*.gif"))[0]
     words = ("giftune", "train", gif, "a texture", "--preset", "tiny", "--max-steps", "1")
@@ -134,7 +134,7 @@ def test_a_file_where_a_folder_belongs_gets_one_sentence(listing, tmp_path):
     assert (tmp_path / "run").read_text() == "not a folder"
 
 
-def test_a_full_disk_gets_one_sentence_and_what_was_made_is_kept(listing, tmp_path):
+def test_full_disk_prints_one_sentence_and_keeps_finished_work(listing, tmp_path):
     # A limit on the size of files stands in for the disk: the kernel refuses the write in the same way.
     def small_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
@@ -149,14 +149,14 @@ def test_a_full_disk_gets_one_sentence_and_what_was_made_is_kept(listing, tmp_pa
     assert "reused from an earlier measurement" in ended.stdout
 
 
-def test_verify_proves_and_refuses(dataset, tmp_path):
+def test_verify_accepts_an_intact_and_rejects_a_damaged_dataset(dataset, tmp_path):
     ended = command("pix2gif", "verify", dataset)
     assert ended.returncode == 0
     assert "is valid: 15 rows, 1,920 measured pairs, 120 samples in 2 shards" in ended.stdout
     assert re.search("no dataset.json", refused(command("pix2gif", "verify", tmp_path)))
 
 
-def test_plan_tells_and_resplit_makes(dataset, tmp_path):
+def test_resplit_makes_what_plan_prints(dataset, tmp_path):
     narrower = ("--min-motion", "3", "--max-motion", "15", "--pairs-per-gif", "4")
     told = command("pix2gif", "plan", dataset, *narrower)
     assert told.returncode == 0, told.stderr
@@ -171,7 +171,7 @@ def test_plan_tells_and_resplit_makes(dataset, tmp_path):
     assert "the data set itself" in refused(command("pix2gif", "resplit", dataset, "--out", dataset))
 
 
-def test_flow_prints_numbers_or_draws_them(listing, tmp_path):
+def test_flow_prints_csv_or_draws_a_heat_map(listing, tmp_path):
     gif = listing.parent / "gifs" / "texture_000.gif"
     printed = command("pix2gif", "flow", gif).stdout
     assert printed.splitlines()[0] == "source_index,target_index,gap_ms,motion_px,tracked_fraction,across_cut"

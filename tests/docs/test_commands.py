@@ -1,9 +1,9 @@
-"""Every command in README and docs runs, in the order in which it stands there.
+"""Every command in README and docs runs, in the order of the page.
 
-Commands are lines that begin with `$ ` in a fenced `console` block; a `toml` block before them becomes `run.toml`.
-A page's commands run in one folder, where tgif.tsv, gifs/ and splits/ lie ready, drawn; those of make, in the
-project's own folder. Where pages begin with the same commands, these run once, and each goes on with a copy.
-Commands in blocks of no language need a GPU, a cluster or weights: they are held against the program's options.
+A command is a line that begins with `$ ` in a fenced `console` block; a `toml` block becomes `run.toml`. The commands
+of a page run in one folder with drawn tgif.tsv, gifs/ and splits/; `make` runs in the project's folder. Commands that
+several pages begin with run once, and each page continues with a copy of the folder. Commands in blocks without a
+language need a GPU, a cluster or weights: only their names and options are checked.
 """
 
 import itertools
@@ -17,29 +17,29 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import PAGES, ROOT, blocks, commands, list_options, page_id
+from tests.docs.helpers import PAGES, ROOT, blocks, commands, list_options, page_id
 
-RUNS_THIS = {"make test"}
-"""The suite itself: it cannot run inside itself, and CI runs it first."""
-OF_OTHERS = {"--multi_gpu", "--num_processes", "--cpu", "--signal"}
-"""Options in the text that are those of Slurm, torchrun and the like."""
+RUNS_THESE_TESTS = {"make test"}
+"""The suite cannot run inside itself; CI runs it first."""
+FOREIGN_OPTIONS = {"--multi_gpu", "--num_processes", "--cpu", "--signal"}
+"""Options of Slurm, torchrun and others that the text mentions."""
 
 pytestmark = pytest.mark.docs
 
 
-def run(command: str, desk: Path) -> None:
-    if command in RUNS_THIS:
+def run(command: str, folder: Path) -> None:
+    if command in RUNS_THESE_TESTS:
         return
-    where = ROOT if command.startswith("make ") else desk
+    where = ROOT if command.startswith("make ") else folder
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    ended = subprocess.run(  # noqa: S602  # Our own pages, run as a reader's shell would run them.
+    ended = subprocess.run(  # noqa: S602  # Our own pages, run as in a reader's shell.
         command, shell=True, cwd=where, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert ended.returncode == 0, f"{command}\n{ended.stderr}"
 
 
 def shared_beginning(page: Path) -> tuple[str, ...]:
-    """The commands with which this page begins, and some other page too."""
+    """Return the longest sequence of commands that this page and another one begin with."""
     own, longest = commands(page), 0
     for other in PAGES:
         pairs = zip(own, commands(other), strict=False) if other != page else ()
@@ -47,27 +47,27 @@ def shared_beginning(page: Path) -> tuple[str, ...]:
     return own[:longest]
 
 
-class Desks:
-    """Folders as a reader's, by the commands that were run in them."""
+class Folders:
+    """Folders of a reader, by the commands that ran in them."""
 
     def __init__(self, folder: Path, fresh: Path) -> None:
         self._folder = folder
         self._after = {(): fresh}
 
     def copy_after(self, done: tuple[str, ...]) -> Path:
-        """Give a copy of the folder in which these commands were run; they are run once."""
+        """Return a copy of a folder in which these commands ran; run them first if none has."""
         if done not in self._after:
-            desk = self.copy_after(done[:-1])
-            run(done[-1], desk)
-            self._after[done] = desk
+            folder = self.copy_after(done[:-1])
+            run(done[-1], folder)
+            self._after[done] = folder
         copy = self._folder / str(len(list(self._folder.iterdir())))
         return shutil.copytree(self._after[done], copy, symlinks=True)
 
 
 @pytest.fixture(scope="session")
-def desks(listing: Path, tmp_path_factory: pytest.TempPathFactory) -> Desks:
-    """Begins with a folder as a user's: a TGIF-style listing of urls, the GIFs downloaded, the official lists."""
-    fresh = tmp_path_factory.mktemp("desk")
+def folders(listing: Path, tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    """A user's folder: a TGIF listing of URLs, downloaded GIFs, official split lists."""
+    fresh = tmp_path_factory.mktemp("reader")
     shutil.copytree(listing.parent / "gifs", fresh / "gifs")
     rows = [line.split("\t") for line in listing.read_text().splitlines()]
     urls = [f"https://example.invalid/{uri}" for uri, _ in rows]
@@ -76,32 +76,32 @@ def desks(listing: Path, tmp_path_factory: pytest.TempPathFactory) -> Desks:
     (fresh / "splits").mkdir()
     (fresh / "splits" / "val.txt").write_text("\n".join(urls[:2]))
     (fresh / "splits" / "train.txt").write_text("\n".join(urls[2:]))
-    (fresh / "demo").symlink_to(ROOT / "demo")  # What `make demo` leaves in the project's own folder.
+    (fresh / "demo").symlink_to(ROOT / "demo")  # `make demo` writes to the project's folder.
     (fresh / ".venv").symlink_to(sys.prefix)
-    return Desks(tmp_path_factory.mktemp("desks"), fresh)
+    return Folders(tmp_path_factory.mktemp("pages"), fresh)
 
 
 def pages_with_commands() -> list:
-    """Pages that begin alike go to one process, so that what they share is run once."""
+    """Return pages with commands; those with the same first command run in one process, to share it."""
     pages = [page for page in PAGES if commands(page)]
     marks = {page: pytest.mark.xdist_group(commands(page)[0]) for page in pages}
     return [pytest.param(page, marks=marks[page], id=page_id(page)) for page in pages]
 
 
 @pytest.mark.parametrize("page", pages_with_commands())
-def test_every_command_of_the_page_runs(page, desks):
+def test_commands_of_the_page_run(page, folders):
     shared = shared_beginning(page)
-    desk = desks.copy_after(shared)
+    folder = folders.copy_after(shared)
     for language, text in blocks(page):
         if language == "toml":
-            (desk / "run.toml").write_text(text)
+            (folder / "run.toml").write_text(text)
     for command in commands(page)[len(shared) :]:
-        run(command, desk)
+        run(command, folder)
 
 
 @pytest.mark.xdist_group("reading")
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
-def test_what_is_not_run_names_commands_and_options_that_there_are(page):
+def test_commands_that_are_not_run_exist(page):
     program = list_options()
     program |= {"pix2gif-curate": program["pix2gif curate"]}
     for language, text in blocks(page):
@@ -125,8 +125,8 @@ def test_what_is_not_run_names_commands_and_options_that_there_are(page):
 
 @pytest.mark.xdist_group("reading")
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
-def test_options_in_the_text_are_the_programs(page):
-    known = set().union(*list_options().values()) | OF_OTHERS
+def test_options_in_the_text_exist(page):
+    known = set().union(*list_options().values()) | FOREIGN_OPTIONS
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     named = {word for code in re.findall(r"`(--[^`]*)`", text) for word in code.split() if word.startswith("--")}
     assert named - known == set()
@@ -134,14 +134,14 @@ def test_options_in_the_text_are_the_programs(page):
 
 @pytest.mark.xdist_group("reading")
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
-def test_every_link_of_the_page_leads_somewhere(page):
+def test_links_are_not_broken(page):
     for link in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf-8")):
         assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
 @pytest.mark.xdist_group("reading")
 @pytest.mark.parametrize("page", [*PAGES, *sorted((ROOT / "benchmarks").glob("*.md"))], ids=page_id)
-def test_every_file_of_code_that_the_page_names_is_there(page):
+def test_source_files_in_the_text_exist(page):
     named = re.findall(
         r"\b(?:benchmarks|curation|docs|examples|shards|tests|training)/[\w/-]+\.(?:py|sh|yaml)\b",
         page.read_text(encoding="utf-8"),
@@ -150,6 +150,6 @@ def test_every_file_of_code_that_the_page_names_is_there(page):
 
 
 @pytest.mark.xdist_group("reading")
-def test_every_result_stands_in_the_index_of_benchmarks():
+def test_every_benchmark_record_is_indexed():
     index = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     assert [page.name for page in (ROOT / "benchmarks").glob("*.md") if page.name not in index] == []

@@ -1,4 +1,4 @@
-"""The page of the data set contract tells every file, column, field and verdict that the code knows."""
+"""The data set contract names every file, column, field and verdict in the code."""
 
 import dataclasses
 
@@ -6,12 +6,12 @@ import pytest
 
 from shards import schema
 from shards.manifest import ListingEntry, Manifest, MotionHistogram, ShardEntry, SplitEntry
-from tests.docs.pages import ROOT
+from tests.docs.helpers import ROOT
 
 pytestmark = pytest.mark.docs
 
 
-def test_the_contract_is_whole():
+def test_contract_names_everything_in_the_code():
     text = (ROOT / "docs" / "dataset.md").read_text(encoding="utf-8")
     records = (schema.SampleRecord, Manifest, ListingEntry, SplitEntry, ShardEntry, MotionHistogram)
     names = {

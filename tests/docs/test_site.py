@@ -1,4 +1,4 @@
-"""The site as `make docs` builds it: strict, whole, and asking nothing of other machines."""
+"""The site as `make docs` builds it: complete, without warnings, without requests to other machines."""
 
 import pkgutil
 import re
@@ -12,7 +12,7 @@ import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from tests.docs.pages import PAGES, ROOT, list_options
+from tests.docs.helpers import PAGES, ROOT, list_options
 
 SITE = ROOT / "build" / "site"
 
@@ -30,7 +30,7 @@ def read(path: Path) -> BeautifulSoup:
     return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
 
 
-def test_every_command_and_option_stands_in_the_reference(site):
+def test_reference_lists_every_command_and_option(site):
     page = read(site / "docs" / "reference" / "commands.html")
     sections = {heading.get_text().rstrip("#¶"): heading.parent.get_text() for heading in page.find_all(["h2", "h3"])}
     program = list_options()
@@ -40,7 +40,7 @@ def test_every_command_and_option_stands_in_the_reference(site):
         assert {option for option in options if option not in sections[name]} == set(), name
 
 
-def test_every_module_that_is_not_a_command_stands_in_the_reference(site):
+def test_reference_lists_every_module_except_commands(site):
     told = set()
     for path in (site / "docs" / "reference").glob("*.html"):
         told |= {span["id"].removeprefix("module-") for span in read(path).select("[id^=module-]")}
@@ -50,7 +50,7 @@ def test_every_module_that_is_not_a_command_stands_in_the_reference(site):
         assert names - told == set()
 
 
-def test_every_page_is_reached_from_the_first_one(site):
+def test_every_page_is_linked_from_the_front_page(site):
     shown = read(site / "docs" / "index.html").select_one(".sidebar-tree")
     linked = {(site / "docs" / link["href"].split("#")[0]).resolve() for link in shown.select("a[href]")}
     pages = [page for page in PAGES if page.name != "index.md" and page != ROOT / "README.md"]
@@ -68,7 +68,7 @@ def test_pages_load_nothing_from_other_machines(site):
         assert not re.search(r"url\(['\"]?https?:", path.read_text(encoding="utf-8")), path
 
 
-def test_the_figures_are_what_the_program_draws(tmp_path):
+def test_figures_match_the_code_that_draws_them(tmp_path):
     subprocess.run([sys.executable, "-m", "docs.figures", tmp_path], cwd=ROOT, check=True)
     drawn = sorted(path.name for path in tmp_path.iterdir())
     assert len(drawn) == 4

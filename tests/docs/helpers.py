@@ -1,4 +1,4 @@
-"""What README and docs hold: pages, fenced blocks, commands; and what the program has to offer."""
+"""Helpers: pages of README and docs, their fenced blocks and commands, and the options of the program."""
 
 import re
 from pathlib import Path
@@ -16,19 +16,19 @@ def page_id(page: Path) -> str:
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
-    """(language, text) of the fenced blocks; a block without a language has an empty one."""
+    """Return (language, text) of each fenced block; language is empty if there is none."""
     return re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
 def commands(page: Path) -> tuple[str, ...]:
-    """Its commands in order; a line that ends with a backslash goes on in the next."""
+    """Return the commands of a page in order; a backslash joins lines."""
     texts = [re.sub(r"\s*\\\n\s*", " ", text) for language, text in blocks(page) if language == "console"]
     lines = [line for text in texts for line in text.splitlines()]
     return tuple(line.removeprefix("$ ") for line in lines if line.startswith("$ "))
 
 
 def list_options() -> dict[str, set[str]]:
-    """Every command of the program, as `pix2gif evaluate fvd`, with the names of its options."""
+    """Return the option names of every command, such as `pix2gif evaluate fvd`."""
     found: dict[str, set[str]] = {}
 
     def visit(name: str, command) -> None:
