@@ -8,7 +8,7 @@ import torch
 from transformers import DPTConfig, DPTForDepthEstimation
 
 from examples.giftune_demo.world import WORLD, Pictures
-from examples.toy_world.autoencoder import Tell
+from examples.toy_world.autoencoder import Echo
 from shards.atomic import write_atomically
 from training.giftune.depth import DepthModel, load_depth_model
 
@@ -25,7 +25,7 @@ class DepthPlan:
     learning_rate: float = 2e-3
 
 
-def make_depth_model(folder: Path, pictures: Pictures, plan: DepthPlan, seed: int, tell: Tell) -> None:
+def make_depth_model(folder: Path, pictures: Pictures, plan: DepthPlan, seed: int, echo: Echo) -> None:
     """Train on images with known disparity; write the model and its preprocessing like save_pretrained."""
     torch.manual_seed(seed)
     model = DPTForDepthEstimation(
@@ -48,7 +48,7 @@ def make_depth_model(folder: Path, pictures: Pictures, plan: DepthPlan, seed: in
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         if (step + 1) % 100 == 0 or step + 1 == plan.steps:
-            tell(f"depth model: step {step + 1} of {plan.steps}, mean error {float(loss.detach()):.3f} of 1")
+            echo(f"depth model: step {step + 1} of {plan.steps}, mean error {float(loss.detach()):.3f} of 1")
     model.save_pretrained(folder)
     preprocessing = {"size": WORLD.side, "image_mean": _MEAN, "image_std": _STD}
     with write_atomically(folder / "preprocessor_config.json") as temporary:

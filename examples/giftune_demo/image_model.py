@@ -11,7 +11,7 @@ import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 from examples.giftune_demo.world import Pictures
-from examples.toy_world.autoencoder import AutoencoderPlan, Tell, train_autoencoder
+from examples.toy_world.autoencoder import AutoencoderPlan, Echo, train_autoencoder
 from examples.toy_world.weights import DenoiserPlan, write_stable_diffusion
 from training.model.latents import encode_moments
 from training.model.stable_diffusion import StableDiffusion, load_stable_diffusion
@@ -39,21 +39,21 @@ class ImageModelPlan:
     """Share of images trained without caption, for classifier-free guidance."""
 
 
-def make_image_model(folder: Path, pictures: Pictures, plan: ImageModelPlan, seed: int, tell: Tell) -> None:
+def make_image_model(folder: Path, pictures: Pictures, plan: ImageModelPlan, seed: int, echo: Echo) -> None:
     """Train autoencoder and U-Net on images, and write all parts atomically in the format of diffusers."""
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    vae = train_autoencoder(pictures.pixels, plan.autoencoder, seed, tell)
+    vae = train_autoencoder(pictures.pixels, plan.autoencoder, seed, echo)
     write_stable_diffusion(temporary, vae, plan.denoiser, seed)
     parts = load_stable_diffusion(temporary)
-    train_denoiser(parts, pictures, plan, seed, tell)
+    train_denoiser(parts, pictures, plan, seed, echo)
     parts.unet.save_pretrained(temporary / "unet")
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
 
 
 def train_denoiser(
-    parts: StableDiffusion, pictures: Pictures, plan: ImageModelPlan, seed: int, tell: Tell
+    parts: StableDiffusion, pictures: Pictures, plan: ImageModelPlan, seed: int, echo: Echo
 ) -> UNet2DConditionModel:
     """Train the U-Net in place to predict the noise in the images' latents (Ho et al., 2020, algorithm 1)."""
     with torch.no_grad():
@@ -84,6 +84,6 @@ def train_denoiser(
         optimizer.step()
         schedule.step()
         if (step + 1) % 100 == 0 or step + 1 == plan.steps:
-            tell(f"image model: step {step + 1} of {plan.steps}, weighted loss {float(loss.detach()):.4f}")
+            echo(f"image model: step {step + 1} of {plan.steps}, weighted loss {float(loss.detach()):.4f}")
     parts.unet.eval()
     return parts.unet

@@ -20,7 +20,7 @@ _CROP_SIDE = 32
 _WARMUP_SHARE = 0.05
 _LATENT_SAMPLES = 512
 
-Tell = Callable[[str], object]
+Echo = Callable[[str], object]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ def read_pictures(split: Path, max_pictures: int | None = None) -> Tensor:
     return torch.stack(list(pictures.values()))
 
 
-def train_autoencoder(pictures: Tensor, plan: AutoencoderPlan, seed: int, tell: Tell) -> AutoencoderKL:
+def train_autoencoder(pictures: Tensor, plan: AutoencoderPlan, seed: int, echo: Echo) -> AutoencoderKL:
     """Train an autoencoder on images, uint8 [N, 3, H, W]. Its latents have mean 0 and variance 1."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(seed)
@@ -85,7 +85,7 @@ def train_autoencoder(pictures: Tensor, plan: AutoencoderPlan, seed: int, tell: 
         optimizer.step()
         schedule.step()
         if (step + 1) % 100 == 0 or step + 1 == num_steps:
-            tell(f"autoencoder: step {step + 1} of {num_steps}, loss {float(loss.detach()):.4f}")
+            echo(f"autoencoder: step {step + 1} of {num_steps}, loss {float(loss.detach()):.4f}")
     module.cpu().eval()
     normalise_latents(vae, pictures[torch.randperm(len(pictures), generator=generator)[:_LATENT_SAMPLES]])
     return vae
