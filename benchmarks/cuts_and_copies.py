@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from curation.config import CurationConfig
 from curation.decode.decoder import FrameDecoder
-from curation.decode.fingerprint import Fingerprint
 from curation.decode.scene_cuts import SceneDetector
 from curation.decode.thumbnail import make_thumbnail
 from curation.flow import reference as flow
 from curation.selection.near_duplicates import find_near_duplicates
 from curation.selection.signatures import Signatures
 from examples.draw_scenes import EDITS, LEAKS, draw_edit, film, to_arrays
+from tests.curation.selection.helpers import take_signature
 
 Frames = list[NDArray[np.uint8]]
 
@@ -33,15 +33,6 @@ def find_scenes(frames: Frames) -> list[int]:
     for rgb in frames:
         detector.add(make_thumbnail(flow.to_grey(rgb), rgb))
     return detector.scenes
-
-
-def compute_signature(frames: Frames) -> NDArray[np.uint64]:
-    """Return the perceptual hashes of a clip."""
-    fingerprint = Fingerprint()
-    for rgb in frames:
-        grey = flow.to_grey(rgb)
-        fingerprint.add(grey, make_thumbnail(grey, rgb))
-    return fingerprint.signature
 
 
 def find_boundaries(scenes: list[int]) -> set[int]:
@@ -73,7 +64,7 @@ def measure_copies(num_clips: int, distance: int) -> None:
         for name, leak in {"": lambda frames: frames, **LEAKS}.items():
             origins.append(seed)
             names.append(name)
-            signatures.append(compute_signature(to_arrays(leak(frames))))
+            signatures.append(take_signature(to_arrays(leak(frames))))
     near = find_near_duplicates(Signatures.join(signatures), distance)
     alike = {(i, j) for i, j in itertools.combinations(range(len(origins)), 2) if origins[i] == origins[j]}
     print(f"\n| copy | detected of {num_clips} |\n|---|---|")
@@ -96,7 +87,7 @@ def inspect_real(folder: Path, distance: int) -> None:
         frames = [frame.rgb for frame in itertools.islice(decoder, 200) if frame.rgb is not None]
         if found := find_boundaries(find_scenes(frames)):
             print(f"{path.name}: cuts at frames {sorted(found)}")
-        signatures.append(compute_signature(frames))
+        signatures.append(take_signature(frames))
     near = find_near_duplicates(Signatures.join(signatures), distance)
     print(f"\n{len(paths)} real GIFs: {len(near)} near-duplicates")
     for (i, j), bits in near.items():

@@ -18,8 +18,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from scipy.optimize import linprog
-from scipy.sparse import coo_matrix
 
 from curation.config import CurationConfig
 from curation.flow.measure import method_digest
@@ -29,6 +27,7 @@ from curation.run.versions import software_versions
 from curation.selection.pairs import select_pairs
 from shards.manifest import ListingEntry, Manifest, MotionHistogram, ShardEntry, SplitEntry, write_manifest
 from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, FLOW_SCHEMA, MANIFEST, Verdict
+from tests.curation.selection.helpers import best_entropy, entropy
 
 _PAIRS_PER_PART = 200_000
 _FRAMES = (14, 572)
@@ -140,36 +139,6 @@ def run_command(words: list[str]) -> tuple[str, str]:
     return printed, f"{wall:.1f} | {usage.ru_utime + usage.ru_stime:.1f} | {usage.ru_maxrss / 2**20:.2f}"
 
 
-def entropy(totals: np.ndarray) -> float:
-    """Return the entropy of a histogram."""
-    share = totals[totals > 0] / totals.sum()
-    return float(-(share * np.log(share)).sum())
-
-
-def best_entropy(available: np.ndarray, cap: int) -> float:
-    """Return the greatest entropy of any selection under the caps, by a linear program with convex costs.
-
-    The k-th unit in a bin costs k log k - (k-1) log (k-1), so a bin of t units costs t log t. Marginal costs increase,
-    so units are filled in order. The constraints are those of a network flow, so the optimum is integral.
-    """
-    num_clips, num_bins = available.shape
-    sent = np.minimum(cap, available.sum(axis=1))
-    height = int(min(sent.sum(), 3 * sent.sum() // num_bins))
-    picks, steps = np.arange(num_clips * num_bins), np.arange(num_bins * height)
-    k = np.arange(1, height + 1, dtype=float)
-    marginal = k * np.log(k) - np.where(k > 1, (k - 1) * np.log(np.maximum(k - 1, 1)), 0)
-    rows = np.concatenate([picks // num_bins, num_clips + picks % num_bins, num_clips + steps // height])
-    columns = np.concatenate([picks, picks, len(picks) + steps])
-    values = np.concatenate([np.ones(2 * len(picks)), -np.ones(len(steps))])
-    matrix = coo_matrix((values, (rows, columns)), shape=(num_clips + num_bins, len(picks) + len(steps))).tocsr()
-    bounds = [(0, n) for n in available.ravel()] + [(0, 1)] * len(steps)
-    cost = np.concatenate([np.zeros(len(picks)), np.tile(marginal, num_bins)])
-    solved = linprog(cost, A_eq=matrix, b_eq=np.concatenate([sent, np.zeros(num_bins)]), bounds=bounds)
-    if not solved.success:
-        raise SystemExit(f"the linear program has no solution: {solved.message}")
-    return entropy(solved.x[len(picks) :].reshape(num_bins, height).sum(axis=1))
-
-
 def select(out: Path) -> None:
     """Select from the whole flow table and print the time and the kept histograms."""
     clips = pq.read_table(out / CLIPS, columns=["clip_key", "split"]).to_pylist()
@@ -194,7 +163,10 @@ def compare_with_optimum(out: Path, rng: np.random.Generator) -> str:
     available = np.zeros((len(keys), 18), np.int64)
     np.add.at(available, (codes[fits], bins), 1)
     selection = select_pairs(chosen, dict.fromkeys(keys[sampled].tolist(), "train"), CurationConfig())["train"]
-    reached, best = entropy(np.array(selection.kept_histogram)), best_entropy(available[sampled], 10)
+    reached, best = (
+        entropy(np.array(selection.kept_histogram)),
+        best_entropy(available[sampled], 10, max_total=30 * len(sampled) // 18),
+    )
     return (
         f"{len(sampled)} clips, {selection.pairs.num_rows:,} pairs: entropy {reached:.6f}, the solver's {best:.6f}, "
         f"ratio {reached / best:.6f}; log 18 is {np.log(18):.6f}"

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.optimize import linprog
-from scipy.sparse import lil_matrix
+from scipy.sparse import coo_matrix
 
 from curation.decode.fingerprint import Fingerprint
 from curation.decode.thumbnail import make_thumbnail
@@ -61,28 +61,25 @@ def entropy(totals: np.ndarray) -> float:
     return float(-(share * np.log(share)).sum())
 
 
-def best_entropy(available: np.ndarray, caps: np.ndarray) -> float:
+def best_entropy(available: np.ndarray, caps: np.ndarray | int, max_total: int | None = None) -> float:
     """Return the greatest entropy that any choice can reach: a minimum-cost flow, solved as a linear program.
 
     Shares no code with the project. Each clip sends min(cap, its pairs) units to its bins; the k-th unit in a bin
     costs k log k - (k-1) log (k-1), so a bin with t units costs t log t. Marginal costs increase, so units fill in
-    order; the constraints form a network, so the optimum is integral.
+    order; the constraints form a network, so the optimum is integral. `max_total` bounds the units of a bin, for speed.
     """
     num_clips, num_bins = available.shape
     sent = np.minimum(caps, available.sum(axis=1))
-    height = int(sent.sum())
-    num_picks, num_steps = num_clips * num_bins, num_bins * height
+    height = int(min(sent.sum(), max_total or sent.sum()))
+    picks, steps = np.arange(num_clips * num_bins), np.arange(num_bins * height)
     k = np.arange(1, height + 1, dtype=float)
     marginal = k * np.log(k) - np.where(k > 1, (k - 1) * np.log(np.maximum(k - 1, 1)), 0)
-    rows = lil_matrix((num_clips + num_bins, num_picks + num_steps))
-    for clip in range(num_clips):
-        rows[clip, clip * num_bins : (clip + 1) * num_bins] = 1
-    for bin_ in range(num_bins):
-        rows[num_clips + bin_, bin_:num_picks:num_bins] = 1
-        rows[num_clips + bin_, num_picks + bin_ * height : num_picks + (bin_ + 1) * height] = -1
-    bounds = [(0, n) for n in available.ravel()] + [(0, 1)] * num_steps
-    cost = np.concatenate([np.zeros(num_picks), np.tile(marginal, num_bins)])
-    solved = linprog(cost, A_eq=rows.tocsr(), b_eq=np.concatenate([sent, np.zeros(num_bins)]), bounds=bounds)
+    rows = np.concatenate([picks // num_bins, num_clips + picks % num_bins, num_clips + steps // height])
+    columns = np.concatenate([picks, picks, len(picks) + steps])
+    values = np.concatenate([np.ones(2 * len(picks)), -np.ones(len(steps))])
+    matrix = coo_matrix((values, (rows, columns)), shape=(num_clips + num_bins, len(picks) + len(steps))).tocsr()
+    bounds = [(0, n) for n in available.ravel()] + [(0, 1)] * len(steps)
+    cost = np.concatenate([np.zeros(len(picks)), np.tile(marginal, num_bins)])
+    solved = linprog(cost, A_eq=matrix, b_eq=np.concatenate([sent, np.zeros(num_bins)]), bounds=bounds)
     assert solved.success
-    totals = solved.x[num_picks:].reshape(num_bins, height).sum(axis=1)
-    return entropy(totals)
+    return entropy(solved.x[len(picks) :].reshape(num_bins, height).sum(axis=1))
