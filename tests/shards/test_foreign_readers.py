@@ -85,7 +85,8 @@ def test_hugging_face_datasets_reads_every_sample(
 
 
 def test_ray_data_reads_every_sample(shards: dict[str, list[str]], records: dict[str, dict[str, Any]]) -> None:
-    with open_workers(1):
+    with open_workers(1) as workers:
+        workers.start()
         import ray
 
         ray.data.DataContext.get_current().enable_progress_bars = False
