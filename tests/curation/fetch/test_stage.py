@@ -7,6 +7,7 @@ import pytest
 from curation.config import CurationConfig
 from curation.errors import ListingError
 from curation.fetch import fetch_bytes
+from curation.fetch.remote_table import read_listing
 from curation.fetch.stage import FetchedClips, fetch_all
 from curation.listing.catalog import read_catalog
 from curation.listing.clips import Clip
@@ -114,7 +115,7 @@ def test_remote_listing_is_fetched_and_its_paths_are_relative_to_it(web_server: 
     )
     fetch = FetchOptions(allow_host=(web_server.name,))
     options = RunOptions(listing=f"{web_server.url}/tgif/list.tsv?x=/y", out=tmp_path, fetch=fetch)
-    clips = read_catalog(options, CurationConfig()).clips.values()
+    clips = read_catalog(read_listing(options), options, CurationConfig()).clips.values()
     assert [clip.location for clip in clips] == [
         f"{web_server.url}/tgif/gifs/a.gif",
         "http://other/b.gif",
@@ -122,6 +123,6 @@ def test_remote_listing_is_fetched_and_its_paths_are_relative_to_it(web_server: 
         "file:///etc/passwd",
     ]
     with pytest.raises(ListingError, match=r"cannot fetch the listing .*: HTTP 404 Not Found"):
-        read_catalog(RunOptions(listing=f"{web_server.url}/gone.tsv", out=tmp_path, fetch=fetch), CurationConfig())
+        read_listing(RunOptions(listing=f"{web_server.url}/gone.tsv", out=tmp_path, fetch=fetch))
     with pytest.raises(ListingError, match="--allow-host"):
-        read_catalog(RunOptions(listing=f"{web_server.url}/tgif/list.tsv", out=tmp_path), CurationConfig())
+        read_listing(RunOptions(listing=f"{web_server.url}/tgif/list.tsv", out=tmp_path))
