@@ -84,10 +84,10 @@ class Watched(Progress):
         self.cpu_s: dict[str, float] = {}
 
     @contextlib.contextmanager
-    def stage(self, name: str, total: int = 0, unit: str = "", num_before: int = 0) -> Iterator[Bar]:
+    def stage(self, name: str, total: int = 0, unit: str = "") -> Iterator[Bar]:
         """See `Progress.stage`."""
         start = time.process_time()
-        with super().stage(name, total, unit, num_before) as bar:
+        with super().stage(name, total, unit) as bar:
             yield bar
         self.cpu_s[name] = self.cpu_s.get(name, 0.0) + time.process_time() - start
         self.peak_mb[name] = peak_mb()
