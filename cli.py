@@ -150,8 +150,8 @@ def encode(
 
     from curation.run.progress import Progress
     from curation.run.workers import open_workers
-    from shards.location import parse_readable_location
     from shards.manifest import read_manifest
+    from shards.storage.location import parse_readable_location
     from training.trainer.config import resolve_config
     from training.trainer.encode_latents import choose_workers, encode_dataset
 

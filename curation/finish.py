@@ -27,10 +27,10 @@ from curation.run.versions import software_versions
 from curation.selection.flatten import compute_flatness
 from curation.selection.pair_counts import compute_bin_edges
 from curation.selection.pairs import Selection
-from shards.atomic import write_atomically
-from shards.location import Location
 from shards.manifest import ListingEntry, Manifest, MotionHistogram, ShardEntry, SplitEntry, write_manifest
 from shards.schema import CLIPS, CLIPS_SCHEMA, REPORT, Verdict
+from shards.storage.atomic import write_atomically
+from shards.storage.location import Location
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from curation.config_checks import check, check_range, check_type, check_types, parse_host
 from curation.errors import ConfigError
-from shards.location import Location, parse_location
+from shards.storage.location import Location, parse_location
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

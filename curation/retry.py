@@ -9,7 +9,7 @@ from curation.pipeline import curate
 from curation.run.progress import Progress
 from curation.run.saved_options import load_options
 from curation.run.workspace import Workspace
-from shards.location import Location
+from shards.storage.location import Location
 
 
 def retry(out: Location, *, workers: int | None, progress: Progress) -> Summary | None:

@@ -66,7 +66,7 @@ class Modules(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Return a section for each module."""
         package = import_module(self.arguments[0])
-        is_room = "." in package.__name__
+        is_room = package.__name__ == "shards" or "." in package.__name__
         walk = pkgutil.walk_packages if is_room else pkgutil.iter_modules
         lines = []
         for module in walk(package.__path__, f"{package.__name__}."):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from shards.atomic import write_atomically
+from shards.storage.atomic import write_atomically
 
 _COMMANDS = Path(sys.executable).parent
 """The folder of the installed command `pix2gif`."""

@@ -5,10 +5,10 @@ import hashlib
 import json
 from typing import Any, TypeVar
 
-from shards.atomic import write_atomically
 from shards.errors import DatasetError
-from shards.location import Location, ReadableLocation
 from shards.schema import MANIFEST, SCHEMA_VERSION
+from shards.storage.atomic import write_atomically
+from shards.storage.location import Location, ReadableLocation
 
 Entry = TypeVar("Entry", "ListingEntry", "ShardEntry")
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shards.errors import DatasetError
-from shards.location import ReadableLocation, on_disk
 from shards.members import SampleMembers, walk_samples
 from shards.schema import Sample, SampleRecord
+from shards.storage.location import ReadableLocation, on_disk
 
 _HEAD_BYTES = 2**19
 """Bytes that each read of a shard's head takes: one request in an object store."""

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shards.errors import DatasetError
-from shards.location import Location
 from shards.schema import FLOW_SCHEMA, add_missing_columns
+from shards.storage.location import Location
 
 
 def read_rows_by_clip(path: Location, file: Path) -> list[tuple[str, pa.Table]]:

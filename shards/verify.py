@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 
 from shards.errors import DatasetError
-from shards.location import Location, list_files, on_disk
 from shards.manifest import Manifest, ShardEntry, SplitEntry, read_manifest
 from shards.reader import read_shard
 from shards.schema import (
@@ -24,6 +23,7 @@ from shards.schema import (
     SampleRecord,
     Verdict,
 )
+from shards.storage.location import Location, list_files, on_disk
 from shards.tables import read_rows_by_clip, read_table
 from shards.writer import file_sha256, shard_name
 

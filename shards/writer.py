@@ -5,10 +5,10 @@ import io
 import tarfile
 from collections.abc import Iterable
 
-from shards.atomic import write_atomically
-from shards.location import Location, ReadableLocation, on_disk
 from shards.manifest import ShardEntry
 from shards.schema import Sample
+from shards.storage.atomic import write_atomically
+from shards.storage.location import Location, ReadableLocation, on_disk
 
 _BUFFER_BYTES = 2**20
 """tarfile writes in pieces of at most 16 KiB; gathering them saves a fifth of the time."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from curation.fetch import rate_limits
-from shards import retry
+from shards.storage import retry
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 

@@ -23,8 +23,8 @@ def audit(
     from curation.inspection.audit import audit_dataset
     from curation.inspection.sample_index import load_index
     from curation.run.progress import Progress
-    from shards.location import parse_location
     from shards.manifest import read_manifest
+    from shards.storage.location import parse_location
 
     dataset = parse_location(out)
     samples = load_index(dataset, read_manifest(dataset), Progress())

@@ -28,7 +28,7 @@ def flow(
     Example: pix2gif flow cat.gif --out cat.png
     """
     from curation.inspection.one_gif import draw_heat_map, format_csv, measure_file
-    from shards.atomic import write_atomically
+    from shards.storage.atomic import write_atomically
 
     if out is not None and out.suffix.lower() not in (".csv", ".png"):
         raise CurationError(f"--out {out} must end in .csv or .png")

@@ -20,7 +20,7 @@ def plan(dataset: Dataset, options: SelectionOptions) -> None:
     from curation.export.dataset import find_sources, read_finished, rebuild_catalog
     from curation.inspection.plan import make_plan
     from curation.inspection.plan_text import format_plan
-    from shards.location import parse_location
+    from shards.storage.location import parse_location
 
     finished = read_finished(parse_location(dataset))
     config = finished.config(options.config_fields())

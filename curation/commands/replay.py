@@ -27,7 +27,7 @@ def replay(
     Example: pix2gif replay shards/ cat-3f1c2a9b0d4e5f60
     """
     from curation.inspection.replay import replay_clip
-    from shards.location import parse_location
+    from shards.storage.location import parse_location
 
     result = replay_clip(parse_location(out), clip_key, timeout_s=clip_timeout, memory_gib=clip_memory, bare=bare)
     if result.error:

@@ -43,7 +43,7 @@ def resplit(
     from curation.resplit import resplit as run
     from curation.run.progress import Progress
     from curation.run.workspace import Workspace
-    from shards.location import parse_location
+    from shards.storage.location import parse_location
 
     present = read_finished(parse_location(dataset))
     fetched = Workspace(present.out).fetched

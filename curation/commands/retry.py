@@ -20,7 +20,7 @@ def retry(
     """
     from curation.retry import retry as run
     from curation.run.progress import Progress
-    from shards.location import parse_location
+    from shards.storage.location import parse_location
 
     place = parse_location(out)
     summary = run(place, workers=workers, progress=Progress(quiet=quiet))

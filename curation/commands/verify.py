@@ -10,7 +10,7 @@ def verify(
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
 ) -> None:
     """Check the hashes and counts of a finished data set against its manifest. Stops at the first error."""
-    from shards.location import parse_location
+    from shards.storage.location import parse_location
     from shards.verify import verify_dataset
 
     result = verify_dataset(parse_location(out))

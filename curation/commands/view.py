@@ -23,8 +23,8 @@ def view(
     from curation.inspection.sample_index import load_index
     from curation.inspection.viewer.server import HOST, bind, make_app, serve
     from curation.run.progress import Progress
-    from shards.location import parse_location
     from shards.manifest import read_manifest
+    from shards.storage.location import parse_location
 
     dataset = parse_location(out).absolute()
     manifest = read_manifest(dataset)

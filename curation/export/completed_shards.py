@@ -7,9 +7,9 @@ the object's ETag. The ETag changes with every upload.
 import dataclasses
 import json
 
-from shards.atomic import write_atomically
-from shards.location import Location, ObjectPath
 from shards.manifest import ShardEntry
+from shards.storage.atomic import write_atomically
+from shards.storage.location import Location, ObjectPath
 from shards.writer import file_sha256
 
 

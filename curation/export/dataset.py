@@ -19,9 +19,9 @@ from curation.listing.catalog import Catalog, Row, make_catalog
 from curation.options import RunOptions
 from curation.run.workspace import Workspace
 from shards.errors import DatasetError
-from shards.location import Location, for_arrow, list_files
 from shards.manifest import Manifest, read_manifest
 from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, MANIFEST, REPORT, SPLITS, Verdict, add_missing_columns
+from shards.storage.location import Location, for_arrow, list_files
 
 _ROWS_PER_BATCH = 65_536
 

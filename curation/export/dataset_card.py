@@ -8,10 +8,10 @@ import jinja2
 
 from curation.config import SOURCE_SIZE, CurationConfig
 from curation.target_histogram import describe_balance
-from shards.atomic import write_atomically
-from shards.location import Location
 from shards.manifest import Manifest
 from shards.schema import CARD
+from shards.storage.atomic import write_atomically
+from shards.storage.location import Location
 
 MARKER = "<!-- Written by pix2gif-curate, which writes it anew; take this line out to keep what you write here. -->"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))

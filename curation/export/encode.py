@@ -19,8 +19,8 @@ from curation.fetch.read import read_clip
 from curation.listing.clips import Clip
 from curation.run.quarantine import Incident, quarantine
 from curation.run.sandbox import Failure, Limits, isolate
-from shards.atomic import write_atomically
-from shards.location import Location
+from shards.storage.atomic import write_atomically
+from shards.storage.location import Location
 
 FRAGMENT_SCHEMA = pa.schema(
     [

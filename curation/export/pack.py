@@ -15,9 +15,9 @@ from curation.export.shard_plan import PlannedPair, PlannedShard
 from curation.listing.clips import Clip
 from curation.run.versions import software_versions
 from curation.seeds import hash64
-from shards.location import Location, on_disk
 from shards.manifest import ShardEntry, digest
 from shards.schema import Sample, SampleRecord
+from shards.storage.location import Location, on_disk
 from shards.writer import shard_name, write_shard
 
 

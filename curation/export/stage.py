@@ -18,8 +18,8 @@ from curation.run.context import Run
 from curation.run.progress import Bar
 from curation.run.quarantine import Incident
 from curation.selection.pairs import Selection
-from shards.location import Location, list_files, remove_tree
 from shards.manifest import ShardEntry
+from shards.storage.location import Location, list_files, remove_tree
 
 _SHARDS_PER_BATCH = 256
 """Bounds the encoded pictures in the work folder, about 50 MB a shard."""

@@ -16,9 +16,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from shards.atomic import write_atomically
-from shards.location import Location, ObjectPath
-from shards.object_stores import open_store
+from shards.storage.atomic import write_atomically
+from shards.storage.location import Location, ObjectPath
+from shards.storage.object_stores import open_store
 from shards.writer import file_sha256
 
 

@@ -1,4 +1,4 @@
-"""A URL or an object -> a file on disk and its SHA-256. Web requests are retried (shards.retry)."""
+"""A URL or an object -> a file on disk and its SHA-256. Web requests are retried (shards.storage.retry)."""
 
 import asyncio
 import hashlib
@@ -12,8 +12,8 @@ from curation.fetch.rate_limits import RateLimits
 from curation.fetch.read import download_object
 from curation.options import FetchOptions
 from curation.seeds import uniform
-from shards.object_stores import is_object
-from shards.retry import NUM_ATTEMPTS, pause_s
+from shards.storage.object_stores import is_object
+from shards.storage.retry import NUM_ATTEMPTS, pause_s
 
 _WEB_SCHEMES = ("http", "https")
 

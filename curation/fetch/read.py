@@ -8,7 +8,7 @@ from pathlib import Path
 from curation.errors import SourceChangedError
 from curation.fetch.errors import FetchError, TooManyBytesError
 from shards.errors import StoreError
-from shards.object_stores import first_line, is_object, open_store
+from shards.storage.object_stores import first_line, is_object, open_store
 
 _TIMEOUT_S = 300.0
 _CHUNK_BYTES = 2**20

@@ -22,8 +22,8 @@ from curation.fetch.errors import FetchError, TooManyBytesError
 from curation.listing.clips import Clip
 from curation.options import FetchOptions
 from shards.errors import StoreError
-from shards.location import Location
 from shards.schema import Verdict
+from shards.storage.location import Location
 
 if TYPE_CHECKING:
     from curation.fetch.download import Downloads

@@ -17,7 +17,7 @@ from curation.flow.table import Measurement, read_parts
 from curation.run.quarantine import find_incident
 from curation.run.sandbox import Limits
 from curation.run.workspace import TaskFolders
-from shards.location import Location
+from shards.storage.location import Location
 
 NO_PART = -1
 

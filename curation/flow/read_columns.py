@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from shards.errors import DatasetError
-from shards.location import Location, for_arrow
+from shards.storage.location import Location, for_arrow
 
 Result = TypeVar("Result")
 

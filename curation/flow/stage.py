@@ -26,7 +26,7 @@ from curation.flow.table import (
 from curation.flow.tasks import JoinTask, PartTask, SliceTask, make_part, slice_method
 from curation.run.context import Run
 from curation.run.workspace import TaskFolders
-from shards.location import Location, list_files
+from shards.storage.location import Location, list_files
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

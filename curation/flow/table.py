@@ -17,10 +17,10 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 
 from curation.batches import in_batches
-from shards.atomic import write_atomically
 from shards.errors import DatasetError
-from shards.location import Location, for_arrow, list_files, on_disk
 from shards.schema import FLOW_SCHEMA, PART_DIGITS, Verdict
+from shards.storage.atomic import write_atomically
+from shards.storage.location import Location, for_arrow, list_files, on_disk
 
 _METHOD = b"pix2gif.method"
 _CLIPS = b"pix2gif.clips"

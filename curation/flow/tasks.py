@@ -25,8 +25,8 @@ from curation.flow.table import (
 from curation.run.quarantine import Incident, find_incident, quarantine
 from curation.run.sandbox import Failure, Limits, isolate
 from curation.run.workspace import TaskFolders
-from shards.location import Location
 from shards.schema import Verdict
+from shards.storage.location import Location
 
 LOST = (Verdict.CRASHED, Verdict.TIMED_OUT)
 """Verdicts of clips that failed in the sandbox."""

@@ -17,8 +17,8 @@ from curation.errors import CurationError
 from curation.flow.table import Measurement, read_measurements
 from curation.selection.near_duplicates import find_near_duplicates
 from curation.selection.signatures import Signatures
-from shards.location import Location, for_arrow, list_files
 from shards.schema import CLIPS, FLOW, Verdict
+from shards.storage.location import Location, for_arrow, list_files
 
 _MIN_PAIRS = 3
 """A clip with fewer kept pairs is not reported as a single-source clip."""

@@ -11,8 +11,8 @@ from curation.flow.measure import measure_clip, warm_up_measuring
 from curation.listing.clips import Clip
 from curation.run.quarantine import QUARANTINE, Incident, find_incident, list_incidents
 from curation.run.sandbox import Failure, Limits, isolate
-from shards.location import Location
 from shards.schema import Verdict
+from shards.storage.location import Location
 
 _MAX_KEYS = 5
 

@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.run.progress import Progress
-from shards.atomic import write_atomically
 from shards.errors import DatasetError
-from shards.location import Location, on_disk, user_cache_folder
 from shards.manifest import Manifest
 from shards.members import walk_samples
 from shards.schema import IMAGE_MIME, MANIFEST, SampleRecord
+from shards.storage.atomic import write_atomically
+from shards.storage.location import Location, on_disk, user_cache_folder
 from shards.writer import file_sha256
 
 _INDEX_SCHEMA = pa.schema(

@@ -19,9 +19,9 @@ import shards
 from curation.errors import ClusterError
 from curation.run.versions import software_versions
 from curation.run.workers import RayWorkers
-from shards.atomic import write_atomically
 from shards.errors import StoreError
-from shards.location import Location
+from shards.storage.atomic import write_atomically
+from shards.storage.location import Location
 
 _CREDENTIALS = "give it the environment that this machine reaches the store by: credentials, region, endpoint"
 _MAX_GIFS = 16

@@ -10,9 +10,9 @@ from typing import Any
 from curation.config import CurationConfig
 from curation.errors import CurationError
 from curation.run.sandbox import Failure
-from shards.atomic import write_atomically
-from shards.location import Location, list_files
 from shards.schema import Verdict
+from shards.storage.atomic import write_atomically
+from shards.storage.location import Location, list_files
 
 QUARANTINE = "quarantine"
 """The folder's name in OUT."""

@@ -7,9 +7,9 @@ from typing import Any
 from curation.config import CurationConfig
 from curation.errors import CurationError
 from curation.options import FetchOptions, RunOptions
-from shards.atomic import write_atomically
-from shards.location import Location
 from shards.schema import Verdict
+from shards.storage.atomic import write_atomically
+from shards.storage.location import Location
 
 RETRIED = (Verdict.FETCH_FAILED, Verdict.TIMED_OUT, Verdict.CRASHED)
 """Verdicts that a retry may change."""

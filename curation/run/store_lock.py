@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from curation.errors import OutputError
-from shards.atomic import write_atomically
 from shards.errors import StoreError
-from shards.location import Location, ObjectPath
+from shards.storage.atomic import write_atomically
+from shards.storage.location import Location, ObjectPath
 
 HEARTBEAT_S = 20.0
 STALE_S = 120.0

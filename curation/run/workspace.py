@@ -13,8 +13,8 @@ import filelock
 
 from curation.errors import OutputError
 from curation.run.store_lock import StoreLock
-from shards.location import Location, ObjectPath, list_files, remove_tree
 from shards.schema import FLOW, MANIFEST, SPLITS
+from shards.storage.location import Location, ObjectPath, list_files, remove_tree
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,8 @@ from curation.flow.table import iterate_measurements
 from curation.listing.catalog import Catalog
 from curation.listing.clips import Clips
 from curation.selection.signatures import Signatures
-from shards.location import Location
 from shards.schema import SPLITS
+from shards.storage.location import Location
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from curation.config import CurationConfig
 from curation.flow.read_columns import read_part_columns, read_parts_concurrently
 from curation.seeds import derive_clip_seed, rank_pairs
-from shards.location import Location
+from shards.storage.location import Location
 
 _CANDIDATES_PER_WANTED = 3
 _EXTRA_CANDIDATES = 16

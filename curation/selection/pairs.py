@@ -24,8 +24,8 @@ from curation.selection.pair_counts import (
     list_filter_columns,
 )
 from curation.target_histogram import compute_bin_weights
-from shards.location import Location
 from shards.schema import SPLITS
+from shards.storage.location import Location
 
 SELECTION_SCHEMA = pa.schema(
     [

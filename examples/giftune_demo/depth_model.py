@@ -9,7 +9,7 @@ from transformers import DPTConfig, DPTForDepthEstimation
 
 from examples.giftune_demo.world import WORLD, Pictures
 from examples.toy_world.autoencoder import Echo
-from shards.atomic import write_atomically
+from shards.storage.atomic import write_atomically
 from training.giftune.depth import DepthModel, load_depth_model
 
 _MEAN = _STD = [0.5, 0.5, 0.5]

@@ -15,7 +15,7 @@ from examples.giftune_demo.presets import PROMPTS, Preset
 from examples.giftune_demo.world import GIF, WORLD
 from examples.steps import write_text
 from examples.toy_world.draw import draw_frames
-from shards.atomic import write_atomically
+from shards.storage.atomic import write_atomically
 from training.generation.sheet import draw_sheet
 
 _ENLARGED = 3

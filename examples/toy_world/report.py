@@ -15,7 +15,7 @@ from PIL import Image
 from examples.toy_world.draw import FRAME_MS
 from examples.toy_world.measure import GeneratedClip, obeys_caption, read_clips
 from examples.toy_world.presets import VARIANTS, Preset
-from shards.atomic import write_atomically
+from shards.storage.atomic import write_atomically
 from training.generation.sheet import draw_sheet
 from training.generation.writers import write_gif
 

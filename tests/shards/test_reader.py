@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 
 from shards.errors import DatasetError
-from shards.location import ObjectPath
 from shards.reader import read_head, read_shard
 from shards.schema import Sample
+from shards.storage.location import ObjectPath
 from shards.writer import write_shard
 from tests.shards.helpers import make_sample
 from tests.strategies import shard_samples

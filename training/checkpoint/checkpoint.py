@@ -16,7 +16,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from shards.atomic import REPLACED_SUFFIX, remove_folder, write_folder_atomically
+from shards.storage.atomic import REPLACED_SUFFIX, remove_folder, write_folder_atomically
 from training.checkpoint.files import (
     DamagedCheckpointError,
     check_loadable,

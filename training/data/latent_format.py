@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from shards.atomic import write_atomically
-from shards.location import ReadableLocation
 from shards.manifest import ShardEntry
+from shards.storage.atomic import write_atomically
+from shards.storage.location import ReadableLocation
 from shards.writer import file_sha256
 from training.data.errors import DataError
 

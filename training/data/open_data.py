@@ -11,8 +11,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.location import ObjectPath, parse_readable_location, user_cache_folder
 from shards.manifest import Manifest, ShardEntry, read_manifest
+from shards.storage.location import ObjectPath, parse_readable_location, user_cache_folder
 from shards.verify import verify_dataset
 from training.data.batch import Batch, LatentBatch
 from training.data.config import DataConfig

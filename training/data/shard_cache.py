@@ -13,9 +13,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from shards.atomic import write_atomically
-from shards.location import Location, ReadableLocation
 from shards.manifest import ShardEntry
+from shards.storage.atomic import write_atomically
+from shards.storage.location import Location, ReadableLocation
 from shards.writer import file_sha256
 from training.data.errors import DamageError, DataError, raise_data_errors
 

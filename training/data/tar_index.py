@@ -15,9 +15,9 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from shards.atomic import write_atomically
 from shards.manifest import ShardEntry
 from shards.members import walk_samples
+from shards.storage.atomic import write_atomically
 from training.data.errors import raise_data_errors
 from training.data.shard_cache import ShardFiles
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from shards.atomic import write_atomically
+from shards.storage.atomic import write_atomically
 from training.generation.config import GenerationConfig
 from training.generation.errors import GenerationError
 from training.generation.generate import Generator

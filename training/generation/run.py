@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from shards.atomic import write_atomically
+from shards.storage.atomic import write_atomically
 from training.errors import TrainingError
 from training.generation.config import GenerationConfig
 from training.generation.errors import GenerationError

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import GifImagePlugin, Image
 
-from shards.atomic import write_atomically, write_folder_atomically
+from shards.storage.atomic import write_atomically, write_folder_atomically
 from training.generation.config import Dither
 from training.generation.output_paths import FRAMES_MARKER
 

@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 
-from shards.atomic import write_atomically
+from shards.storage.atomic import write_atomically
 from training.errors import TrainingError
 from training.generation.writers import write_gif
 from training.giftune.config import GifTuneConfig

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor
 
-from shards.atomic import write_atomically
+from shards.storage.atomic import write_atomically
 from training.checkpoint.checkpoint import load_checkpoint, resolve_resume
 from training.errors import TrainingError
 from training.giftune.clip import read_clip

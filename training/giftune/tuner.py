@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from shards.atomic import write_atomically
+from shards.storage.atomic import write_atomically
 from training.checkpoint.checkpoint import Checkpoint, TrainingState, load_checkpoint, resolve_resume, save_checkpoint
 from training.errors import TrainingError
 from training.giftune.clip import CLIP_FILE, Clip, read_clip, write_clip, write_clip_gif

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from shards.atomic import write_atomically
+from shards.storage.atomic import write_atomically
 from training.errors import TrainingError
 
 if TYPE_CHECKING:

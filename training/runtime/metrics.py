@@ -12,8 +12,8 @@ from typing import Any, Self, SupportsFloat, TextIO
 
 from torch.utils.tensorboard import SummaryWriter
 
-from shards.atomic import write_atomically
 from shards.progress import ProgressBar
+from shards.storage.atomic import write_atomically
 from training.errors import TrainingError
 
 METRICS_FILE = "metrics.jsonl"

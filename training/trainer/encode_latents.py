@@ -20,11 +20,11 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from shards.atomic import write_atomically
-from shards.location import ReadableLocation
 from shards.manifest import ShardEntry, digest, read_manifest
 from shards.reader import read_shard
 from shards.schema import MANIFEST, Sample
+from shards.storage.atomic import write_atomically
+from shards.storage.location import ReadableLocation
 from shards.writer import file_sha256
 from training.data.latent_format import (
     LATENTS_MANIFEST,

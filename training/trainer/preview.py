@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from shards.atomic import write_atomically
+from shards.storage.atomic import write_atomically
 from training.data import Batch, BatchStream, DataConfig
 from training.generation.sheet import draw_sheet
 from training.generation.writers import write_gif

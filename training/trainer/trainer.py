@@ -19,7 +19,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from shards.atomic import write_atomically, write_folder_atomically
+from shards.storage.atomic import write_atomically, write_folder_atomically
 from training.checkpoint.checkpoint import Checkpoint, TrainingState, load_checkpoint, resolve_resume, save_checkpoint
 from training.data import Batch, BatchStream, LatentBatch
 from training.model.factory import make_pipeline

@@ -17,8 +17,8 @@ from curation.inspection.report.motion_stats import count_kept_pairs, count_meas
 from curation.inspection.report.report_data import Histogram, Report, SplitSummary
 from curation.inspection.report.sample_pairs import read_sample_pairs
 from curation.run.progress import StageTime
-from shards.location import Location
 from shards.manifest import Manifest
+from shards.storage.location import Location
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from curation.flow.read_columns import read_part_columns, read_parts_concurrently
 from curation.inspection.report.report_data import Grid, MotionByGap
-from shards.location import Location
+from shards.storage.location import Location
 
 GAP_EDGES_MS = (0, 50, 100, 150, 200, 300, 400, 500, 750, 1000, 1500, 2000, 3000, 5000, 10_000)
 """The last bin has no upper limit."""

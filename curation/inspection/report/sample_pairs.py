@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from curation.inspection.report.report_data import SamplePair
-from shards.location import Location
 from shards.manifest import ShardEntry, SplitEntry
 from shards.reader import read_head
 from shards.schema import Sample
+from shards.storage.location import Location
 
 NUM_PAIRS = 300
 MAX_BYTES = 5_000_000

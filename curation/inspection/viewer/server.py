@@ -11,9 +11,9 @@ from curation.errors import CurationError
 from curation.inspection.sample_index import Filters, find_samples, read_picture
 from curation.inspection.web.templates import csp_hash, load_template, read_scripts
 from shards.errors import StoreError
-from shards.location import Location
 from shards.manifest import Manifest
 from shards.schema import sample_key
+from shards.storage.location import Location
 
 HOST = "127.0.0.1"
 """Loopback only: the user may not have the right to publish the data."""

@@ -7,7 +7,7 @@ from multiprocessing import forkserver
 import pytest
 
 from shards.manifest import read_manifest
-from shards.retry import NUM_ATTEMPTS
+from shards.storage.retry import NUM_ATTEMPTS
 from shards.writer import file_sha256
 from tests.bucket import upload_tree
 from tests.google import read_tree

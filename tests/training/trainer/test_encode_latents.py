@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from shards.location import ObjectPath
+from shards.storage.location import ObjectPath
 from tests.bucket import upload_tree
 from tests.training.helpers import read_losses
 from training.data.latent_format import read_latent_manifest

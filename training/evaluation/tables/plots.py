@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from shards.atomic import write_atomically
+from shards.storage.atomic import write_atomically
 
 _SIZE_INCHES = (5.5, 4.0)
 _DOTS_PER_INCH = 120

@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from shards.atomic import write_atomically
+from shards.storage.atomic import write_atomically
 
 Cell = float | int | str | None
 _MISSING = "-"

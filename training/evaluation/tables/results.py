@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from shards.atomic import write_atomically
+from shards.storage.atomic import write_atomically
 from training.runtime.versions import software_versions
 
 _PACKAGES = ("pix2gif", "torch", "diffusers", "transformers", "dreamsim", "numpy", "scipy", "pillow",

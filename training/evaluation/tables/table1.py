@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shards.atomic import write_atomically
+from shards.storage.atomic import write_atomically
 from training.evaluation.config import METRICS, SamplingConfig, Table1Config
 from training.evaluation.errors import EvaluationError
 from training.evaluation.inputs.frames import Frames, hash_clip, read_frames, resize_frames

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shards.atomic import write_atomically, write_folder_atomically
 from shards.manifest import digest
+from shards.storage.atomic import write_atomically, write_folder_atomically
 from training.evaluation.errors import EvaluationError
 from training.evaluation.inputs.frames import Frames, read_frames
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from shards.location import Location, ObjectPath
+from shards.storage.location import Location, ObjectPath
 
 REPLACED_SUFFIX = ".replaced"
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import requests
 
 from shards.errors import StoreError
-from shards.retry import retry
+from shards.storage.retry import retry
 
 _TIMEOUT_S = 60.0
 _CHUNK_BYTES = 2**20
@@ -27,7 +27,7 @@ class HttpPath:
     """A file or folder at an http:// or https:// URL.
 
     Methods raise FileNotFoundError for a file that does not exist, and StoreError where the server cannot be reached
-    or refuses. Requests that fail in a way that may pass are retried (shards.retry).
+    or refuses. Requests that fail in a way that may pass are retried (shards.storage.retry).
     """
 
     location: str

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from shards.errors import StoreError
-from shards.retry import NUM_ATTEMPTS
+from shards.storage.retry import NUM_ATTEMPTS
 
 FSSPEC_SCHEMES = ("abfs", "abfss", "adl", "az", "hf", "oci", "oss")
 """An explicit list: fsspec has other schemes that read local files or any host, which a listing must not name."""

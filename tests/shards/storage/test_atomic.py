@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shards.atomic import remove_folder, write_atomically, write_folder_atomically
+from shards.storage.atomic import remove_folder, write_atomically, write_folder_atomically
 
 
 def test_the_file_appears_only_when_the_block_has_ended(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@
     ObjectPath   s3://, gs://        read, written and listed
     HttpPath     http://, https://   read only
 
-`shards.atomic.write_atomically` writes to a Path or an ObjectPath.
+`shards.storage.atomic.write_atomically` writes to a Path or an ObjectPath.
 """
 
 import contextlib
@@ -20,9 +20,9 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 
 from shards.errors import StoreError
-from shards.http_path import HttpPath
-from shards.object_path import ObjectPath
-from shards.object_stores import GOOGLE_SCHEMES
+from shards.storage.http_path import HttpPath
+from shards.storage.object_path import ObjectPath
+from shards.storage.object_stores import GOOGLE_SCHEMES
 
 __all__ = [
     "HttpPath",

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from shards.errors import StoreError
-from shards.http_path import HttpPath
-from shards.retry import NUM_ATTEMPTS
+from shards.storage.http_path import HttpPath
+from shards.storage.retry import NUM_ATTEMPTS
 from shards.writer import file_sha256
 from tests.web_server import WebServer
 

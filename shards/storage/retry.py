@@ -2,9 +2,9 @@
 
 Each remote resource has exactly one layer of retries, NUM_ATTEMPTS in total:
 
-    http(s) read by the trainer     `retry`, in shards.http_path
+    http(s) read by the trainer     `retry`, in shards.storage.http_path
     http(s) GIFs of a listing       the loop in curation.fetch.download, which also obeys Retry-After
-    s3://                           Arrow's client, in shards.object_stores
+    s3://                           Arrow's client, in shards.storage.object_stores
     gs://                           Google's client, limited by time and not by attempts
 """
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shards.retry import NUM_ATTEMPTS, pause_s, retry
+from shards.storage.retry import NUM_ATTEMPTS, pause_s, retry
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 
@@ -34,6 +34,6 @@ def test_retry_raises_the_last_error_and_other_errors_at_once(error: type[Except
 
 
 def test_pauses_double_and_are_spread_over_half(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shards.retry.FIRST_PAUSE_S", 1.0)
+    monkeypatch.setattr("shards.storage.retry.FIRST_PAUSE_S", 1.0)
     assert [pause_s(attempt, 1.0) for attempt in (1, 2, 3)] == [1.0, 2.0, 4.0]
     assert [pause_s(attempt, 0.0) for attempt in (1, 2, 3)] == [0.5, 1.0, 2.0]

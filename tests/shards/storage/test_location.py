@@ -10,9 +10,9 @@ import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from shards.atomic import write_atomically
 from shards.errors import StoreError
-from shards.location import (
+from shards.storage.atomic import write_atomically
+from shards.storage.location import (
     HttpPath,
     Location,
     ObjectPath,
@@ -22,7 +22,7 @@ from shards.location import (
     parse_readable_location,
     remove_tree,
 )
-from shards.retry import NUM_ATTEMPTS
+from shards.storage.retry import NUM_ATTEMPTS
 from shards.writer import file_sha256
 from tests.bucket import KEYS, list_keys
 from tests.web_server import WebServer

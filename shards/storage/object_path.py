@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from shards.errors import StoreError
-from shards.object_stores import GOOGLE_SCHEMES, describe_error, open_store
+from shards.storage.object_stores import GOOGLE_SCHEMES, describe_error, open_store
 
 _CHUNK_BYTES = 2**24
 
