@@ -82,7 +82,7 @@ def test_interrupted_run_leaves_no_process_and_resumes(listing, dataset, tmp_pat
     os.killpg(process.pid, signum)  # Like a terminal, to every process of the group.
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
-    assert "run the same command again to go on" in stderr
+    assert "run the same command again to resume" in stderr
     assert "Traceback" not in stderr
     time.sleep(0.5)
     assert find_processes(marker, ANY) == []
