@@ -10,8 +10,9 @@ import io
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -103,17 +104,8 @@ def encode_dataset(
     resolution = int(manifest.config.get("resolution", 0))
     if not resolution:
         raise TrainingError(f"{shards} has pictures of several sizes; latents need one resolution")
-    vae, _ = _load_frozen_parts(config)
-    identity = {
-        "dataset_sha256": file_sha256(shards / MANIFEST),
-        "vae": config.autoencoder or config.pretrained or f"random {config.random_size}, seed {config.seed}",
-        "vae_sha256": hash_weights(vae),
-        "has_flips": config.flip,
-    }
-    if (out / LATENTS_MANIFEST).exists():
-        existing = read_latent_manifest(out)
-        if any(getattr(existing, name) != value for name, value in identity.items()):
-            raise TrainingError(f"{out} holds the latents of another data set or autoencoder; choose another --out")
+    identity = _identify_cache(shards, config)
+    if _is_finished(out, identity):
         return None
     tasks = [
         EncodeTask(
@@ -139,22 +131,36 @@ def encode_dataset(
         )
         for split, shard_entries in entries.items()
     }
-    latents = LatentManifest(
-        dataset_sha256=str(identity["dataset_sha256"]),
-        vae=str(identity["vae"]),
-        vae_sha256=str(identity["vae_sha256"]),
-        has_flips=config.flip,
-        resolution=resolution,
-        splits=splits,
-    )
+    latents = LatentManifest(**identity, resolution=resolution, splits=splits)
     write_latent_manifest(out, latents)
     shutil.rmtree(out / ".work", ignore_errors=True)
     return latents
 
 
+def _identify_cache(shards: ReadableLocation, config: TrainingConfig) -> dict[str, Any]:
+    """Return the fields of the cache's manifest that tell it from other caches."""
+    vae, _ = _load_frozen_parts(config)
+    return {
+        "dataset_sha256": file_sha256(shards / MANIFEST),
+        "vae": config.autoencoder or config.pretrained or f"random {config.random_size}, seed {config.seed}",
+        "vae_sha256": hash_weights(vae),
+        "has_flips": config.flip,
+    }
+
+
+def _is_finished(out: Path, identity: Mapping[str, Any]) -> bool:
+    """Return whether `out` holds this cache, finished. Raises TrainingError if it holds a different one."""
+    if not (out / LATENTS_MANIFEST).exists():
+        return False
+    existing = read_latent_manifest(out)
+    if any(getattr(existing, name) != value for name, value in identity.items()):
+        raise TrainingError(f"{out} holds the latents of another data set or autoencoder; choose another --out")
+    return True
+
+
 def encode_shard(task: EncodeTask) -> EncodedShard:
     """Encode one shard atomically, unless an earlier run finished it."""
-    entry = _read_finished(task)
+    entry = _read_finished_shard(task)
     if entry is None:
         vae, tokenizer = _load_frozen_parts(task.config)
         device = choose_device()
@@ -170,7 +176,7 @@ def encode_shard(task: EncodeTask) -> EncodedShard:
     return EncodedShard(split=task.split, entry=entry)
 
 
-def _read_finished(task: EncodeTask) -> ShardEntry | None:
+def _read_finished_shard(task: EncodeTask) -> ShardEntry | None:
     """Return the entry of a shard that an earlier run finished by the same plan; None if there is none."""
     try:
         record = json.loads(task.record.read_text())

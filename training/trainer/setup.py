@@ -1,15 +1,25 @@
-"""Config -> the parts of a run: models, data config, kernels, advice on memory."""
+"""Config -> the parts of a run: checkpoint, models, data config, optimizer, kernels, advice on memory."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from torch import nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
 
+from training.checkpoint.checkpoint import Checkpoint, load_checkpoint, resolve_resume
 from training.data import DataConfig
 from training.model.factory import Components, build_from_stable_diffusion, build_random
 from training.model.perceptual import PerceptualLoss
-from training.runtime.guards import explain_out_of_memory
+from training.runtime.guards import check_same_run, explain_out_of_memory
 from training.trainer.config import TrainingConfig
+
+FIXED_FIELDS = ("model", "random_size", "global_batch", "seed", "flip")
+"""Fields of the config that a resumed run cannot change: they decide the model or the order of the data."""
 
 
 def build_parts(config: TrainingConfig) -> Components:
@@ -43,6 +53,31 @@ def make_data_config(config: TrainingConfig, location: str) -> DataConfig:
         on_damage=config.on_damage,
         pin_memory=torch.cuda.is_available(),
     )
+
+
+def make_optimizer(config: TrainingConfig, parameters: Sequence[nn.Parameter]) -> tuple[AdamW, LambdaLR]:
+    """Return AdamW and its schedule: linear warm-up, then constant."""
+    optimizer = AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+    return optimizer, LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / max(1, config.warmup_steps)))
+
+
+def find_checkpoint(accelerator: Accelerator, config: TrainingConfig, folder: Path, resume: str) -> Checkpoint | None:
+    """Load the checkpoint to resume from on every process, or return None to start at step 0.
+
+    Raises TrainingError if there is no complete checkpoint where one is required, or it is of a different run.
+    """
+    paths: list[Path | None] = [None]
+    if accelerator.is_main_process:  # It verifies every byte; the others only learn the path.
+        paths[0], damaged = resolve_resume(folder, resume)
+        for error in damaged:
+            accelerator.print(f"skipped: {error}")
+    path = broadcast_object_list(paths)[0]
+    if path is None:
+        return None
+    checkpoint = load_checkpoint(path)
+    check_same_run(checkpoint.config, config, FIXED_FIELDS, path)
+    accelerator.print(f"resumed from {path}, step {checkpoint.state.step}")
+    return checkpoint
 
 
 def tune_kernels(config: TrainingConfig) -> None:

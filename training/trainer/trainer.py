@@ -14,17 +14,16 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.utils import broadcast_object_list, set_seed
+from accelerate.utils import set_seed
 from diffusers.training_utils import EMAModel
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
 
 from shards.storage.atomic import write_atomically, write_folder_atomically
-from training.checkpoint.checkpoint import Checkpoint, TrainingState, load_checkpoint, resolve_resume, save_checkpoint
+from training.checkpoint.checkpoint import Checkpoint, TrainingState, save_checkpoint
 from training.data import Batch, BatchStream, LatentBatch
 from training.model.factory import make_pipeline
 from training.runtime.devices import check_precision, choose_device
-from training.runtime.guards import StopRequest, catch_stop_signals, check_finite_loss, check_same_run
+from training.runtime.guards import StopRequest, catch_stop_signals, check_finite_loss
 from training.runtime.metrics import MetricsLog
 from training.runtime.rng_state import get_rng_state, set_rng_state
 from training.runtime.throughput import Throughput
@@ -34,10 +33,15 @@ from training.trainer.flops import count_sample_flops
 from training.trainer.loss_step import LossStep
 from training.trainer.prefetch import Prefetcher
 from training.trainer.preview import write_preview
-from training.trainer.setup import advise_on_memory, build_parts, load_perceptual, make_data_config, tune_kernels
-
-FIXED_FIELDS = ("model", "random_size", "global_batch", "seed", "flip")
-"""Fields of the config that a resumed run cannot change: they decide the model or the order of the data."""
+from training.trainer.setup import (
+    advise_on_memory,
+    build_parts,
+    find_checkpoint,
+    load_perceptual,
+    make_data_config,
+    make_optimizer,
+    tune_kernels,
+)
 
 
 class Trainer:
@@ -56,7 +60,7 @@ class Trainer:
             kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
         )
         tune_kernels(config)
-        checkpoint = self._load_checkpoint(resume)
+        checkpoint = find_checkpoint(self.accelerator, config, out / "checkpoints", resume)
         self.state = checkpoint.state if checkpoint else TrainingState(step=0, position=0)
         self.stream = BatchStream(
             make_data_config(config, location),
@@ -78,9 +82,8 @@ class Trainer:
         self.loss_step = LossStep(config, self.parts, perceptual, self.accelerator.device)
         parameters = self.model.trained_parameters()
         self.ema = EMAModel(parameters, decay=config.ema_decay, foreach=True)
-        optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
-        # Not prepared by accelerate, which would step it once for each process.
-        self.schedule = LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / max(1, config.warmup_steps)))
+        # The schedule is not prepared by accelerate, which would step it once for each process.
+        optimizer, self.schedule = make_optimizer(config, parameters)
         if config.compile:
             self.model.unet.compile()  # In place, so that names in checkpoints do not change.
             self.parts.vae.encoder.compile()
@@ -220,21 +223,6 @@ class Trainer:
                 keep=self.config.keep_checkpoints,
             )
         self.accelerator.wait_for_everyone()
-
-    def _load_checkpoint(self, resume: str) -> Checkpoint | None:
-        # The main process verifies every byte; the others only learn the path.
-        paths: list[Path | None] = [None]
-        if self.is_main:
-            paths[0], damaged = resolve_resume(self.out / "checkpoints", resume)
-            for error in damaged:
-                self.accelerator.print(f"skipped: {error}")
-        path = broadcast_object_list(paths)[0]
-        if path is None:
-            return None
-        checkpoint = load_checkpoint(path)
-        check_same_run(checkpoint.config, self.config, FIXED_FIELDS, path)
-        self.accelerator.print(f"resumed from {path}, step {checkpoint.state.step}")
-        return checkpoint
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         """Restore all but the model's weights, which were loaded before the optimizer was created."""
