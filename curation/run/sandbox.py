@@ -31,6 +31,7 @@ Result = TypeVar("Result")
 _START_TIMEOUT_S = 300.0
 """The first child on a machine compiles the kernel, possibly while others do the same."""
 _ATTEMPTS = 4
+"""Starts in a row, and calls, that SIGKILL may end before the call fails."""
 _MAX_OUTPUT_BYTES = 20_000
 _TRACEBACK_S = 0.2
 """Time for a child to write its traceback."""
@@ -201,22 +202,24 @@ def isolate(
     Raises the function's CurationError; any other exception becomes a Failure. Raises SandboxError if no child starts.
     """
     with _lock:
-        attempts_left = _ATTEMPTS
+        starts_left = calls_left = _ATTEMPTS
         while True:
-            attempts_left -= 1
             child = _get_child()
             try:
                 child.prepare(warm_up)
             except SandboxError as error:
+                starts_left -= 1
                 is_final = child.num_calls == 0 and not isinstance(error, _KilledAtStartError)
-                if is_final or not attempts_left:
+                if is_final or not starts_left:
                     raise
                 continue
+            starts_left = _ATTEMPTS
+            calls_left -= 1
             outcome: Result | Failure = child.call(function, arguments, limits)
             if not isinstance(outcome, Failure) or outcome.verdict is Verdict.TIMED_OUT or child.is_alive:
                 return outcome
             is_final = child.num_calls == 1 and outcome.detail != _KILLED
-            if is_final or not attempts_left:
+            if is_final or not calls_left:
                 return outcome
 
 
