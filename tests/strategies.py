@@ -21,7 +21,7 @@ uris = st.text(st.characters(exclude_characters="\t\n\r", codec="utf-8"), min_si
 
 @st.composite
 def records(draw: st.DrawFn) -> SampleRecord:
-    """A record that could stand in a shard."""
+    """A valid record of a sample."""
     all_captions = draw(st.lists(captions, min_size=1, max_size=3))
     source_index = draw(st.integers(0, 9_998))
     return SampleRecord(

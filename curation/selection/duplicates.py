@@ -1,4 +1,4 @@
-"""Measured clips -> duplicates: which clip stands for which other one, because it has the same or similar pictures.
+"""Measured clips -> duplicates: clips with the same or similar frames as a clip that is kept instead.
 
 Exact duplicates have the same digest of all frames. Near-duplicates have similar perceptual hashes.
 """
@@ -41,7 +41,7 @@ class Duplicate:
 
     clip_key: str
     original: str
-    """The key of the clip that stands for it."""
+    """The key of the clip that is kept instead."""
     distance: float | None
     """Of a near-duplicate, the distance to its original in bits of 64; None for an exact one."""
 

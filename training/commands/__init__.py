@@ -1,1 +1,1 @@
-"""The commands of this room, a file each. Heavy imports stand in their bodies, so that help comes at once."""
+"""The commands of this room, one file each. Heavy imports are inside the functions, so that --help is fast."""

@@ -104,7 +104,7 @@ class PictureSource:
         """Make a batch, mirroring both pictures of a pair where `flipped`.
 
         The pictures are written to `buffer`, uint8 [bytes], if given. Examples are taken one at a time, so that each is
-        copied while it is in the processor's cache; `damages` may grow meanwhile.
+        copied while it is in the processor's cache; `damages` may grow during the loop.
         """
         size: tuple[int, ...] = ()
         keys, captions, motion_px = [], [], []
