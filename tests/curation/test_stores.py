@@ -36,7 +36,7 @@ OUT = ObjectPath("s3://bucket/out")
 HOLD_LOCK = """
 import sys
 from curation.run.workspace import Workspace
-from shards.location import parse_location
+from shards.storage.location import parse_location
 with Workspace(parse_location(sys.argv[1])).lock(overwrite=False):
     print("locked", flush=True)
     sys.stdin.read()

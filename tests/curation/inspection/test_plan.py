@@ -93,7 +93,7 @@ def test_damaged_or_missing_flow_table_raises(dataset, tmp_path):
     with pytest.raises(DatasetError, match=rf"{part.name}: cannot be read as a part of the flow table"):
         make_plan_with(copied)
     shutil.rmtree(copied / "flow")
-    with pytest.raises(DatasetError, match="no part of a flow table"):
+    with pytest.raises(DatasetError, match="the flow table that pairs were measured in is missing"):
         make_plan_with(copied)
 
 
