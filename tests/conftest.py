@@ -22,6 +22,12 @@ settings.register_profile("patient", deadline=None, suppress_health_check=[Healt
 settings.load_profile("patient")
 
 REAL_GIFS = os.environ.get("PIX2GIF_REAL_GIFS")
+SLOWEST_FILES = ("test_trainer.py", "test_workers.py", "test_runs.py", "test_stores.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the slowest files first: with `--dist loadfile` one process would run the last of them alone."""
+    items.sort(key=lambda item: item.path.name not in SLOWEST_FILES)
 
 
 @pytest.fixture(scope="session")
