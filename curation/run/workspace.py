@@ -73,7 +73,7 @@ class Workspace:
 
     def _remove_temporary_files(self) -> None:
         folders = [self.out, *(self.out / split for split in SPLITS)]
-        folders += [self.flow, self.quarantine, self.slices, self.fragments, self.receipts]
+        folders += [self.work, self.flow, self.quarantine, self.slices, self.fragments, self.receipts]
         for folder in folders:
             for path in list_files(folder, ".*.tmp"):
                 path.unlink(missing_ok=True)

@@ -157,10 +157,17 @@ def test_clean_up_keeps_fetched_gifs(tmp_path: Path) -> None:
     assert [path.name for path in workspace.work.iterdir()] == ["fetched"]
 
 
-def test_clean_up_removes_temporary_files_of_killed_workers_only(out: Path) -> None:
+def test_clean_up_removes_temporary_files_of_killed_processes_only(out: Path) -> None:
     before = set(out.rglob("*"))
-    for name in ("train/.00000.tar.host-12.tmp", "flow/.part-0.parquet.host-12.tmp", ".clips.parquet.host-12.tmp"):
-        (out / name).write_text("incomplete")
+    (out / ".work").mkdir()
+    before.add(out / ".work")
+    for folder, name in (
+        ("train", "00000.tar"),
+        ("flow", "part-0.parquet"),
+        (".", "clips.parquet"),
+        (".work", "run.json"),
+    ):
+        (out / folder / f".{name}.host-12.tmp").write_text("incomplete")
     (out / "train" / "mine.tmp").write_text("")
     Workspace(out).clean_up()
     assert set(out.rglob("*")) == before | {out / "train" / "mine.tmp"}
