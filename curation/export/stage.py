@@ -48,12 +48,12 @@ def write_shards(
     pictures = find_reusable_pictures(run, probed)
     planner = _TaskPlanner(run, catalog, probed, pictures)
     entries = planner.find_completed(shards)
-    todo = [(plan, number) for plan, number in shards if (plan.split, number) not in entries]
+    unfinished = [(plan, number) for plan, number in shards if (plan.split, number) not in entries]
     remove_tree(workspace.fragments)
     num_samples = sum(plan.num_samples for plan in plans.values())
     num_samples -= sum(entry.num_samples for entry in entries.values())
     with run.progress.stage("export", num_samples, "samples") as bar:
-        for shards_of_batch in in_batches(todo, _SHARDS_PER_BATCH):
+        for shards_of_batch in in_batches(unfinished, _SHARDS_PER_BATCH):
             batch = _Batch(shards_of_batch, planner, bar)
             for result in itertools.chain(
                 run.workers.map(run_task, batch.tasks()), run.workers.map(run_task, batch.pack_tasks())
