@@ -69,7 +69,7 @@ class HostLimits:
             raise FetchError(f"{self._name} asked for a pause of more than {MAX_PAUSE_S:.0f} s")
 
     def pause(self, seconds: float) -> None:
-        """Send no request for so many seconds."""
+        """Pause all requests to the host for this many seconds."""
         self._next_request_at_s = max(self._next_request_at_s, _now_s() + seconds)
 
     def record_response(self) -> None:

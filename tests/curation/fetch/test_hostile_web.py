@@ -237,7 +237,7 @@ def check_limits(web_server: WebServer) -> None:
 
 
 def check_retry_after(log: list[LoggedRequest]) -> None:
-    """Check that no request follows a Retry-After too early, but for those already sent."""
+    """Check that requests pause for Retry-After, except those that were sent before it arrived."""
     seen = set()
     for request in log:
         if request.path.startswith("/wait/") and request.path not in seen:
