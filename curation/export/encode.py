@@ -7,6 +7,7 @@ import dataclasses
 import io
 from collections.abc import Iterable
 
+import cv2
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -31,7 +32,8 @@ FRAGMENT_SCHEMA = pa.schema(
 )
 """Encoded frames of some clips, in any order."""
 
-_PILLOW_NAMES = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
+_PILLOW_NAMES = {"png": "PNG", "webp": "WEBP"}
+_JPEG_SAMPLING = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -128,7 +130,18 @@ def encode_frames(frames: Iterable[int], source: SourceClip, config: CurationCon
 
 
 def encode_picture(rgb: NDArray[np.uint8], config: CurationConfig) -> bytes:
-    """Encode a frame, uint8 [H, W, 3], in the image format and quality of the config."""
+    """Encode a frame, uint8 [H, W, 3], in the image format and quality of the config.
+
+    JPEG has 4:2:0 chroma. Raises ValueError if a side exceeds the 65,500 pixels of JPEG.
+    """
+    if config.image_format == "jpg":
+        # OpenCV writes Pillow's bytes, from the same library, in less time.
+        options = (cv2.IMWRITE_JPEG_QUALITY, config.quality, *_JPEG_SAMPLING)
+        is_encoded, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), options)
+        if not is_encoded:
+            height, width = rgb.shape[:2]
+            raise ValueError(f"OpenCV cannot encode a frame of {width} x {height} pixels as JPEG")
+        return data.tobytes()
     picture = io.BytesIO()
     Image.fromarray(rgb).save(picture, _PILLOW_NAMES[config.image_format], quality=config.quality)
     return picture.getvalue()

@@ -14,7 +14,7 @@ from curation.config import SOURCE_SIZE, CurationConfig
 from curation.decode.decoder import FrameDecoder
 from curation.errors import SourceChangedError
 from curation.export.completed_shards import find_completed_shard
-from curation.export.encode import EncodeTask, SourceClip, encode_fragment, encode_frames
+from curation.export.encode import EncodeTask, SourceClip, encode_fragment, encode_frames, encode_picture
 from curation.export.pack import PackTask, compute_plan_digest, make_record, pack_shard, shard_path
 from curation.export.reuse import Span
 from curation.export.shard_plan import PlannedClip, PlannedPair, PlannedShard
@@ -128,6 +128,19 @@ def test_source_size_keeps_the_size_of_the_gif(source: SourceClip) -> None:
     pictures = encode_frames(FRAMES, source, CurationConfig(resolution=SOURCE_SIZE))
     with Image.open(source.path) as gif, Image.open(io.BytesIO(pictures[0])) as picture:
         assert picture.size == gif.size
+
+
+def test_jpeg_has_the_bytes_of_pillow_with_subsampled_chroma() -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (33, 50, 3), np.uint8)
+    for quality in (1, 75, 95, 100):
+        expected = io.BytesIO()
+        Image.fromarray(rgb).save(expected, "JPEG", quality=quality, subsampling="4:2:0")
+        assert encode_picture(rgb, CurationConfig(quality=quality)) == expected.getvalue()
+
+
+def test_a_frame_too_large_for_jpeg_is_an_error() -> None:
+    with pytest.raises(ValueError, match="65501 x 2 pixels as JPEG"):
+        encode_picture(np.zeros((2, 65_501, 3), np.uint8), CurationConfig())
 
 
 def test_lower_quality_gives_smaller_pictures(source: SourceClip) -> None:
