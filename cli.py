@@ -116,10 +116,9 @@ app.add_typer(evaluate_app, name="evaluate")
 
 def _read_frames(location: str, resolution: int, most: int) -> "tuple[NDArray[np.uint8], NDArray[np.int32]]":
     """Decode a GIF for GIF-Tune, as curation decodes; says where a damaged one ends early."""
-    from curation.config import CurationConfig
-    from curation.decode.read_frames import read_frames
+    from curation.decode import read_frames
 
-    frames = read_frames(location, CurationConfig(resolution=resolution), most)
+    frames = read_frames(location, resolution, max_frames=most)
     if frames.damage:
         typer.echo(f"{location}: {frames.damage}", err=True)
     return frames.rgb, frames.durations_ms

@@ -83,8 +83,8 @@ def inspect_real(folder: Path, distance: int) -> None:
     paths = sorted(folder.glob("*.gif"))
     signatures = []
     for path in paths:
-        decoder = FrameDecoder(path.read_bytes(), config.resolution)
-        frames = [frame.rgb for frame in itertools.islice(decoder, 200) if frame.rgb is not None]
+        decoder = FrameDecoder(path.read_bytes(), config.resolution, max_pixels=config.max_pixels)
+        frames = [frame.rgb for frame in itertools.islice(decoder, 200)]
         if found := find_boundaries(find_scenes(frames)):
             print(f"{path.name}: cuts at frames {sorted(found)}")
         signatures.append(take_signature(frames))

@@ -71,9 +71,8 @@ def encode(job: Job) -> float:
     """Decode a GIF and encode some of its frames, as an export does; return the processor time in seconds."""
     path, wanted = job
     config, start = CurationConfig(), time.process_time()
-    for frame in FrameDecoder(path.read_bytes(), config.resolution, wanted):
-        if frame.rgb is not None:
-            encode_picture(frame.rgb, config)
+    for frame in FrameDecoder(path.read_bytes(), config.resolution, max_pixels=config.max_pixels, wanted=wanted):
+        encode_picture(frame.rgb, config)
     return time.process_time() - start
 
 

@@ -1,24 +1,20 @@
-"""GIF bytes -> frames as a browser shows them: composited on white, RGB, at the run's resolution.
+"""GIF bytes -> frames as a browser shows them: composited on white, at the run's resolution."""
 
-Pillow decodes. Of the decoders tried, it was the fastest and the only one that read every valid file.
-"""
+from __future__ import annotations
 
 import dataclasses
-import io
-import warnings
-from collections.abc import Iterator
+import itertools
+from collections.abc import Collection, Iterator
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from curation.config import SOURCE_SIZE
-from shards.pictures import DECODE_ERRORS, composite_on_white
+from curation.decode.gif.blocks import RESTORE, FrameHeader, Screen, read_screen, walk_frames
 
-MIN_DELAY_MS = 20
-"""A shorter delay is replaced by DEFAULT_DELAY_MS, as browsers do."""
-DEFAULT_DELAY_MS = 100
-_MAX_MESSAGE_CHARS = 200
+DECODER = "browser-1"
+"""Name of the decoder in the method digest. Change it whenever a pixel of any GIF changes."""
 
 
 class UndecodableError(Exception):
@@ -27,77 +23,118 @@ class UndecodableError(Exception):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Frame:
-    """One composited frame of a clip."""
+    """One composited frame of a clip. The next frame overwrites `planes`."""
 
     index: int
-    rgb: NDArray[np.uint8] | None
-    """uint8 [H, W, 3], at the run's resolution; None if the frame was not requested."""
+    planes: NDArray[np.uint8]
+    """Red, green and blue, uint8 [3, H, W], at the run's resolution."""
+    grey: NDArray[np.uint8]
+    """uint8 [H, W]."""
     duration_ms: int
     """Display duration."""
+
+    @property
+    def rgb(self) -> NDArray[np.uint8]:
+        """A copy of the frame, uint8 [H, W, 3]."""
+        return np.asarray(cv2.merge([*self.planes]), np.uint8)
 
 
 class FrameDecoder:
     """Decode the frames of one GIF in order.
 
     `resolution` is the side in pixels of the square that frames are resized to (Lanczos, no crop), or SOURCE_SIZE.
-    If `wanted` is given, other frames are decoded, because later frames may depend on them, but neither composited nor
-    resized. Decoding stops after the last wanted frame.
+    If `wanted` is given, only these frames are yielded. Frames that they do not depend on are not decoded.
+    A frame or canvas of more than `max_pixels` is not decoded.
 
-    After iteration, `damage` is the reason if a decoding error ended it early, else None.
+    After iteration, `damage` is the reason if a damaged frame ended it early, else None.
     """
 
-    def __init__(self, data: bytes, resolution: int, wanted: frozenset[int] | None = None) -> None:
+    def __init__(self, data: bytes, resolution: int, *, max_pixels: int, wanted: Collection[int] | None = None) -> None:
         self.damage: str | None = None
         self._data = data
         self._resolution = resolution
-        self._wanted = wanted
+        self._max_pixels = max_pixels
+        self._wanted = None if wanted is None else frozenset(wanted)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield frames up to the first decoding error. Raises UndecodableError if the first frame fails."""
-        num_frames = 0
-        last = max(self._wanted) if self._wanted else None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # The probe has checked the size.
+        """Yield frames up to the first damaged one. Raises UndecodableError if that is the first frame."""
+        from curation.decode.gif.canvas import (  # Imports Numba, which the driver does not need.
+            Canvas,
+            DamagedFrameError,
+        )
+        from curation.decode.lanczos import Resizer
+
+        screen = self._read_screen()
+        size = screen.width, screen.height
+        canvas = Canvas(self._data, screen, self._max_pixels)
+        resizer = Resizer(size, size if self._resolution == SOURCE_SIZE else (self._resolution,) * 2)
+        for index, header, is_wanted in self._list_frames(screen):
             try:
-                with Image.open(io.BytesIO(self._data), formats=["GIF"]) as gif:
-                    for index, page in enumerate(ImageSequence.Iterator(gif)):
-                        is_wanted = self._wanted is None or index in self._wanted
-                        rgb = resize_frame(composite_on_white(page), self._resolution) if is_wanted else None
-                        yield Frame(index=index, rgb=rgb, duration_ms=_read_duration_ms(page))
-                        num_frames += 1
-                        if index == last:
-                            return
-            except DECODE_ERRORS as error:
-                if num_frames == 0:
-                    raise UndecodableError(_describe(error)) from error
-                self.damage = f"damaged after {num_frames} sound frames: {_describe(error)}"
+                canvas.draw(header)
+            except DamagedFrameError as error:
+                if index == 0:
+                    raise UndecodableError(f"frame 0: {error}") from error
+                self.damage = f"damaged after {index} sound frames: {error}"
+                return
+            if is_wanted:
+                planes, grey = resizer.resize(canvas.pixels)
+                yield Frame(index=index, planes=planes, grey=grey, duration_ms=header.duration_ms)
+
+    def _read_screen(self) -> Screen:
+        try:
+            screen = read_screen(self._data)
+        except ValueError as error:
+            raise UndecodableError(str(error)) from error
+        num_pixels = screen.width * screen.height
+        if num_pixels == 0:
+            raise UndecodableError("the canvas has no pixels")
+        if num_pixels > self._max_pixels:
+            raise UndecodableError(f"the canvas has more than {self._max_pixels:,} pixels")
+        if next(walk_frames(self._data, screen), None) is None:
+            raise UndecodableError("the file holds no frame")
+        return screen
+
+    def _list_frames(self, screen: Screen) -> Iterator[tuple[int, FrameHeader, bool]]:
+        """List the frames to draw, as (index, header, whether it is wanted)."""
+        headers = walk_frames(self._data, screen)
+        if self._wanted is None:
+            for index, header in enumerate(headers):
+                yield index, header, True
+            return
+        used = list(itertools.islice(headers, max(self._wanted, default=-1) + 1))
+        for index in sorted(_find_needed(used, screen, self._wanted)):
+            yield index, used[index], index in self._wanted
 
 
-def resize_frame(picture: Image.Image, resolution: int) -> NDArray[np.uint8]:
-    """Resize to a square of `resolution` pixels by Lanczos, without cropping, as the paper's training code does.
+def warm_up_decoder() -> None:
+    """Compile or load the decoder by decoding a GIF of one pixel."""
+    pixel = b"GIF89a" + bytes([1, 0, 1, 0, 0, 0, 0]) + b"," + bytes([0, 0, 0, 0, 1, 0, 1, 0, 0, 2, 2, 0x44, 1, 0])
+    for resolution in (SOURCE_SIZE, 16):
+        list(FrameDecoder(pixel, resolution, max_pixels=1))
 
-    Returns uint8 [H, W, 3]; the original pixels if `resolution` is SOURCE_SIZE or already the picture's size.
-    """
-    pixels = np.asarray(picture)
-    if resolution == SOURCE_SIZE or picture.size == (resolution, resolution):
-        return pixels
-    from curation.decode import lanczos  # Imports Numba, half a second that the driver does not need.
 
-    return lanczos.resize(pixels, resolution)
+def _find_needed(headers: list[FrameHeader], screen: Screen, wanted: frozenset[int]) -> set[int]:
+    """Return the frames to draw for the wanted ones: each needs those from the last one on that covers the canvas."""
+    needed: set[int] = set()
+    for last in wanted:
+        for index in range(min(last, len(headers) - 1), -1, -1):
+            needed.add(index)
+            # A frame that is removed again does not cover what it covered.
+            if _covers(headers[index], screen) and (index == last or headers[index].disposal != RESTORE):
+                break
+    return needed
+
+
+def _covers(header: FrameHeader, screen: Screen) -> bool:
+    """Return whether a frame overwrites every pixel of the canvas."""
+    return (
+        header.transparent is None
+        and header.left == header.top == 0
+        and header.width >= screen.width
+        and header.height >= screen.height
+    )
 
 
 def compute_start_times_ms(durations_ms: list[int]) -> NDArray[np.int32]:
     """Return the start time of each frame, int32 [T], from the durations of all frames."""
     return np.concatenate([[0], np.cumsum(durations_ms[:-1], dtype=np.int64)]).astype(np.int32)
-
-
-def _read_duration_ms(page: Image.Image) -> int:
-    delay_ms = int(page.info.get("duration", 0))
-    return delay_ms if delay_ms >= MIN_DELAY_MS else DEFAULT_DELAY_MS
-
-
-def _describe(error: BaseException) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "no GIF that Pillow can identify"
-    text = str(error) or type(error).__name__
-    return text if len(text) <= _MAX_MESSAGE_CHARS else text[:_MAX_MESSAGE_CHARS] + " ..."

@@ -9,7 +9,7 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 
 from curation.config import SOURCE_SIZE, CurationConfig
-from curation.decode.header import GifHeader, is_gif, scan_gif
+from curation.decode.gif.blocks import GifHeader, is_gif, scan_gif
 from curation.fetch import FetchError, TooManyBytesError, fetch_bytes
 from curation.listing.clips import Clip
 from shards.schema import Verdict

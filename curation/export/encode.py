@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from curation.config import CurationConfig
-from curation.decode.decoder import FrameDecoder
+from curation.decode.decoder import FrameDecoder, warm_up_decoder
 from curation.errors import SourceChangedError
 from curation.fetch.read import read_clip
 from curation.listing.clips import Clip
@@ -79,7 +79,7 @@ def encode_fragment(task: EncodeTask) -> EncodeResult:
     failures = []
     for source, frames in task.clips:
         encoded = isolate(
-            Limits.from_config(task.config), encode_frames, frames, source, task.config, warm_up=warm_up_encoding
+            Limits.from_config(task.config), encode_frames, frames, source, task.config, warm_up=warm_up_decoder
         )
         if isinstance(encoded, Failure):
             failures.append(_quarantine(frames, source, encoded, task))
@@ -104,13 +104,6 @@ def _quarantine(frames: tuple[int, ...], source: SourceClip, failure: Failure, t
     return incident
 
 
-def warm_up_encoding() -> None:
-    """Load or compile everything that `encode_frames` calls."""
-    from curation.decode import lanczos
-
-    lanczos.warm_up()
-
-
 def encode_frames(frames: Iterable[int], source: SourceClip, config: CurationConfig) -> dict[int, bytes]:
     """Encode frames of a clip; returns the pictures by frame index.
 
@@ -119,9 +112,8 @@ def encode_frames(frames: Iterable[int], source: SourceClip, config: CurationCon
     wanted = frozenset(frames)
     data = read_clip(source.path, source.sha256, config.max_bytes)
     pictures = {}
-    for frame in FrameDecoder(data, config.resolution, wanted):
-        if frame.rgb is not None:
-            pictures[frame.index] = encode_picture(frame.rgb, config)
+    for frame in FrameDecoder(data, config.resolution, max_pixels=config.max_pixels, wanted=wanted):
+        pictures[frame.index] = encode_picture(frame.rgb, config)
     if missing := wanted - pictures.keys():
         raise SourceChangedError(
             f"{source.path}: frame {min(missing)} was measured but is missing now; measure the clip again"

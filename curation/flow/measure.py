@@ -6,19 +6,23 @@ import json
 
 import cv2
 import numpy as np
-import PIL
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from curation.config import CurationConfig
-from curation.decode.decoder import FrameDecoder, UndecodableError, compute_start_times_ms
+from curation.decode.decoder import (
+    DECODER,
+    FrameDecoder,
+    UndecodableError,
+    compute_start_times_ms,
+    warm_up_decoder,
+)
 from curation.decode.fingerprint import Fingerprint, pack_signature
 from curation.decode.probe import MIN_FRAMES, ProbedClip
 from curation.decode.scene_cuts import SceneDetector
 from curation.decode.thumbnail import make_thumbnail
 from curation.fetch.read import read_clip
 from curation.flow.backend import KERNEL, measure_all_pairs, warm_up_kernel
-from curation.flow.reference import to_grey
 from curation.flow.table import Measurement
 from shards.schema import FLOW_SCHEMA, Verdict
 
@@ -33,7 +37,7 @@ def method_digest(config: CurationConfig) -> str:
         "limits": [config.max_pixels, config.max_frames],
         "kernel": KERNEL,
         "opencv": cv2.__version__,
-        "pillow": PIL.__version__,
+        "decoder": DECODER,
         "looks": _THUMBNAIL_VERSION,
     }
     return hashlib.sha256(json.dumps(method, sort_keys=True).encode()).hexdigest()[:20]
@@ -58,7 +62,7 @@ def measure_clip(
         num_frames=0,
         num_pairs=0,
     )
-    decoder = FrameDecoder(data, config.resolution)
+    decoder = FrameDecoder(data, config.resolution, max_pixels=config.max_pixels)
     # A probe with a detail found damage after its frames. Otherwise one frame over the limit is decoded to detect it.
     max_frames = (clip.num_frames or 0) if clip.detail else config.max_frames + 1
     try:
@@ -89,9 +93,7 @@ def measure_clip(
 
 def warm_up_measuring() -> None:
     """Load or compile everything that `measure_clip` calls."""
-    from curation.decode import lanczos
-
-    lanczos.warm_up()
+    warm_up_decoder()
     warm_up_kernel()
 
 
@@ -112,15 +114,12 @@ def _decode_frames(decoder: FrameDecoder, max_frames: int) -> _DecodedClip:
     decoded = _DecodedClip()
     first: NDArray[np.uint8] | None = None
     for frame in decoder:
-        if frame.rgb is None:
-            continue
-        first = frame.rgb if first is None else first
-        decoded.is_still = decoded.is_still and np.array_equal(first, frame.rgb)
-        grey = to_grey(frame.rgb)
-        thumbnail = make_thumbnail(grey, frame.rgb)
+        first = frame.planes.copy() if first is None else first
+        decoded.is_still = decoded.is_still and np.array_equal(first, frame.planes)
+        thumbnail = make_thumbnail(frame.grey, np.moveaxis(frame.planes, 0, -1))
         decoded.scene_detector.add(thumbnail)
-        decoded.fingerprint.add(grey, thumbnail)
-        decoded.grey.append(grey)
+        decoded.fingerprint.add(frame.grey, thumbnail)
+        decoded.grey.append(frame.grey)
         decoded.durations_ms.append(frame.duration_ms)
         if len(decoded.grey) == max_frames:
             break

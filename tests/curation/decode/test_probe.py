@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from curation.config import SOURCE_SIZE, CurationConfig
-from curation.decode.header import GifHeader
+from curation.decode.gif.blocks import GifHeader
 from curation.decode.probe import check_header, describe_bytes
 from curation.flow.measure import measure_clip
 from shards.schema import Verdict
@@ -53,9 +53,9 @@ def test_file_that_is_not_a_gif_is_described(tmp_path: Path, data: bytes, descri
             "65535 x 65535 pixels, more than the limit of 16,777,216",
         ),
         (
-            gif_start(1, 1) + gif_frame() + gif_frame(left=65_000, height=65_000) + gif_frame(),
+            gif_start(1, 1) + gif_frame() + gif_frame(width=65_000, height=65_000) + gif_frame(),
             Verdict.TOO_LARGE,
-            "65001 x 65000 pixels, more than the limit of 16,777,216",
+            "65000 x 65000 pixels, more than the limit of 16,777,216",
         ),
         (gif_start(1, 1) + gif_frame() * 1001, Verdict.TOO_LARGE, "1,001 frames, more than the limit of 1,000"),
     ],
@@ -77,10 +77,10 @@ def test_gif_at_the_limits_is_accepted_with_its_number_of_pairs(tmp_path: Path) 
 
 def test_oversize_frame_after_two_valid_ones_is_damage(tmp_path: Path) -> None:
     white = gif_frame().replace(PIXEL, WHITE_PIXEL)
-    bomb = gif_frame(left=65_000, top=65_000)
+    bomb = gif_frame(width=65_000, height=65_000)
     probed = probe_bytes(tmp_path, gif_start(1, 1) + gif_frame() + white + bomb + gif_frame())
     assert (probed.verdict, probed.num_frames) == (None, 2)
-    assert probed.detail == "frame 2 asks for 65001 x 65001 pixels, more than the limit of 16,777,216"
+    assert probed.detail == "frame 2 asks for 65000 x 65000 pixels, more than the limit of 16,777,216"
     measurement, rows = measure_clip(probed, CurationConfig())
     assert rows is not None
     assert (measurement.verdict, measurement.num_frames, rows.num_rows) == (None, 2, 1)

@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from curation.decode.decoder import FrameDecoder
+from curation.decode import read_frames
 from examples.draw_gifs import texture
 from training.evaluation.errors import EvaluationError
 from training.evaluation.metrics.motion_coherency import measure_frames, measure_motion_coherency, summarise_motion
@@ -39,7 +39,7 @@ def test_motion_equals_the_motion_in_the_flow_table_of_a_data_set(small_shards: 
     """Training data and evaluation share one measure: the same two frames get the same number, to the last bit."""
     rows = pq.read_table(small_shards / "clips.parquet", columns=["clip_key", "uri", "num_pairs"]).to_pylist()
     measured = next(row for row in rows if row["num_pairs"])
-    frames = [frame.rgb for frame in FrameDecoder((listing.parent / measured["uri"]).read_bytes(), 128)]
+    frames = read_frames(listing.parent / measured["uri"], 128).rgb
     flow = pq.read_table(small_shards / "flow").filter(pc.field("clip_key") == measured["clip_key"])
     for source in (0, 5):
         expected = flow.filter(pc.field("source_index") == source).sort_by("target_index")["motion_px"]

@@ -3,11 +3,9 @@
 import pytest
 
 from curation.config import CurationConfig
-from curation.decode.read_frames import read_frames
+from curation.decode import read_frames
 from curation.errors import CurationError
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
-
-CONFIG = CurationConfig(resolution=32)
 
 
 @pytest.fixture
@@ -18,17 +16,17 @@ def gif(tmp_path):
 
 
 def test_first_frames_are_decoded_at_the_requested_resolution(gif):
-    frames = read_frames(str(gif), CONFIG, 4)
+    frames = read_frames(gif, 32, max_frames=4)
     assert frames.rgb.shape == (4, 32, 32, 3)
     assert frames.durations_ms.tolist() == [80] * 4
     assert frames.damage is None
-    assert read_frames(str(gif), CONFIG, 100).rgb.shape[0] == 6
+    assert read_frames(gif.read_bytes(), 0).rgb.shape == (6, 48, 64, 3)
 
 
 def test_damaged_gif_gives_the_frames_before_the_damage(gif):
     data = gif.read_bytes()
     gif.write_bytes(data[: len(data) * 2 // 3])
-    frames = read_frames(str(gif), CONFIG, 100)
+    frames = read_frames(gif, 32)
     assert 2 <= len(frames.rgb) < 6
     assert "sound frames" in frames.damage
 
@@ -46,4 +44,4 @@ def test_gif_that_a_run_rejects_raises_curation_error(gif, data, limits, message
     if data is not None:
         gif.write_bytes(data)
     with pytest.raises(CurationError, match=message):
-        read_frames(str(gif), CurationConfig(**limits), 10)
+        read_frames(gif, limits=CurationConfig(**limits))

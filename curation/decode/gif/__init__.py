@@ -1,0 +1,1 @@
+"""Decode GIFs as browsers show them: blocks, LZW, canvas."""
