@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from curation.decode import read_frames
+from curation.errors import CurationError
 from shards.pictures import DECODE_ERRORS, composite_on_white, has_transparency
 from training.generation.config import SIDE_MULTIPLE, Fit
 from training.generation.errors import GenerationError
@@ -34,7 +36,9 @@ def read_source(path: Path) -> SourceImage:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 _check_size(image, path)
-                return to_rgb(image, str(path))
+                return _read_gif(path) if image.format == "GIF" else _to_rgb(image, str(path))
+    except CurationError as error:
+        raise GenerationError(str(error)) from error
     except FileNotFoundError as error:
         raise GenerationError(f"there is no image {path}") from error
     except IsADirectoryError as error:
@@ -49,7 +53,14 @@ def read_source(path: Path) -> SourceImage:
         raise GenerationError(f"{path} is damaged and cannot be decoded; save it again") from error
 
 
-def to_rgb(image: Image.Image, name: str) -> SourceImage:
+def _read_gif(path: Path) -> SourceImage:
+    """Read the first frame of a GIF as a browser shows it."""
+    frames = read_frames(path, 0, max_frames=2)
+    notes = (f"{path} has several frames; only the first is used",) if len(frames.rgb) > 1 else ()
+    return SourceImage(image=Image.fromarray(frames.rgb[0]), notes=notes)
+
+
+def _to_rgb(image: Image.Image, name: str) -> SourceImage:
     """Convert an image of any mode to upright RGB: its first frame, on white where transparent, with notes."""
     notes = []
     num_frames = getattr(image, "n_frames", 1)

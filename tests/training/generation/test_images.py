@@ -54,7 +54,19 @@ def test_the_first_frame_of_an_animation_is_used_with_a_note(tmp_path):
     red, blue = Image.new("RGB", (40, 40), "red"), Image.new("RGB", (40, 40), "blue")
     source = save_and_read(tmp_path, red, "x.gif", save_all=True, append_images=[blue])
     assert source.image.getpixel((0, 0)) == (255, 0, 0)
-    assert "2 frames; only the first" in source.notes[0]
+    assert "several frames; only the first" in source.notes[0]
+
+
+def test_gif_is_read_as_browsers_show_it(tmp_path):
+    red = Image.new("P", (40, 40), 1)
+    red.putpalette([0, 0, 0, 255, 0, 0])
+    red.save(tmp_path / "x.gif")
+    data = bytearray((tmp_path / "x.gif").read_bytes())
+    data[6] = 80  # A canvas of twice the width: Pillow fills the rest with the background colour.
+    (tmp_path / "x.gif").write_bytes(data)
+    image = read_source(tmp_path / "x.gif").image
+    assert image.size == (80, 40)
+    assert [image.getpixel((x, 0)) for x in (0, 79)] == [(255, 0, 0), (255, 255, 255)]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
+import curation.decode
+from curation.errors import CurationError
 from shards.pictures import DECODE_ERRORS, composite_on_white
 from training.evaluation.errors import EvaluationError
 
@@ -29,18 +31,21 @@ ANIMATIONS = (".gif", ".webp", ".apng")
 VIDEOS = (".avi", ".mp4", ".webm", ".mkv", ".mov", ".m4v")
 
 
-def iterate_frames(path: Path, every: int = 1) -> Iterator[Frame]:
-    """Yield every `every`-th frame of a clip, from the first on. Videos are decoded by OpenCV's FFmpeg.
+def iterate_frames(path: Path, every: int = 1, num_frames: int | None = None) -> Iterator[Frame]:
+    """Yield every `every`-th frame of a clip: the first `num_frames` of them, or all.
 
+    GIFs are decoded as curation decodes them, videos by OpenCV's FFmpeg.
     Raises EvaluationError if the clip cannot be decoded. A video that is damaged after its first frames ends early.
     """
     if path.is_dir():
-        for image in list_images(path)[::every]:
-            yield read_image(image)
+        frames: Iterator[Frame] = map(read_image, list_images(path)[::every])
+    elif path.suffix.lower() == ".gif":
+        frames = iter(_read_gif(path, every, num_frames))
     elif path.suffix.lower() in ANIMATIONS:
-        yield from _iterate_animation(path, every)
+        frames = _iterate_animation(path, every)
     else:
-        yield from _iterate_video(path, every)
+        frames = _iterate_video(path, every)
+    yield from itertools.islice(frames, num_frames)
 
 
 def read_frames(path: Path, every: int = 1, num_frames: int | None = None) -> Frames:
@@ -48,7 +53,7 @@ def read_frames(path: Path, every: int = 1, num_frames: int | None = None) -> Fr
 
     Raises EvaluationError if the clip cannot be decoded, has too few frames, or has frames of several sizes.
     """
-    frames = list(itertools.islice(iterate_frames(path, every), num_frames))
+    frames = list(iterate_frames(path, every, num_frames))
     if not frames or (num_frames is not None and len(frames) < num_frames):
         needed = "" if num_frames is None else f", but {num_frames} are needed (every {every})"
         raise EvaluationError(f"{path} has {len(frames)} frames{needed}: remove it, or ask for fewer frames")
@@ -90,6 +95,16 @@ def list_images(folder: Path) -> list[Path]:
 def size_of(frame: Frame) -> str:
     """Format the size of a frame as `width x height`."""
     return f"{frame.shape[1]} x {frame.shape[0]}"
+
+
+def _read_gif(path: Path, every: int, num_frames: int | None) -> Frames:
+    try:
+        frames = curation.decode.read_frames(path, 0, max_frames=num_frames and (num_frames - 1) * every + 1)
+    except CurationError as error:
+        raise EvaluationError(f"{path} cannot be decoded ({error})") from error
+    if frames.damage:
+        raise EvaluationError(f"{path} cannot be decoded ({frames.damage})")
+    return frames.rgb[::every]
 
 
 def _iterate_animation(path: Path, every: int) -> Iterator[Frame]:
