@@ -88,7 +88,7 @@ def read_frames(folder: Path, num_frames: int) -> list[Pixels]:
     paths = sorted(folder.glob("*.gif"))
     frames: list[Pixels] = []
     for path in paths:
-        own = [frame.rgb for frame in itertools.islice(FrameDecoder(path.read_bytes(), 256), 200)]
+        own = [frame.rgb for frame in itertools.islice(FrameDecoder(path.read_bytes(), 256, max_pixels=2**24), 200)]
         indices = np.linspace(0, len(own) - 1, -(-num_frames // len(paths))).round().astype(int)
         frames += [rgb for index in np.unique(indices) if (rgb := own[index]) is not None]
     return frames[:num_frames]

@@ -23,22 +23,19 @@ import cv2
 import llvmlite.binding
 import numba
 import numpy as np
-import PIL
 from numpy.typing import NDArray
-from PIL import Image, ImageSequence
 
-from curation.decode.decoder import resize_frame
+from curation.decode.decoder import FrameDecoder
 from curation.flow import reference as flow
 from curation.flow.lucas_kanade import all_pairs as lucas_kanade
 from curation.flow.lucas_kanade.templates import allocate_buffers, build_template
 from curation.flow.lucas_kanade.tracking import HALF, track_sources
 from curation.jit import compile_part
 from examples.draw_gifs import draw_frames, plan_gifs, save_gif
-from shards.pictures import composite_on_white
 
 RESOLUTION = 256
 WAYS = ("Algorithm 1 as written", "corners once, OpenCV", "kernel")
-STAGES = ("decode", "resize", "corners", "pyramids", "templates", "tracking")
+STAGES = ("decode", "corners", "pyramids", "templates", "tracking")
 Measured = tuple[NDArray[np.float32], NDArray[np.float32]]
 Measure = Callable[[NDArray[np.uint8]], Measured]
 
@@ -67,15 +64,10 @@ class Repeat:
         self.tracked_fraction.setdefault(way, []).append(measured[1])
 
 
-def decode_frames(path: Path) -> list[Image.Image]:
-    """Decode a GIF into RGB pictures, composited on white, as the pipeline does."""
-    with Image.open(path) as gif:
-        return [composite_on_white(page).copy() for page in ImageSequence.Iterator(gif)]
-
-
-def resize_to_grey(frames: list[Image.Image]) -> NDArray[np.uint8]:
-    """Resize pictures and convert them to grey: uint8 [T, 256, 256]."""
-    return np.stack([flow.to_grey(np.asarray(resize_frame(frame, RESOLUTION))) for frame in frames])
+def decode_frames(path: Path) -> NDArray[np.uint8]:
+    """Decode a GIF into grey frames, uint8 [T, 256, 256], as the pipeline does."""
+    decoder = FrameDecoder(path.read_bytes(), RESOLUTION, max_pixels=2**24)
+    return np.stack([frame.grey for frame in decoder])
 
 
 def measure_as_written(grey: NDArray[np.uint8]) -> Measured:
@@ -113,8 +105,7 @@ def run_once(paths: list[Path], ways: Mapping[str, Measure]) -> Repeat:
     """Measure every clip once with each implementation."""
     repeat = Repeat()
     for path in paths:
-        frames = repeat.time("decode", decode_frames, path)
-        grey = repeat.time("resize", resize_to_grey, frames)
+        grey = repeat.time("decode", decode_frames, path)
         for way, measure in ways.items():
             repeat.keep(way, repeat.time(way, measure, grey))
         measure_by_stages(grey, repeat)
@@ -162,7 +153,7 @@ def describe_machine() -> str:
     model = next(
         (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
     )
-    versions = f"OpenCV {cv2.__version__}, Numba {numba.__version__}, NumPy {np.__version__}, Pillow {PIL.__version__}"
+    versions = f"OpenCV {cv2.__version__}, Numba {numba.__version__}, NumPy {np.__version__}"
     return f"{model} ({llvmlite.binding.get_host_cpu_name()}), Python {platform.python_version()}, {versions}."
 
 

@@ -197,6 +197,8 @@ class Summary:
     manifest: Manifest
     num_reused: int
     """Clips that were measured before this run."""
+    num_outdated: int
+    """Clips whose earlier measurement is of another method."""
     num_pairs_measured: int
     """Pairs measured in this run."""
     seconds: dict[str, float]
@@ -219,6 +221,11 @@ class Summary:
             lines.append(f"  {curated.num_across_cut:,} kept across a scene cut; --drop-cuts drops such pairs")
         if self.num_reused:
             lines.append(f"  {self.num_reused:,} clips were reused from an earlier measurement")
+        if self.num_outdated:
+            lines.append(
+                f"  {self.num_outdated:,} clips had been measured at another resolution or by another version and "
+                "were measured again"
+            )
         for split, entry in self.manifest.splits.items():
             shards = f"{len(entry.shards):,} {'shard' if len(entry.shards) == 1 else 'shards'}"
             lines.append(f"  {split:17}{entry.num_samples:>10,} samples of {entry.num_clips:,} clips in {shards}")

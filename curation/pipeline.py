@@ -195,6 +195,7 @@ def select_and_export(
         curated=curated,
         manifest=manifest,
         num_reused=table.num_reused,
+        num_outdated=table.num_outdated,
         num_pairs_measured=table.num_pairs_measured,
         seconds=run.progress.seconds,
     )

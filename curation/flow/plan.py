@@ -40,6 +40,8 @@ class FlowPlan:
     or its part is complete."""
     groups: tuple[Group, ...]
     """The clips of each part to make, the most expensive first."""
+    num_outdated: int
+    """Clips in parts of another method: another version of the software, or other limits or another resolution."""
 
     @property
     def num_pairs(self) -> int:
@@ -65,8 +67,12 @@ def plan_flow(
     parts: list[Location] = []
     clips_of_part: list[NDArray[np.int32]] = []
     part_of = np.full(len(clips), NO_PART, dtype=np.int32)
+    num_outdated, method = 0, method_digest(config)
     for source in sources:
-        for part in read_parts(source, method_digest(config)):
+        for part in read_parts(source):
+            if part.method != method:
+                num_outdated += len(part.measurements)
+                continue
             numbers = clips.find_numbers([result.clip_key for result in part.measurements])
             for number, result in zip(numbers.tolist(), part.measurements, strict=True):
                 is_new = number >= 0 and part_of[number] == NO_PART
@@ -100,6 +106,7 @@ def plan_flow(
         parts=tuple(parts),
         part_of=part_of,
         groups=tuple(groups),
+        num_outdated=num_outdated,
     )
 
 

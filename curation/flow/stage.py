@@ -38,6 +38,8 @@ class FlowTable:
     measured: MeasureResults
     num_reused: int
     """Clips that were measured before this run."""
+    num_outdated: int
+    """Clips that were measured before by another method, and again by this run."""
     num_pairs_measured: int
     """Pairs that this run measured."""
 
@@ -71,6 +73,7 @@ def measure_all(run: Run, probed: ProbeResults) -> FlowTable:
         parts=_sort_by_name(parts),
         measured=plan.measured,
         num_reused=num_reused,
+        num_outdated=plan.num_outdated,
         num_pairs_measured=num_pairs_measured,
     )
 

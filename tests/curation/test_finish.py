@@ -21,9 +21,10 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return listing
 
 
-def run(small: Path, out: Path, **options: Path) -> Summary:
+def run(small: Path, out: Path, resolution: int = 256, **options: Path) -> Summary:
     """Curate the small listing in this process."""
-    summary = curate(RunOptions(listing=small, out=out, workers=0, **options), CurationConfig(), Progress(quiet=True))
+    config = CurationConfig(resolution=resolution)
+    summary = curate(RunOptions(listing=small, out=out, workers=0, **options), config, Progress(quiet=True))
     assert summary is not None
     return summary
 
@@ -54,3 +55,12 @@ def test_summary_reports_reused_clips_without_a_rate(small: Path, tmp_path: Path
     assert "  4 clips were reused from an earlier measurement" in text.splitlines()
     assert "pairs/s" not in text
     assert "split list" not in text
+    assert "measured again" not in text
+
+
+def test_summary_reports_clips_that_another_method_had_measured(small: Path, tmp_path: Path) -> None:
+    run(small, tmp_path / "out")
+    (tmp_path / "out" / "dataset.json").unlink()  # As after an interruption.
+    summary = run(small, tmp_path / "out", resolution=64)
+    assert (summary.num_reused, summary.num_outdated) == (0, 4)
+    assert "4 clips had been measured at another resolution or by another version" in str(summary)
