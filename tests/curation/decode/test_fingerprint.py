@@ -27,6 +27,14 @@ def test_digest_depends_on_the_frames_and_their_order():
     assert compute_fingerprint(frames[:-1]).digest != digest
 
 
+def test_digest_does_not_depend_on_the_memory_layout():
+    rgb = to_arrays(film(1, 1))[0]
+    grey = to_grey(rgb)
+    padded, fingerprint = np.pad(grey, ((0, 0), (0, 8))), Fingerprint()
+    fingerprint.add(padded[:, : grey.shape[1]], make_thumbnail(grey, rgb))
+    assert fingerprint.digest == compute_fingerprint([rgb]).digest
+
+
 def test_digest_changes_with_one_pixel():
     frames = to_arrays(film(1, 3))
     changed = [frame.copy() for frame in frames]
