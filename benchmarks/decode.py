@@ -52,7 +52,7 @@ def decode_and_inspect(data: bytes) -> int:
     """Do for each frame what measuring does, except flow; return the number of frames."""
     scenes, fingerprint = SceneDetector(), Fingerprint()
     for frame in FrameDecoder(data, SIDE, max_pixels=CONFIG.max_pixels):
-        thumbnail = make_thumbnail(frame.grey, np.moveaxis(frame.planes, 0, -1))
+        thumbnail = make_thumbnail(frame.grey, frame.planes.transpose(1, 2, 0))
         scenes.add(thumbnail)
         fingerprint.add(frame.grey, thumbnail)
     _ = fingerprint.signature

@@ -19,7 +19,7 @@ from curation.decode.decoder import (
 )
 from curation.decode.fingerprint import Fingerprint, pack_signature
 from curation.decode.probe import MIN_FRAMES, ProbedClip
-from curation.decode.scene_cuts import SceneDetector
+from curation.decode.scene_cuts import SceneDetector, warm_up_scene_cuts
 from curation.decode.thumbnail import make_thumbnail
 from curation.fetch.read import read_clip
 from curation.flow.backend import KERNEL, measure_all_pairs, warm_up_kernel
@@ -94,6 +94,7 @@ def measure_clip(
 def warm_up_measuring() -> None:
     """Load or compile everything that `measure_clip` calls."""
     warm_up_decoder()
+    warm_up_scene_cuts()
     warm_up_kernel()
 
 
@@ -116,7 +117,7 @@ def _decode_frames(decoder: FrameDecoder, max_frames: int) -> _DecodedClip:
     for frame in decoder:
         first = frame.planes.copy() if first is None else first
         decoded.is_still = decoded.is_still and np.array_equal(first, frame.planes)
-        thumbnail = make_thumbnail(frame.grey, np.moveaxis(frame.planes, 0, -1))
+        thumbnail = make_thumbnail(frame.grey, frame.planes.transpose(1, 2, 0))
         decoded.scene_detector.add(thumbnail)
         decoded.fingerprint.add(frame.grey, thumbnail)
         decoded.grey.append(frame.grey)
