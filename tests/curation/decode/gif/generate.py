@@ -29,7 +29,7 @@ class Style:
     entry: float
 
 
-STYLES = (Style(0, 0, 0), Style(0.3, 0.3, 0.3), Style(0.01, 0.8, 0.1), Style(0.01, 0.1, 0.8), Style(0.002, 0.02, 0.1))
+STYLES = (Style(0, 0, 0), Style(0.3, 0.3, 0.3), Style(0.01, 0.8, 0.1), Style(0.01, 0.1, 0.8), Style(0, 0.01, 0.2))
 
 
 def draw_gif(rng: random.Random) -> DrawnGif:
@@ -98,15 +98,12 @@ def draw_rectangle(rng: random.Random, width: int, height: int) -> tuple[int, in
         left, top = rng.randrange(width), rng.randrange(height)
         return left, top, rng.randint(1, width - left), rng.randint(1, height - top)
     if kind < 0.9:  # Beyond the canvas, in part or as a whole.
-        return (
-            rng.randrange(width + 3),
-            rng.randrange(height + 3),
-            rng.randint(1, width + 3),
-            rng.randint(1, height + 3),
-        )
+        columns, rows = rng.randint(1, width + 3), rng.randint(1, height + 3)
+        return rng.randrange(width + 3), rng.randrange(height + 3), columns, rows
     if kind < 0.95:
         return rng.choice((0, 65535)), rng.choice((0, 65535)), rng.randint(0, 3), rng.choice((0, 0, 1))
-    return 0, 0, *((rng.randint(50, 128), 64) if kind < 0.97 else (rng.randint(1, 40), rng.randint(1, 40)))
+    # The larger ones fill a dictionary.
+    return 0, 0, *((rng.randint(80, 128), 64) if kind < 0.97 else (rng.randint(1, 40), rng.randint(1, 40)))
 
 
 def draw_codes(rng: random.Random, code_size: int, num_pixels: int) -> list[tuple[int, int]]:
@@ -132,7 +129,7 @@ def draw_codes(rng: random.Random, code_size: int, num_pixels: int) -> list[tupl
             if kind < style.repeat and num_codes < 1 << width:
                 code, length = num_codes, previous + 1
             elif kind < style.repeat + style.entry and num_reachable > clear + 2:
-                code = rng.randrange(clear + 2, num_reachable)
+                code = rng.choice((rng.randrange(clear + 2, num_reachable), num_reachable - 1))
                 length = lengths[code]
         codes.append((code, width))
         if previous and num_codes < MAX_CODES:

@@ -13,8 +13,9 @@ from curation.decode.gif import canvas
 
 ENTRIES: tuple[tuple[ModuleType, str], ...] = ((canvas, "_draw_frame"), (canvas, "fill"), (lanczos, "_resize"))
 """The compiled functions that write to arrays."""
-GUARD = bytes(range(1, 257 - 1)) * 16 + b"\xa5" * 32
-"""About 4 kB."""
+GUARD = bytes(range(1, 256)) * 16 + b"\xff" * 16
+"""4 kB."""
+GUARD_BYTES = np.frombuffer(GUARD, np.uint8)
 
 
 class OverrunError(Exception):
@@ -34,32 +35,24 @@ def guard_calls(name: str, entry: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap an entry point. Array arguments are copied into guarded memory, and back after the call."""
 
     def call(*args: Any) -> Any:
-        memory: dict[int, np.ndarray] = {}
-        result = entry(
-            *(guard(argument, memory) if isinstance(argument, np.ndarray) else argument for argument in args)
-        )
-        for number, argument in enumerate(args):
-            if isinstance(argument, np.ndarray):
-                buffer = memory[id(argument)]
-                stop = len(GUARD) + argument.nbytes
-                if buffer[: len(GUARD)].tobytes() != GUARD or buffer[stop:].tobytes() != GUARD:
-                    raise OverrunError(f"{name} wrote outside its argument {number}")
-                argument[...] = view(buffer, argument)
+        arrays = {id(argument): argument for argument in args if isinstance(argument, np.ndarray)}
+        guarded = {key: guard(array) for key, array in arrays.items()}
+        result = entry(*(guarded[id(argument)][0] if id(argument) in guarded else argument for argument in args))
+        for key, array in arrays.items():
+            copy, memory = guarded[key]
+            if memory[: len(GUARD)].tobytes() != GUARD or memory[-len(GUARD) :].tobytes() != GUARD:
+                number = next(number for number, argument in enumerate(args) if argument is array)
+                raise OverrunError(f"{name} wrote outside its argument {number}")
+            array[...] = copy
         return result
 
     return call
 
 
-def guard(array: np.ndarray, memory: dict[int, np.ndarray]) -> np.ndarray:
-    """Return a guarded copy of an array; the same one for the same array."""
-    if id(array) not in memory:
-        buffer = np.empty(array.nbytes + 2 * len(GUARD), np.uint8)
-        buffer[: len(GUARD)] = buffer[len(GUARD) + array.nbytes :] = np.frombuffer(GUARD, np.uint8)
-        view(buffer, array)[...] = array
-        memory[id(array)] = buffer
-    return view(memory[id(array)], array)
-
-
-def view(buffer: np.ndarray, array: np.ndarray) -> np.ndarray:
-    """View the guarded memory as an array of the same type and shape."""
-    return buffer[len(GUARD) : len(GUARD) + array.nbytes].view(array.dtype).reshape(array.shape)
+def guard(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a copy of an array, and its memory with the guards before and behind it."""
+    memory = np.empty(array.nbytes + 2 * len(GUARD), np.uint8)
+    memory[: len(GUARD)] = memory[-len(GUARD) :] = GUARD_BYTES
+    copy = memory[len(GUARD) : -len(GUARD)].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy, memory

@@ -8,7 +8,7 @@ from tests.curation.decode.gif.generate import DrawnGif, draw_gif
 
 CASES_PER_GIF = 25
 """One file as it is drawn, the others damaged."""
-BYTES = (0, 1, 2, 0x21, 0x2C, 0x3B, 0x7F, 0x80, 0xF9, 0xFF)
+BYTES = (0, 1, 2, 12, 0x21, 0x2C, 0x3B, 0x7F, 0x80, 0xF9, 0xFF)
 """Values that mean something somewhere in the format."""
 
 Mutation = Callable[[random.Random, bytearray, int], None]
