@@ -17,32 +17,67 @@ from typing import Any
 import numpy as np
 
 from curation.flow import reference
-from curation.flow.lucas_kanade import cells, templates, window_sums
-from curation.flow.lucas_kanade.cells import (
-    ACTIVE,
-    CELL_X,
-    CELL_Y,
-    LANES,
-    LAST_DX,
-    LAST_DY,
-    LOST,
-    ROW,
-    STATE_SIZE,
-    SUMS,
-    X,
-    Y,
-    enter_cells,
-    refresh_sums,
-)
+from curation.flow.lucas_kanade import templates, window_sums
 from curation.flow.lucas_kanade.templates import PAD, build_template
+from curation.flow.lucas_kanade.window_sums import sum_windows
 from curation.flow.reference import EPSILON_PX, MAX_ITERATIONS, MIN_DISPLACEMENT_PX, WINDOW_PX
 from curation.jit import compile_entry, compile_part, digest_sources
 
 HALF = WINDOW_PX // 2 * 1.0
 EPSILON_SQUARED = EPSILON_PX * EPSILON_PX
 OSCILLATION_PX = 0.01
+LANES = 64
 
 _u = np.uint64
+
+# Rows of the state, each LANES wide, in one flat array, float64 [17 * LANES]. With constant offsets the compiler can
+# prove that rows do not overlap, and vectorises without a run-time check.
+_ROW = np.uint64(LANES)
+_X, _Y = _u(0), _ROW  # Top left of the window, in pixels of the level.
+_CELL_X, _CELL_Y = _u(2) * _ROW, _u(3) * _ROW  # Its integer part.
+_LAST_DX, _LAST_DY = _u(4) * _ROW, _u(5) * _ROW
+_ACTIVE = _u(6) * _ROW  # 1 while the lane iterates.
+_LOST = _u(7) * _ROW  # 1 if the window has left the level.
+_STALE = _u(8) * _ROW  # 1 if the sums belong to another cell.
+_SUMS = _u(9) * _ROW  # Eight rows.
+STATE_SIZE = 17 * LANES
+
+
+@compile_part
+def _enter_cells(state: Any, num_lanes: Any, num_rows: float, num_cols: float) -> None:
+    """Deactivate the lanes whose window has left the level; mark those whose window is in a new cell."""
+    for t in range(num_lanes):
+        x, y, active = state[_X + t], state[_Y + t], state[_ACTIVE + t]
+        inside = (x >= -WINDOW_PX) & (x < num_cols) & (y >= -WINDOW_PX) & (y < num_rows)
+        state[_LOST + t] = 1.0 if (active != 0.0) & (not inside) else state[_LOST + t]
+        active = active if inside else 0.0
+        cell_x, cell_y = np.floor(x), np.floor(y)
+        moved = (cell_x != state[_CELL_X + t]) | (cell_y != state[_CELL_Y + t])
+        state[_STALE + t] = 1.0 if (active != 0.0) & moved else 0.0
+        state[_CELL_X + t], state[_CELL_Y + t] = cell_x, cell_y
+        state[_ACTIVE + t] = active
+
+
+@compile_part
+def _refresh_sums(images: Any, first: int, state: Any, stale: Any, num_lanes: Any, template: Any) -> Any:
+    """Compute the window sums of the stale lanes, where lane 0 is frame `first`; return the number of these lanes."""
+    num_stale: Any = _u(0)
+    for lane in range(num_lanes):
+        stale[num_stale] = lane
+        num_stale += _u(state[_STALE + lane] != 0.0)
+    for k in range(num_stale):
+        t: Any = _u(stale[k])
+        y, x = int(state[_CELL_Y + t]) + PAD, int(state[_CELL_X + t]) + PAD
+        s0, s1, s2, s3, s4, s5, s6, s7 = sum_windows(images[first + np.int64(t)], y, x, template)
+        state[_SUMS + t] = s0
+        state[_SUMS + _ROW + t] = s1
+        state[_SUMS + _u(2) * _ROW + t] = s2
+        state[_SUMS + _u(3) * _ROW + t] = s3
+        state[_SUMS + _u(4) * _ROW + t] = s4
+        state[_SUMS + _u(5) * _ROW + t] = s5
+        state[_SUMS + _u(6) * _ROW + t] = s6
+        state[_SUMS + _u(7) * _ROW + t] = s7
+    return np.int64(num_stale)
 
 
 @compile_part
@@ -53,24 +88,24 @@ def _step(state: Any, num_lanes: Any, model: Any, oscillation: float) -> None:
     """
     m11, m12, m22, bias_x, bias_y = model[0], model[1], model[2], model[3], model[4]
     for t in range(num_lanes):
-        x, y = state[X + t], state[Y + t]
-        fx, fy = x - state[CELL_X + t], y - state[CELL_Y + t]
-        k = SUMS + t
-        s0, s1, s2, s3 = state[k], state[k + ROW], state[k + _u(2) * ROW], state[k + _u(3) * ROW]
+        x, y = state[_X + t], state[_Y + t]
+        fx, fy = x - state[_CELL_X + t], y - state[_CELL_Y + t]
+        k = _SUMS + t
+        s0, s1, s2, s3 = state[k], state[k + _ROW], state[k + _u(2) * _ROW], state[k + _u(3) * _ROW]
         bx = (s0 + fx * (s1 - s0)) + fy * ((s2 - s0) + fx * ((s0 - s1) - (s2 - s3))) - bias_x
-        k += _u(4) * ROW
-        s0, s1, s2, s3 = state[k], state[k + ROW], state[k + _u(2) * ROW], state[k + _u(3) * ROW]
+        k += _u(4) * _ROW
+        s0, s1, s2, s3 = state[k], state[k + _ROW], state[k + _u(2) * _ROW], state[k + _u(3) * _ROW]
         by = (s0 + fx * (s1 - s0)) + fy * ((s2 - s0) + fx * ((s0 - s1) - (s2 - s3))) - bias_y
         dx, dy = m12 * by - m22 * bx, m12 * bx - m11 * by
-        active = state[ACTIVE + t] != 0.0
+        active = state[_ACTIVE + t] != 0.0
         converged = dx * dx + dy * dy <= EPSILON_SQUARED
-        back_x, back_y = abs(dx + state[LAST_DX + t]), abs(dy + state[LAST_DY + t])
+        back_x, back_y = abs(dx + state[_LAST_DX + t]), abs(dy + state[_LAST_DY + t])
         oscillates = (not converged) & (back_x < oscillation) & (back_y < oscillation)
         part = 0.5 if oscillates else 1.0
         part = part if active else 0.0
-        state[X + t], state[Y + t] = x + part * dx, y + part * dy
-        state[LAST_DX + t], state[LAST_DY + t] = dx, dy
-        state[ACTIVE + t] = 1.0 if active & (not converged) & (not oscillates) else 0.0
+        state[_X + t], state[_Y + t] = x + part * dx, y + part * dy
+        state[_LAST_DX + t], state[_LAST_DY + t] = dx, dy
+        state[_ACTIVE + t] = 1.0 if active & (not converged) & (not oscillates) else 0.0
 
 
 @compile_part
@@ -82,14 +117,14 @@ def _track_level(
     lanes = _u(num_lanes)
     whole_vectors = (lanes + _u(7)) // _u(8) * _u(8)
     for t in range(whole_vectors):
-        state[ACTIVE + t] = 1.0 if t < lanes else 0.0
-        state[CELL_X + t] = -1e9
+        state[_ACTIVE + t] = 1.0 if t < lanes else 0.0
+        state[_CELL_X + t] = -1e9
     for iteration in range(MAX_ITERATIONS):
-        enter_cells(state, whole_vectors, num_rows, num_cols)
-        counters[1] += refresh_sums(images, first, state, stale, lanes, template)
+        _enter_cells(state, whole_vectors, num_rows, num_cols)
+        counters[1] += _refresh_sums(images, first, state, stale, lanes, template)
         num_active = 0.0
         for t in range(lanes):
-            num_active += state[ACTIVE + t]
+            num_active += state[_ACTIVE + t]
         if num_active == 0.0:
             break
         counters[0] += int(num_active)
@@ -118,20 +153,20 @@ def _track_corner(
     lanes = _u(num_lanes)
     shrink = 0.5 ** (num_levels - 1)
     for t in range(lanes):
-        state[X + t], state[Y + t] = x * shrink - HALF, y * shrink - HALF
+        state[_X + t], state[_Y + t] = x * shrink - HALF, y * shrink - HALF
     for level in range(num_levels - 1, -1, -1):
         shrink = 0.5**level
         images = pyramid[level]
         has_texture = build_template(images[source], y * shrink - HALF, x * shrink - HALF, work)
         for t in range(lanes):
             # A corner that is lost at a coarse level is tried again at the next.
-            state[LOST + t] = 0.0 if has_texture else 1.0
+            state[_LOST + t] = 0.0 if has_texture else 1.0
         if has_texture:
             _track_level(images, first, num_lanes, template, model, state, stale, counters)
         if level > 0:
             for t in range(lanes):
-                state[X + t] = 2.0 * (state[X + t] + HALF) - HALF
-                state[Y + t] = 2.0 * (state[Y + t] + HALF) - HALF
+                state[_X + t] = 2.0 * (state[_X + t] + HALF) - HALF
+                state[_Y + t] = 2.0 * (state[_Y + t] + HALF) - HALF
 
 
 @compile_part
@@ -139,9 +174,9 @@ def _gather_corner(state: Any, num_lanes: int, num_rows: int, num_cols: int, x: 
     """Add one corner to totals, float64 [3, LANES]: count if tracked, count if moving, displacement in pixels if so."""
     for t in range(num_lanes):
         k = _u(t)
-        left, top = state[X + k], state[Y + k]
+        left, top = state[_X + k], state[_Y + k]
         inside = -WINDOW_PX <= left < num_cols and -WINDOW_PX <= top < num_rows
-        if inside and state[LOST + k] == 0.0:
+        if inside and state[_LOST + k] == 0.0:
             totals[0, t] += 1.0
             length = np.sqrt((left + HALF - x) ** 2 + (top + HALF - y) ** 2)
             if length > MIN_DISPLACEMENT_PX:
@@ -178,7 +213,7 @@ def _track_source(
 
 
 def _define_entry() -> Any:
-    sources_digest = digest_sources(reference, templates, window_sums, cells)
+    sources_digest = digest_sources(reference, templates, window_sums)
 
     @compile_entry
     def track_sources(

@@ -18,8 +18,8 @@ from numba.extending import intrinsic
 from curation.jit import CHECKS_BOUNDS, compile_part
 
 
-def _emit_window_sums(builder: Any, corner: Any, stride: Any, template: Any, shifts: list[Any]) -> Any:
-    """Emit LLVM code for the sums of 16 x 16 products with some of the template's arrays, i32 each.
+def _emit_window_sums(builder: Any, corner: Any, stride: Any, template: Any) -> Any:
+    """Emit LLVM code for the eight sums of 16 x 16 products, <8 x i32>; see `sum_windows_plain`.
 
     Two rows of the window fill a vector of 32 int16. Multiplying int16 vectors and adding neighbouring products is one
     instruction (vpmaddwd, vpdpwssd) on processors that have it, and separate ones elsewhere.
@@ -42,22 +42,17 @@ def _emit_window_sums(builder: Any, corner: Any, stride: Any, template: Any, shi
         builder.zext(builder.shuffle_vector(rows[y], rows[y + 1], lanes(range(32))), wide) for y in range(0, 16, 2)
     ]
     sums = []
-    for shift in shifts:
+    for which in range(8):
         total = None
         for pair in range(8):
-            offset = builder.add(builder.mul(shift, i64(256)), i64(pair * 32))
-            weights = load(builder.gep(template, [offset]), i16, 32, 2)
+            weights = load(builder.gep(template, [i64(which * 256 + pair * 32)]), i16, 32, 2)
             product = builder.mul(pixels[pair], builder.sext(weights, wide))
             paired = add_neighbours(product, ir.Constant(wide, ir.Undefined), 32)
             total = paired if total is None else builder.add(total, paired)
         sums.append(total)
     while len(sums) > 1:
         sums = [add_neighbours(a, b, 32) for a, b in zip(sums[::2], sums[1::2], strict=True)]
-    total, count = sums[0], 16
-    while count > len(shifts):
-        total = add_neighbours(total, ir.Constant(ir.VectorType(i32, count), ir.Undefined), count)
-        count //= 2
-    return total
+    return add_neighbours(sums[0], ir.Constant(ir.VectorType(i32, 16), ir.Undefined), 16)
 
 
 @intrinsic
@@ -70,29 +65,9 @@ def sum_windows_vector(typingctx: Any, image: Any, y: Any, x: Any, template: Any
         weights = context.make_array(signature.args[3])(context, builder, args[3])
         stride = builder.extract_value(pixels.strides, 0)
         corner = builder.gep(pixels.data, [builder.add(builder.mul(args[1], stride), args[2])])
-        sums = _emit_window_sums(builder, corner, stride, weights.data, [ir.IntType(64)(k) for k in range(8)])
+        sums = _emit_window_sums(builder, corner, stride, weights.data)
         sums = builder.sitofp(sums, ir.VectorType(ir.DoubleType(), 8))
         parts = [builder.extract_element(sums, ir.IntType(32)(k)) for k in range(8)]
-        return context.make_tuple(builder, signature.return_type, parts)
-
-    return signature, codegen
-
-
-@intrinsic
-def sum_half_vector(typingctx: Any, image: Any, y: Any, x: Any, template: Any, a: Any, b: Any) -> Any:
-    """Compute `sum_half_plain` with explicit vector instructions."""
-    signature = types.UniTuple(types.float64, 4)(image, types.intp, types.intp, template, types.intp, types.intp)
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pixels = context.make_array(signature.args[0])(context, builder, args[0])
-        weights = context.make_array(signature.args[3])(context, builder, args[3])
-        stride = builder.extract_value(pixels.strides, 0)
-        corner = builder.gep(pixels.data, [builder.add(builder.mul(args[1], stride), args[2])])
-        four = ir.IntType(64)(4)
-        shifts = [args[4], args[5], builder.add(args[4], four), builder.add(args[5], four)]
-        sums = _emit_window_sums(builder, corner, stride, weights.data, shifts)
-        sums = builder.sitofp(sums, ir.VectorType(ir.DoubleType(), 4))
-        parts = [builder.extract_element(sums, ir.IntType(32)(k)) for k in range(4)]
         return context.make_tuple(builder, signature.return_type, parts)
 
     return signature, codegen
@@ -115,13 +90,4 @@ def sum_windows_plain(image: Any, y: int, x: int, template: Any) -> Any:
     return s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]
 
 
-@compile_part
-def sum_half_plain(image: Any, y: int, x: int, template: Any, a: int, b: int) -> Any:
-    """Return four of the eight sums of `sum_windows_plain`: those of the shifts a and b, 0 to 3, for each gradient."""
-    s0, s1, s2, s3, s4, s5, s6, s7 = sum_windows_plain(image, y, x, template)
-    sums = np.array([s0, s1, s2, s3, s4, s5, s6, s7])
-    return sums[a], sums[b], sums[4 + a], sums[4 + b]
-
-
 sum_windows: Any = sum_windows_plain if CHECKS_BOUNDS else sum_windows_vector
-sum_half: Any = sum_half_plain if CHECKS_BOUNDS else sum_half_vector
