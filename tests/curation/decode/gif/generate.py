@@ -29,7 +29,14 @@ class Style:
     entry: float
 
 
-STYLES = (Style(0, 0, 0), Style(0.3, 0.3, 0.3), Style(0.01, 0.8, 0.1), Style(0.01, 0.1, 0.8), Style(0, 0.01, 0.2))
+STYLES = (
+    Style(0, 0, 0),
+    Style(0.3, 0.3, 0.3),
+    Style(0.01, 0.8, 0.1),
+    Style(0.01, 0.1, 0.8),
+    Style(0, 0.01, 0.2),
+    Style(0, 0.97, 0.02),
+)
 
 
 def draw_gif(rng: random.Random) -> DrawnGif:
@@ -103,7 +110,7 @@ def draw_rectangle(rng: random.Random, width: int, height: int) -> tuple[int, in
     if kind < 0.95:
         return rng.choice((0, 65535)), rng.choice((0, 65535)), rng.randint(0, 3), rng.choice((0, 0, 1))
     # The larger ones fill a dictionary.
-    return 0, 0, *((rng.randint(80, 128), 64) if kind < 0.97 else (rng.randint(1, 40), rng.randint(1, 40)))
+    return 0, 0, *((rng.randint(80, 128), 64) if kind < 0.96 else (rng.randint(1, 40), rng.randint(1, 40)))
 
 
 def draw_codes(rng: random.Random, code_size: int, num_pixels: int) -> list[tuple[int, int]]:

@@ -15,6 +15,7 @@ from curation.config import SOURCE_SIZE
 from curation.decode.decoder import FrameDecoder, UndecodableError
 from examples.draw_gifs import DrawnGif, draw_frames
 from tests.curation.decode.gif import generate, plain
+from tests.curation.decode.gif.guards import guarded_arrays
 from tests.curation.decode.helpers import gif_start
 
 MAX_PIXELS = 2**24
@@ -182,18 +183,20 @@ def test_full_dictionary_is_kept_until_the_next_clear_code(code_size: int) -> No
     assert_decodes_as_plain(data)
 
 
-def test_longest_dictionary_entries() -> None:
+@pytest.mark.parametrize(
+    ("width", "height", "damage"),
+    [(1000, 7382, None), (960, 7686, None), (1000, 7383, "frame 0: the pixels end early")],
+    ids=["397 pixels fewer", "3,837 pixels fewer", "more pixels"],
+)
+def test_longest_dictionary_entries(width: int, height: int, damage: str | None) -> None:
     """In a picture of one colour each code repeats the one before and one pixel more, up to 3,839 pixels."""
-    codes, width = [(1, 9)], 9
+    codes, code_width = [(1, 9)], 9
     for number in range(258, 4096):
-        codes.append((number, width))
-        width += number + 1 == 1 << width and width < 12
+        codes.append((number, code_width))
+        code_width += number + 1 == 1 << code_width and code_width < 12
     codes += [(4095, 12)] * 3
-    num_pixels = sum(range(1, 3840)) + 3 * 3839
-    blocks = generate.split(generate.pack(codes))[0]
-    for height, expected in ((num_pixels // 1000, None), (num_pixels // 1000 + 1, "frame 0: the pixels end early")):
-        frames, damage = decode(
-            gif_start(10, 10) + b"," + struct.pack("<HHHHB", 0, 0, 1000, height, 0) + b"\x08" + blocks
-        )
-        assert damage == expected
-        assert all((rgb == 255).all() for rgb, _ in frames)
+    data = gif_start(10, 10) + b"," + struct.pack("<HHHHB", 0, 0, width, height, 0) + b"\x08"
+    with guarded_arrays():
+        frames, found = decode(data + generate.split(generate.pack(codes))[0])
+    assert found == damage
+    assert all((rgb == 255).all() for rgb, _ in frames)
