@@ -67,7 +67,7 @@ def probe_clips(task: ProbeTask) -> list[ProbedClip]:
 
 def _probe(clip: Clip, config: CurationConfig) -> ProbedClip:
     try:
-        data = fetch_bytes(clip.location, config.max_bytes)
+        data = fetch_bytes(clip.location, config.max_bytes, clip.folder)
     except FetchError as error:
         return ProbedClip(clip_key=clip.key, verdict=Verdict.FETCH_FAILED, detail=str(error))
     except TooManyBytesError as error:

@@ -1,6 +1,7 @@
 """A location that workers can read -> its bytes: a file, or an object in a store."""
 
 import hashlib
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,8 +26,10 @@ def read_clip(path: str, sha256: str | None, max_bytes: int) -> bytes:
     return data
 
 
-def fetch_bytes(location: str, max_bytes: int) -> bytes:
+def fetch_bytes(location: str, max_bytes: int, folder: str | None = None) -> bytes:
     """Read a path or an object, such as `s3://bucket/key`. Raises FetchError or TooManyBytesError.
+
+    folder: the folder of --gifs, without symbolic links. A path that leads out of it, also by a link, is refused.
 
     Web URLs are refused: the fetch stage downloads them before any worker starts.
     """
@@ -37,11 +40,13 @@ def fetch_bytes(location: str, max_bytes: int) -> bytes:
         return bytes(data)
     if is_url:
         raise FetchError(f"{scheme}:// locations cannot be read by a worker")
-    return _read_file(Path(location), max_bytes)
+    return _read_file(Path(location), max_bytes, folder)
 
 
-def _read_file(path: Path, max_bytes: int) -> bytes:
+def _read_file(path: Path, max_bytes: int, folder: str | None) -> bytes:
     try:
+        if folder and not Path(os.path.realpath(path)).is_relative_to(folder):
+            raise FetchError(f"{path} leads out of --gifs; only files below that folder are read")
         if not path.is_file():
             raise FetchError(f"{path} is not a file" if path.exists() else f"there is no file {path}")
         _check_size(path.stat().st_size, max_bytes)

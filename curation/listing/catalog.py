@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import hashlib
 import io
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -66,7 +67,8 @@ def make_catalog(rows: Iterable[Row], sha256: str, options: RunOptions, config: 
     numbers: dict[str, int] = {}
     table = pa.Table.from_batches(_number_rows(rows, numbers), ROWS_SCHEMA).combine_chunks()
     locate = functools.partial(_locate, options=options)
-    clips = Clips(table, numbers, np.zeros(len(numbers), dtype=np.int8), locate)
+    folder = os.path.realpath(options.gifs) if options.gifs else None
+    clips = Clips(table, numbers, np.zeros(len(numbers), dtype=np.int8), locate, folder)
     _check_unique_keys(clips, table)
     pa.default_memory_pool().release_unused()  # Otherwise the parsed rows would stay allocated for the whole run.
     splits, num_unlisted = array.array("b"), 0
@@ -178,11 +180,20 @@ def _file_name(uri: str) -> str:
     return uri.rpartition("/")[2]
 
 
+def _name_in_folder(uri: str) -> str:
+    """Return the name of a uri's file in the folder of --gifs: one path component, which may be `..`.
+
+    A url's name is percent-decoded once, unless a separator would come out of it.
+    """
+    name = _file_name(uri)
+    decoded = unquote(name) if "://" in uri else name
+    return name if {"/", "\0"} & set(decoded) else decoded
+
+
 def _locate(uri: str, options: RunOptions) -> str:
     """Return the path or URL of a uri's bytes, without checking that they exist."""
     if options.gifs:
-        name = _file_name(uri)
-        return str(options.gifs / (unquote(name) if "://" in uri else name))
+        return str(options.gifs / _name_in_folder(uri))
     if not isinstance(options.listing, Path):
         # A remote listing must not read local files, so every location gets a scheme.
         folder = re.split(r"[?#]", options.listing)[0].rpartition("/")[0]

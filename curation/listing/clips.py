@@ -30,6 +30,8 @@ class Clip:
     uri: str
     location: str
     """Absolute path or URL of its bytes; always a URL if the listing is remote."""
+    folder: str | None = None
+    """Folder of --gifs, without symbolic links. A location that leads out of it is not read."""
     captions: tuple[str, ...]
     split: str
     row: int
@@ -40,16 +42,22 @@ class Clips(Mapping[str, Clip]):
     """The clips of a listing by key, ordered by first row. A clip's number is its index in this order."""
 
     def __init__(
-        self, rows: pa.Table, numbers: dict[str, int], splits: NDArray[np.int8], locate: Callable[[str], str]
+        self,
+        rows: pa.Table,
+        numbers: dict[str, int],
+        splits: NDArray[np.int8],
+        locate: Callable[[str], str],
+        folder: str | None = None,
     ) -> None:
         """Create the clips of a listing.
 
         rows: ROWS_SCHEMA. numbers: clip number by key, ascending. splits: index in SPLITS of each clip, int8 [clips].
-        locate: returns a uri's location.
+        locate: returns a uri's location. folder: `Clip.folder` of all clips.
         """
         self._rows = rows
         self._numbers = numbers
         self._locate = locate
+        self._folder = folder
         self.keys_in_order = tuple(numbers)
         self.splits = splits
         """Index in SPLITS of each clip, int8 [clips]."""
@@ -68,6 +76,7 @@ class Clips(Mapping[str, Clip]):
             key=key,
             uri=uri,
             location=self._locate(uri),
+            folder=self._folder,
             captions=tuple(dict.fromkeys(captions[row].as_py() for row in rows)),
             split=self.split(number),
             row=rows[0] + 1,
@@ -102,4 +111,4 @@ class Clips(Mapping[str, Clip]):
 
     def with_splits(self, splits: NDArray[np.int8]) -> "Clips":
         """Return the same clips in other splits, int8 [clips]."""
-        return Clips(self._rows, self._numbers, splits, self._locate)
+        return Clips(self._rows, self._numbers, splits, self._locate, self._folder)
