@@ -130,7 +130,7 @@ def _reencode(frames: list[Image.Image]) -> list[Image.Image]:
     def reencode(frame: Image.Image) -> Image.Image:
         with io.BytesIO() as file:
             frame.save(file, "JPEG", quality=50)
-            return Image.open(file).convert("RGB")
+            return Image.open(file, formats=["JPEG"]).convert("RGB")
 
     return [reencode(frame) for frame in frames]
 

@@ -1,9 +1,13 @@
-"""Read pictures with Pillow: what its decoders raise, and compositing on white."""
+"""Read pictures with Pillow: allowed formats, what its decoders raise, and compositing on white."""
 
 import struct
 
 from PIL import Image
 
+SHARD_FORMATS = ("JPEG", "PNG", "WEBP")
+"""Pillow's names of the formats of pictures in shards."""
+IMAGE_FORMATS = (*SHARD_FORMATS, "GIF", "BMP", "TIFF", "PPM")
+"""Formats of a user's images. Pillow would open an EPS under any name by starting Ghostscript."""
 DECODE_ERRORS = (
     OSError,
     ValueError,

@@ -12,6 +12,19 @@ ROOMS = ("curation", "shards", "training")
 HEAVY = ("ray", "torch", "cv2", "numba", "webdataset", "diffusers", "transformers")
 
 
+def find_calls(path: Path, owner: str, name: str) -> list[ast.Call]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = ((node, node.func) for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return [
+        call
+        for call, function in functions
+        if isinstance(function, ast.Attribute)
+        and function.attr == name
+        and isinstance(function.value, ast.Name)
+        and function.value.id == owner
+    ]
+
+
 def imported_names(path: Path) -> set[str]:
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -27,6 +40,15 @@ def test_nobody_imports_cli(room):
     paths = sorted((ROOT / room).rglob("*.py"))
     assert paths
     assert [path for path in paths if "cli" in imported_names(path)] == []
+
+
+@pytest.mark.parametrize("room", [*ROOMS, "examples"])
+def test_pictures_are_opened_in_named_formats_only(room):
+    calls = [(path, call) for path in (ROOT / room).rglob("*.py") for call in find_calls(path, "Image", "open")]
+    assert calls or room == "shards"
+    assert [
+        f"{path}:{call.lineno}" for path, call in calls if "formats" not in {keyword.arg for keyword in call.keywords}
+    ] == []
 
 
 def test_importing_cli_loads_nothing_heavy():

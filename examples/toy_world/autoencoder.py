@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (the conventional name)
 
+from shards.pictures import SHARD_FORMATS
 from shards.reader import read_shard
 from training.evaluation.inputs.val_pairs import ValPair
 from training.evaluation.metrics.motion_coherency import measure_frames
@@ -49,7 +50,7 @@ def read_pictures(split: Path, max_pictures: int | None = None) -> Tensor:
             record = sample.record
             for index, data in ((record.source_index, sample.source), (record.target_index, sample.target)):
                 if (record.clip_key, index) not in pictures:
-                    pixels = np.array(Image.open(io.BytesIO(data)).convert("RGB"))
+                    pixels = np.array(Image.open(io.BytesIO(data), formats=SHARD_FORMATS).convert("RGB"))
                     pictures[record.clip_key, index] = torch.from_numpy(pixels).permute(2, 0, 1)
                 if len(pictures) == max_pictures:
                     return torch.stack(list(pictures.values()))

@@ -19,7 +19,7 @@ from PIL import Image
 
 from shards.manifest import ShardEntry
 from shards.members import BLOCK_BYTES
-from shards.pictures import DECODE_ERRORS
+from shards.pictures import DECODE_ERRORS, SHARD_FORMATS
 from shards.schema import SampleRecord
 from training.data.batch import Batch
 from training.data.errors import DamageError, DataError, raise_data_errors
@@ -198,13 +198,13 @@ def _decode_picture(path: str, name: str, data: memoryview) -> Picture:
     """Decode to RGB, uint8 [H, W, 3]. Raises DamageError."""
     if name.endswith(".jpg"):
         # OpenCV gives Pillow's pixels, from the same library, and decodes straight into an array.
-        # It accepts a truncated picture, so the end marker is checked.
+        # It accepts other formats and a truncated picture, so both markers are checked.
         picture = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR_RGB)
-        if picture is None or bytes(data[-2:]) != b"\xff\xd9":
+        if picture is None or bytes(data[:3]) != b"\xff\xd8\xff" or bytes(data[-2:]) != b"\xff\xd9":
             raise DamageError(path, f"{name} is not a whole JPEG picture")
         return np.asarray(picture, dtype=np.uint8)
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=SHARD_FORMATS) as image:
             return np.asarray(image.convert("RGB"))
     except DECODE_ERRORS as error:
         raise DamageError(path, f"{name} cannot be decoded ({error})") from error

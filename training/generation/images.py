@@ -9,7 +9,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from curation.decode import read_frames
 from curation.errors import CurationError
-from shards.pictures import DECODE_ERRORS, composite_on_white, has_transparency
+from shards.pictures import DECODE_ERRORS, IMAGE_FORMATS, composite_on_white, has_transparency
 from training.generation.config import SIDE_MULTIPLE, Fit
 from training.generation.errors import GenerationError
 
@@ -34,7 +34,7 @@ def read_source(path: Path) -> SourceImage:
         with warnings.catch_warnings():
             # Pillow only warns at its own size limit; _check_size raises at ours.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(path, formats=IMAGE_FORMATS) as image:
                 _check_size(image, path)
                 return _read_gif(path) if image.format == "GIF" else _to_rgb(image, str(path))
     except CurationError as error:
@@ -44,7 +44,7 @@ def read_source(path: Path) -> SourceImage:
     except IsADirectoryError as error:
         raise GenerationError(f"{path} is a folder; name an image") from error
     except UnidentifiedImageError as error:
-        raise GenerationError(f"{path} is not an image; use a PNG, JPEG, WebP or another format of Pillow") from error
+        raise GenerationError(f"{path} is not an image; use a PNG, JPEG, WebP, GIF, BMP, TIFF or PPM") from error
     except Image.DecompressionBombError as error:
         raise GenerationError(f"{path} is too large; resize it to {MAX_PIXELS // 1_000_000} megapixels") from error
     except PermissionError:

@@ -12,7 +12,7 @@ import math
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from shards.manifest import ShardEntry, digest, read_manifest
+from shards.pictures import DECODE_ERRORS, SHARD_FORMATS
 from shards.reader import read_shard
 from shards.schema import MANIFEST, Sample
 from shards.storage.atomic import write_atomically
@@ -190,9 +191,7 @@ def _read_finished_shard(task: EncodeTask) -> ShardEntry | None:
 def _encode_rows(
     samples: list[Sample], vae: AutoencoderKL, tokenizer: CLIPTokenizer, *, flips: bool
 ) -> list[LatentRow]:
-    sources, targets = (
-        torch.stack([_decode(getattr(sample, role)) for sample in samples]) for role in ("source", "target")
-    )
+    sources, targets = (torch.stack([_decode(sample, role) for sample in samples]) for role in ("source", "target"))
     plain = _encode_pairs(vae, sources, targets)
     # The pictures are mirrored, not the latents: the autoencoder is not symmetric.
     flipped = _encode_pairs(vae, sources.flip(-1), targets.flip(-1)) if flips else [None] * len(samples)
@@ -211,8 +210,12 @@ def _encode_rows(
     ]
 
 
-def _decode(picture: bytes) -> Tensor:
-    pixels = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
+def _decode(sample: Sample, role: Literal["source", "target"]) -> Tensor:
+    try:
+        with Image.open(io.BytesIO(getattr(sample, role)), formats=SHARD_FORMATS) as image:
+            pixels = np.asarray(image.convert("RGB"))
+    except DECODE_ERRORS as error:
+        raise TrainingError(f"the {role} of sample {sample.record.key} cannot be decoded ({error})") from error
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
 

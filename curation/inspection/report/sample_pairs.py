@@ -7,13 +7,15 @@ so these are a random sample, and only the start of a few shards is read.
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from curation.inspection.report.report_data import SamplePair
+from shards.errors import DatasetError
 from shards.manifest import ShardEntry, SplitEntry
+from shards.pictures import DECODE_ERRORS, SHARD_FORMATS
 from shards.reader import read_head
 from shards.schema import Sample
 from shards.storage.location import Location
@@ -98,15 +100,20 @@ def _make_pair(shard_and_sample: tuple[str, Sample]) -> SamplePair:
         target_index=record.target_index,
         motion_px=record.motion_px,
         gap_ms=record.gap_ms,
-        source=_make_thumbnail(sample.source),
-        target=_make_thumbnail(sample.target),
+        source=_make_thumbnail(sample, "source"),
+        target=_make_thumbnail(sample, "target"),
     )
 
 
-def _make_thumbnail(picture: bytes) -> bytes:
-    """Encode a picture as JPEG with a longer side of up to 192 px."""
-    with Image.open(io.BytesIO(picture)) as image:
-        thumbnail = image.convert("RGB")
+def _make_thumbnail(sample: Sample, role: Literal["source", "target"]) -> bytes:
+    """Encode a picture of a sample as JPEG with a longer side of up to 192 px. Raises DatasetError if it is damaged."""
+    try:
+        with Image.open(io.BytesIO(getattr(sample, role)), formats=SHARD_FORMATS) as image:
+            thumbnail = image.convert("RGB")
+    except DECODE_ERRORS as error:
+        raise DatasetError(
+            f"the {role} of sample {sample.record.key} cannot be decoded ({error}); make the data set again"
+        ) from error
     thumbnail.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX), Image.Resampling.BILINEAR)
     data = io.BytesIO()
     thumbnail.save(data, "JPEG", quality=_JPEG_QUALITY)

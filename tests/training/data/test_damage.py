@@ -43,6 +43,24 @@ def test_damaged_member_is_named(damaged):
     assert str(caught.value) == f"{path}: {member} is not a whole JPEG picture"
 
 
+@pytest.mark.parametrize("image_format", ["png", "jpg"])
+def test_pictures_of_other_formats_are_not_opened(uneven, tmp_path, image_format):
+    folder, data = copy(uneven, tmp_path / "foreign"), io.BytesIO()
+    Image.new("RGB", (64, 64)).save(data, "EPS" if image_format == "png" else "BMP")
+    entries = []
+    for entry in read_manifest(folder).splits["train"].shards:
+        path = folder / "train" / entry.name
+        picture = data.getvalue() + b"\xff\xd9"
+        samples = [
+            dataclasses.replace(sample, source=picture, target=picture, image_format=image_format)
+            for sample in read_shard(path)
+        ]
+        entries.append(write_shard(path, samples))
+    write_split(folder, read_manifest(folder), shards=tuple(entries))
+    with pytest.raises(DamageError, match=r"cannot be decoded|is not a whole JPEG"):
+        batches(folder, 1)
+
+
 def test_worker_gives_the_same_error(damaged):
     folder, path, member = damaged
     with pytest.raises(DamageError, match="is not a whole JPEG picture") as caught:

@@ -1,6 +1,8 @@
+import os
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from training.generation.errors import GenerationError
 from training.generation.images import fit_image, plan_size, read_source
@@ -90,6 +92,21 @@ def test_unreadable_files_raise(tmp_path, cat):
     ):
         with pytest.raises(GenerationError, match=message):
             read_source(path)
+
+
+def test_postscript_named_png_starts_no_program(tmp_path, monkeypatch, picture):
+    started = tmp_path / "started"
+    for name in ("gs", "gswin64c"):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\ntouch {started}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # Otherwise Pillow remembers that there was no Ghostscript.
+    picture.save(tmp_path / "x.png", "EPS")
+    with pytest.raises(GenerationError, match=r"x\.png is not an image; use a PNG"):
+        read_source(tmp_path / "x.png")
+    assert not started.exists()
 
 
 def test_floating_point_images_raise(tmp_path):

@@ -18,7 +18,7 @@ from PIL import Image, ImageSequence
 
 import curation.decode
 from curation.errors import CurationError
-from shards.pictures import DECODE_ERRORS, composite_on_white
+from shards.pictures import DECODE_ERRORS, IMAGE_FORMATS, composite_on_white
 from training.evaluation.errors import EvaluationError
 
 Frame = NDArray[np.uint8]
@@ -65,7 +65,7 @@ def read_frames(path: Path, every: int = 1, num_frames: int | None = None) -> Fr
 
 def read_image(path: Path) -> Frame:
     """Read an image as RGB, composited on white. Raises EvaluationError if it cannot be decoded."""
-    with _decoding(path), Image.open(path) as image:
+    with _decoding(path), Image.open(path, formats=IMAGE_FORMATS) as image:
         return np.asarray(composite_on_white(image))
 
 
@@ -108,7 +108,7 @@ def _read_gif(path: Path, every: int, num_frames: int | None) -> Frames:
 
 
 def _iterate_animation(path: Path, every: int) -> Iterator[Frame]:
-    with _decoding(path), Image.open(path) as animation:
+    with _decoding(path), Image.open(path, formats=IMAGE_FORMATS) as animation:
         for page in itertools.islice(ImageSequence.Iterator(animation), 0, None, every):
             yield np.asarray(composite_on_white(page))
 

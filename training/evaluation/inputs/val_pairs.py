@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from shards.manifest import ShardEntry, read_manifest
-from shards.pictures import DECODE_ERRORS
+from shards.pictures import DECODE_ERRORS, SHARD_FORMATS
 from shards.reader import read_shard
 from shards.schema import Sample
 from training.evaluation.errors import EvaluationError
@@ -77,7 +77,7 @@ def _decode(path: Path, sample: Sample, resolution: int | None) -> ValPair:
     images = []
     for data in (sample.source, sample.target):
         try:
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data), formats=SHARD_FORMATS) as image:
                 pixels = np.asarray(image.convert("RGB"))
         except DECODE_ERRORS as error:
             raise EvaluationError(f"{path}: an image of {sample.record.key} cannot be decoded ({error})") from error
