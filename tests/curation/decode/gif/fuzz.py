@@ -158,10 +158,13 @@ def _collect(child: Any, reader: Any, current: Any, hang_s: float) -> list[str]:
 def _check_in_child(check: Check, seed: int, first: int, end: int, current: Any, writer: Any) -> None:
     from tests.curation.decode.gif.guards import guarded_arrays
 
+    parent = os.getppid()
     warm_up_decoder()
     _limit_memory()
     with guarded_arrays():
         for number in range(first, end):
+            if os.getppid() != parent:  # It was killed.
+                return
             current.value = number
             try:
                 difference = check(seed, number)
