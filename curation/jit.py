@@ -1,20 +1,16 @@
-"""Compilation with Numba, and its cache.
-
-Numba caches machine code beside the source (`__pycache__`), or in the user's cache directory if that is not writable.
-`NUMBA_CACHE_DIR` overrides both. Cache files are written atomically, so processes may compile at the same time, and
-there is one per processor type.
-"""
+"""Compilation with Numba. Code is cached on disk: see `curation.code_cache`."""
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from numba import config, njit
+
+from curation.code_cache import open_cache
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 """Options of every function. No fastmath: results must not depend on the processor or the compiler version."""
@@ -31,23 +27,25 @@ def compile_part(function: Callable[..., Any]) -> Any:
 def compile_entry(function: Callable[..., Any]) -> Any:
     """Compile an entry point at its first call and cache its code on disk.
 
-    If no cache directory is writable, every process compiles it, with a warning. With NUMBA_BOUNDSCHECK=1 the cache is
-    not used, because Numba does not include the setting in the cache key.
+    If there is no safe cache folder, every process compiles it, with a warning. With NUMBA_BOUNDSCHECK=1 the cache is
+    not used.
     """
-    if CHECKS_BOUNDS:
-        return compile_part(function)
+    cache = open_cache()
+    if cache.folder:
+        with _cache_in(cache.folder):
+            return njit(**OPTIONS, cache=True)(function)
+    if cache.fault:
+        warnings.warn(f"compiled code is not cached, so every process compiles: {cache.fault}", stacklevel=1)
+    return compile_part(function)
+
+
+@contextlib.contextmanager
+def _cache_in(folder: Path) -> Iterator[None]:
+    """Make functions that are defined in the block use this cache folder, and no other if it fails."""
+    settings = {"CACHE_DIR": str(folder), "CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator"}
+    before = {name: getattr(config, name, "") for name in settings}
+    vars(config).update(settings)
     try:
-        return njit(**OPTIONS, cache=True)(function)
-    except RuntimeError as error:  # Numba found no writable cache directory.
-        warnings.warn(f"compiled code cannot be cached, so every process compiles for seconds: {error}", stacklevel=2)
-        return compile_part(function)
-
-
-def digest_sources(*modules: ModuleType) -> str:
-    """Return the SHA-256 of the source files of some modules and of this one, whose options affect the code.
-
-    Numba recompiles an entry point if its own file or a value that it closes over changes. If the entry point closes
-    over this digest, a change in another file recompiles it too.
-    """
-    files = [Path(__file__), *(Path(str(module.__file__)) for module in modules)]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+        yield
+    finally:
+        vars(config).update(before)

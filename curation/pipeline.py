@@ -25,6 +25,7 @@ from curation.flow.tasks import LOST
 from curation.listing.catalog import Catalog, read_catalog
 from curation.listing.clips import Clip
 from curation.options import RunOptions
+from curation.run.compile_stage import compile_for_driver
 from curation.run.context import Run, open_run
 from curation.run.node_check import check_nodes
 from curation.run.progress import Progress
@@ -32,7 +33,7 @@ from curation.run.quarantine import remove_other_incidents
 from curation.run.saved_options import forget_options, save_options
 from curation.run.versions import is_same_software
 from curation.run.workers import RayWorkers
-from curation.selection.duplicates import Duplicate, find_duplicates
+from curation.selection.duplicates import Duplicate, find_duplicates, may_search, warm_up_search
 from curation.selection.pairs import Selection, select_pairs
 from shards.manifest import ListingEntry, Manifest, digest
 
@@ -144,6 +145,8 @@ def fetch(run: Run, clips: Mapping[str, Clip]) -> FetchedClips:
 
 def select(run: Run, catalog: Catalog, table: FlowTable) -> Selected:
     """Select each split's pairs from its usable clips, without duplicates."""
+    if may_search(catalog.clips, run.config):
+        compile_for_driver(run, warm_up_search, "the search for near-duplicates")
     with run.progress.stage("select"):
         pa.default_memory_pool().release_unused()
         duplicates = find_duplicates(catalog, table, run.config)

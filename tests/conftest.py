@@ -11,6 +11,7 @@ from curation.options import RunOptions
 from curation.pipeline import curate
 from curation.run.progress import Progress
 from examples.draw_gifs import draw_folder
+from shards.storage.location import user_cache_folder
 from tests.bucket import s3, service
 from tests.google import google
 from tests.web_server import short_pauses, web_server
@@ -20,6 +21,9 @@ __all__ = ["google", "s3", "service", "short_pauses", "web_server"]
 # A busy machine may pause for seconds, so Hypothesis must not fail slow examples.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+# Some tests replace the user cache folder. Without this, each of them would compile.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(user_cache_folder() / "compiled"))
 
 REAL_GIFS = os.environ.get("PIX2GIF_REAL_GIFS")
 SLOWEST_FILES = ("test_trainer.py", "test_workers.py", "test_runs.py", "test_stores.py")

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.code_cache import fill_once
 from curation.config import SOURCE_SIZE
-from curation.decode.gif.blocks import RESTORE, FrameHeader, Screen, read_screen, walk_frames
+from curation.decode.gif.blocks import CLEAR, RESTORE, FrameHeader, Screen, read_screen, walk_frames
 
 DECODER = "browser-1"
 """Name of the decoder in the method digest. Change it whenever a pixel of any GIF changes."""
@@ -106,11 +107,14 @@ class FrameDecoder:
             yield index, used[index], index in self._wanted
 
 
+@fill_once
 def warm_up_decoder() -> None:
-    """Compile or load the decoder by decoding a GIF of one pixel."""
-    pixel = b"GIF89a" + bytes([1, 0, 1, 0, 0, 0, 0]) + b"," + bytes([0, 0, 0, 0, 1, 0, 1, 0, 0, 2, 2, 0x44, 1, 0])
+    """Compile or load the decoder by decoding a GIF of two frames of one pixel, the first of which is removed again."""
+    removal = b"\x21\xf9\x04" + bytes([CLEAR << 2, 0, 0, 0, 0])
+    frame = b"," + bytes([0, 0, 0, 0, 1, 0, 1, 0, 0, 2, 2, 0x44, 1, 0])
     for resolution in (SOURCE_SIZE, 16):
-        list(FrameDecoder(pixel, resolution, max_pixels=1))
+        gif = b"GIF89a" + bytes([1, 0, 1, 0, 0, 0, 0]) + removal + frame + frame
+        list(FrameDecoder(gif, resolution, max_pixels=1))
 
 
 def _find_needed(headers: list[FrameHeader], screen: Screen, wanted: frozenset[int]) -> set[int]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from curation.batches import in_batches
+from curation.decode.decoder import warm_up_decoder
 from curation.decode.probe_results import ProbeResults
 from curation.export.completed_shards import find_completed_shard, receipt_path
 from curation.export.encode import EncodeResult, EncodeTask, SourceClip, encode_fragment
@@ -14,6 +15,7 @@ from curation.export.shard_plan import PlannedShard, ShardPlan
 from curation.flow.table import Measurement
 from curation.flow.tasks import lost_clip
 from curation.listing.catalog import Catalog
+from curation.run.compile_stage import compile_for_workers
 from curation.run.context import Run
 from curation.run.progress import Bar
 from curation.run.quarantine import Incident
@@ -52,6 +54,8 @@ def write_shards(
     remove_tree(workspace.fragments)
     num_samples = sum(plan.num_samples for plan in plans.values())
     num_samples -= sum(entry.num_samples for entry in entries.values())
+    if num_samples:
+        compile_for_workers(run, warm_up_decoder, "the decoder")
     with run.progress.stage("export", num_samples, "samples") as bar:
         for shards_of_batch in in_batches(unfinished, _SHARDS_PER_BATCH):
             batch = _Batch(shards_of_batch, planner, bar)

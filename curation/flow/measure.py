@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from curation.code_cache import fill_once
 from curation.config import CurationConfig
 from curation.decode.decoder import (
     DECODER,
@@ -91,6 +92,7 @@ def measure_clip(
     ), rows
 
 
+@fill_once
 def warm_up_measuring() -> None:
     """Load or compile everything that `measure_clip` calls."""
     warm_up_decoder()

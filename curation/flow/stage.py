@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from curation.config import CurationConfig
 from curation.decode.probe import ProbedClip
 from curation.decode.probe_results import ProbeResults
-from curation.flow.measure import method_digest
+from curation.flow.measure import method_digest, warm_up_measuring
 from curation.flow.measure_results import MeasureResults
 from curation.flow.plan import NO_PART, FlowPlan, is_current, plan_flow
 from curation.flow.schedule import Group, slice_sources
@@ -24,6 +24,7 @@ from curation.flow.table import (
     write_part,
 )
 from curation.flow.tasks import JoinTask, PartTask, SliceTask, make_part, slice_method
+from curation.run.compile_stage import compile_for_workers
 from curation.run.context import Run
 from curation.run.workspace import TaskFolders
 from shards.storage.location import Location, list_files
@@ -52,8 +53,10 @@ def measure_all(run: Run, probed: ProbeResults) -> FlowTable:
     folders = run.workspace.task_folders
     sources = [folders.flow, *([run.options.flow] if run.options.flow else [])]
     plan = plan_flow(probed, sources, run.config, folders)
-    num_reused, num_pairs_measured = plan.num_reused, 0
-    with run.progress.stage("measure", plan.num_pairs, "pairs") as bar:
+    num_reused, num_pairs, num_pairs_measured = plan.num_reused, plan.num_pairs, 0
+    if num_pairs:
+        compile_for_workers(run, warm_up_measuring, "the motion kernel")
+    with run.progress.stage("measure", num_pairs, "pairs") as bar:
         parts = [*plan.in_place, *copy_parts(plan.to_copy, folders.flow)]
         for part in run.workers.map(make_part, _list_tasks(plan, run.config, folders)):
             numbers = probed.clips.find_numbers([result.clip_key for result in part.measurements])

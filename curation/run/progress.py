@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import sys
 import time
 from collections.abc import Iterator
 
@@ -40,6 +41,7 @@ class Progress:
     def __init__(self, *, quiet: bool = False) -> None:
         self._stages: dict[str, StageTime] = {}
         self._quiet = quiet
+        self._noted: set[str] = set()
 
     @property
     def stages(self) -> tuple[StageTime, ...]:
@@ -50,6 +52,12 @@ class Progress:
     def seconds(self) -> dict[str, float]:
         """Duration of each stage, by name."""
         return {stage.name: stage.seconds for stage in self.stages}
+
+    def note(self, line: str) -> None:
+        """Print a line to standard error, once in a run."""
+        if not self._quiet and line not in self._noted:
+            print(line, file=sys.stderr, flush=True)
+        self._noted.add(line)
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int = 0, unit: str = "") -> Iterator[Bar]:

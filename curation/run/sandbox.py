@@ -29,7 +29,7 @@ from shards.schema import Verdict
 Result = TypeVar("Result")
 
 _START_TIMEOUT_S = 300.0
-"""The first child on a machine compiles the kernel, possibly while others do the same."""
+"""The first child on a machine compiles the kernel, and the others wait for it."""
 _ATTEMPTS = 4
 """Starts in a row, and calls, that SIGKILL may end before the call fails."""
 _MAX_OUTPUT_BYTES = 20_000

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.code_cache import fill_once
 from curation.config import CurationConfig
 from curation.decode.fingerprint import CROPS, NUM_FRAMES, unpack_signature
 from curation.flow.stage import FlowTable
@@ -58,6 +59,20 @@ class Duplicate:
             f"nearly the same pictures as row {original_row}, {original_split}: {self.distance:g} of 64 bits differ, "
             f"and this clip is in {split}"
         )
+
+
+def may_search(clips: Clips, config: CurationConfig) -> bool:
+    """Return whether `find_duplicates` may search for near-duplicates. Within one split they are kept."""
+    return bool(config.near_distance and np.any(clips.splits != clips.splits[:1]))
+
+
+@fill_once
+def warm_up_search() -> None:
+    """Load or compile the search for near-duplicates."""
+    from curation.selection.near_duplicates import find_near_duplicates
+
+    frame = np.zeros((1, len(CROPS)), np.uint64)
+    find_near_duplicates(Signatures.join([frame, frame]), max_distance=1)
 
 
 def find_duplicates(catalog: Catalog, table: FlowTable, config: CurationConfig) -> dict[str, Duplicate]:

@@ -45,13 +45,13 @@ def run(listing: Path, out: Path, config: CurationConfig | None = None, **option
     )
 
 
-def make_run(options: RunOptions, config: CurationConfig | None = None) -> Run:
+def make_run(options: RunOptions, config: CurationConfig | None = None, progress: Progress | None = None) -> Run:
     """Return a run for a single stage: in this process, without a lock."""
     return Run(
         options=options,
         config=config or CurationConfig(),
         workspace=Workspace(options.out),
-        progress=Progress(quiet=True),
+        progress=progress or Progress(quiet=True),
         workers=InProcess(),
     )
 

@@ -13,10 +13,9 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from curation.flow import reference
 from curation.flow.reference import CORNER_BLOCK_PX as BLOCK
 from curation.flow.reference import CORNER_QUALITY, MAX_CORNERS, MIN_CORNER_DISTANCE_PX
-from curation.jit import compile_entry, compile_part, digest_sources
+from curation.jit import compile_entry, compile_part
 
 RADIUS = BLOCK // 2
 MAX_WIDTH = 1024
@@ -201,33 +200,24 @@ def _pick_apart(peaks: Any, width: int, corners: Any) -> int:
     return num_corners
 
 
-def _define_entry() -> Any:
-    sources_digest = digest_sources(reference)
+@compile_entry
+def find_padded_corners(frames: Any, pad: int, sources: Any, buffers: Any, corners: Any, num_corners: Any) -> None:
+    """Find the corners of S frames.
 
-    @compile_entry
-    def find_padded_corners(frames: Any, pad: int, sources: Any, buffers: Any, corners: Any, num_corners: Any) -> None:
-        """Find the corners of S frames.
-
-        frames: uint8 [T, H + 2 pad, W + 2 pad], padded by reflection without repeating the edge; `supports_size(H, W)`
-        must be true. sources: frame indices, int64 [S]. buffers: see `allocate_corner_buffers`.
-        Writes corners, float32 [S, MAX_CORNERS, 2] as (x, y), best first, and num_corners, int64 [S].
-        """
-        _ = sources_digest  # A closed-over value is part of the cache key.
-        rows, products, columns, scores, marks, peaks = buffers
-        for s in range(sources.shape[0]):
-            best = _score_frame(frames[sources[s]], pad, rows, products, columns, scores)
-            num_corners[s] = 0
-            if best > 0:
-                # Rounded to float32, as in OpenCV.
-                largest = np.int32(best).view(np.float32)
-                threshold = np.float32(np.float64(largest) * CORNER_QUALITY).view(np.int32)
-                num_peaks = _gather_peaks(scores, threshold, marks, peaks)
-                num_corners[s] = _pick_apart(peaks[:num_peaks], scores.shape[1], corners[s])
-
-    return find_padded_corners
-
-
-find_padded_corners = _define_entry()
+    frames: uint8 [T, H + 2 pad, W + 2 pad], padded by reflection without repeating the edge; `supports_size(H, W)`
+    must be true. sources: frame indices, int64 [S]. buffers: see `allocate_corner_buffers`.
+    Writes corners, float32 [S, MAX_CORNERS, 2] as (x, y), best first, and num_corners, int64 [S].
+    """
+    rows, products, columns, scores, marks, peaks = buffers
+    for s in range(sources.shape[0]):
+        best = _score_frame(frames[sources[s]], pad, rows, products, columns, scores)
+        num_corners[s] = 0
+        if best > 0:
+            # Rounded to float32, as in OpenCV.
+            largest = np.int32(best).view(np.float32)
+            threshold = np.float32(np.float64(largest) * CORNER_QUALITY).view(np.int32)
+            num_peaks = _gather_peaks(scores, threshold, marks, peaks)
+            num_corners[s] = _pick_apart(peaks[:num_peaks], scores.shape[1], corners[s])
 
 
 def supports_size(height: int, width: int) -> bool:

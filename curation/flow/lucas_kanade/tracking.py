@@ -16,12 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from curation.flow import reference
-from curation.flow.lucas_kanade import templates, window_sums
 from curation.flow.lucas_kanade.templates import PAD, build_template
 from curation.flow.lucas_kanade.window_sums import sum_windows
 from curation.flow.reference import EPSILON_PX, MAX_ITERATIONS, MIN_DISPLACEMENT_PX, WINDOW_PX
-from curation.jit import compile_entry, compile_part, digest_sources
+from curation.jit import compile_entry, compile_part
 
 HALF = WINDOW_PX // 2 * 1.0
 EPSILON_SQUARED = EPSILON_PX * EPSILON_PX
@@ -212,39 +210,30 @@ def _track_source(
             tracked_fraction[pair] = totals[0, t] / corners.shape[0] if corners.shape[0] else 0.0
 
 
-def _define_entry() -> Any:
-    sources_digest = digest_sources(reference, templates, window_sums)
+@compile_entry
+def track_sources(
+    pyramid: Any,
+    num_levels: int,
+    sources: Any,
+    corners: Any,
+    num_corners: Any,
+    work: Any,
+    motion_px: Any,
+    tracked_fraction: Any,
+    counters: Any,
+) -> None:
+    """Measure the pairs of S source frames with all later frames.
 
-    @compile_entry
-    def track_sources(
-        pyramid: Any,
-        num_levels: int,
-        sources: Any,
-        corners: Any,
-        num_corners: Any,
-        work: Any,
-        motion_px: Any,
-        tracked_fraction: Any,
-        counters: Any,
-    ) -> None:
-        """Measure the pairs of S source frames with all later frames.
-
-        sources: frame indices, int64 [S]. corners: float32 [S, C, 2] as (x, y) in pixels of level 0; the first
-        num_corners[s] of frame s are valid, int64 [S]. work: see `templates.allocate_buffers`.
-        Writes motion_px and tracked_fraction, float32 [P], ordered by source, then target; increments counters.
-        """
-        _ = sources_digest  # A closed-over value is part of the cache key.
-        buffers = (work, np.zeros(STATE_SIZE), np.zeros(LANES + 1, np.int64))
-        start = 0
-        for s in range(sources.shape[0]):
-            stop = start + pyramid[0].shape[0] - 1 - sources[s]
-            _track_source(
-                pyramid, num_levels, sources[s], corners[s, : num_corners[s]], buffers,
-                motion_px[start:stop], tracked_fraction[start:stop], counters
-            )  # fmt: skip
-            start = stop
-
-    return track_sources
-
-
-track_sources = _define_entry()
+    sources: frame indices, int64 [S]. corners: float32 [S, C, 2] as (x, y) in pixels of level 0; the first
+    num_corners[s] of frame s are valid, int64 [S]. work: see `templates.allocate_buffers`.
+    Writes motion_px and tracked_fraction, float32 [P], ordered by source, then target; increments counters.
+    """
+    buffers = (work, np.zeros(STATE_SIZE), np.zeros(LANES + 1, np.int64))
+    start = 0
+    for s in range(sources.shape[0]):
+        stop = start + pyramid[0].shape[0] - 1 - sources[s]
+        _track_source(
+            pyramid, num_levels, sources[s], corners[s, : num_corners[s]], buffers,
+            motion_px[start:stop], tracked_fraction[start:stop], counters
+        )  # fmt: skip
+        start = stop
