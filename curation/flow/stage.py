@@ -55,7 +55,7 @@ def measure_all(run: Run, probed: ProbeResults) -> FlowTable:
     plan = plan_flow(probed, sources, run.config, folders)
     num_reused, num_pairs, num_pairs_measured = plan.num_reused, plan.num_pairs, 0
     if num_pairs:
-        compile_for_workers(run, warm_up_measuring, "the motion kernel")
+        compile_for_workers(run, warm_up_measuring, "the decoder and the motion kernel")
     with run.progress.stage("measure", num_pairs, "pairs") as bar:
         parts = [*plan.in_place, *copy_parts(plan.to_copy, folders.flow)]
         for part in run.workers.map(make_part, _list_tasks(plan, run.config, folders)):
