@@ -62,7 +62,7 @@ class CodeCache:
 def open_cache() -> CodeCache:
     """Make the cache folder of this process, unless it exists, and check that it is safe."""
     if os.environ.get("NUMBA_BOUNDSCHECK", "0") != "0":
-        return CodeCache(folder=None)  # For tests, which compare with the code that is cached.
+        return CodeCache(folder=None)  # Code that checks bounds is for tests only.
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     try:
         folders = _make_folders(chosen)
@@ -94,7 +94,7 @@ def fill_once(warm_up: Callable[[], None]) -> Callable[[], None]:
                 if not marker.exists():
                     warm_up()
                     marker.touch()
-        warm_up()
+        warm_up()  # Loads the code, unless this process has just compiled it.
 
     return fill
 
