@@ -1,4 +1,4 @@
-"""Drawn GIFs that exceed the limits, and a Pillow patched to abort on marked GIFs."""
+"""Drawn GIFs that exceed the limits, and a decoder patched to abort on marked GIFs."""
 
 from pathlib import Path
 
@@ -10,25 +10,37 @@ ABORT_IN_EXPORT = b"make the encoder abort"
 """A comment in a GIF: the patched decoder aborts when it opens the file to encode frames."""
 _SIDE = 65_535
 _SITE_CUSTOMIZE = """
+import importlib.abc
+import importlib.machinery
 import os
+import sys
 import traceback
-from PIL import GifImagePlugin, Image
 
-Image.MAX_IMAGE_PIXELS = None
 
-_open = GifImagePlugin.GifImageFile._open
+def patch(canvas):
+    start = canvas.Canvas.__init__
 
-def open_or_abort(self):
-    here = self.fp.tell()
-    data = self.fp.read()
-    if {always!r} in data:
-        os.abort()
-    if {in_export!r} in data and any(call.name == "encode_frames" for call in traceback.extract_stack()):
-        os.abort()
-    self.fp.seek(here)
-    _open(self)
+    def open_or_abort(self, data, *args):
+        if {always!r} in data:
+            os.abort()
+        if {in_export!r} in data and any(call.name == "encode_frames" for call in traceback.extract_stack()):
+            os.abort()
+        start(self, data, *args)
 
-GifImagePlugin.GifImageFile._open = open_or_abort
+    canvas.Canvas.__init__ = open_or_abort
+
+
+class PatchingFinder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name != "curation.decode.gif.canvas":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        execute = spec.loader.exec_module
+        spec.loader.exec_module = lambda module: (execute(module), patch(module))
+        return spec
+
+
+sys.meta_path.insert(0, PatchingFinder())
 """
 
 
@@ -51,7 +63,7 @@ def draw_aborting(gif: bytes, marker: bytes = ABORT) -> bytes:
 def patch_decoder(folder: Path) -> str:
     """Write a sitecustomize.py into `folder`, to be put on PYTHONPATH; return the folder.
 
-    It removes Pillow's own pixel limit and aborts on GIFs with the comments above.
+    It aborts on GIFs with the comments above.
     """
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(_SITE_CUSTOMIZE.format(always=ABORT, in_export=ABORT_IN_EXPORT))
