@@ -26,9 +26,9 @@ from curation.export.pack import PackResult, PackTask, make_record
 from curation.flow.measure import method_digest
 from curation.flow.table import FlowPart, Measurement, write_part
 from curation.flow.tasks import JoinTask, PartTask, SliceTask, make_part, slice_method
-from curation.seeds import hash64, uniform
 from shards.manifest import ShardEntry
 from shards.schema import FLOW_SCHEMA, Sample, Verdict
+from shards.seeded_hash import hash64, uniform
 from shards.writer import shard_name, write_shard
 
 _SAMPLES_WRITTEN = 20

@@ -27,8 +27,9 @@ from curation.run.versions import software_versions
 from curation.selection.flatten import compute_flatness
 from curation.selection.pair_counts import compute_bin_edges
 from curation.selection.pairs import Selection
+from shards.files import describe_file, describe_files
 from shards.manifest import ListingEntry, Manifest, MotionHistogram, ShardEntry, SplitEntry, write_manifest
-from shards.schema import CLIPS, CLIPS_SCHEMA, REPORT, Verdict
+from shards.schema import CARD, CLIPS, CLIPS_SCHEMA, REPORT, Verdict
 from shards.storage.atomic import write_atomically
 from shards.storage.location import Location
 
@@ -128,7 +129,10 @@ def finish_dataset(curated: Curated, stages: tuple[StageTime, ...]) -> Manifest:
     report = render_report(gather_report(sources, manifest))
     with write_atomically(curated.out / REPORT) as temporary:
         temporary.write_text(report, encoding="utf-8")
-    write_card(curated.out, manifest)
+    manifest = dataclasses.replace(manifest, files=describe_files(curated.out, REPORT))
+    if write_card(curated.out, manifest):
+        card = describe_file(curated.out / CARD)
+        manifest = dataclasses.replace(manifest, files={**manifest.files, CARD: card})
     write_manifest(curated.out, manifest)
     return manifest
 
@@ -144,7 +148,7 @@ def _write_clips(curated: Curated) -> tuple[dict[str, int], pa.Table]:
     reduced = []
     with (
         write_atomically(curated.out / CLIPS) as temporary,
-        pq.ParquetWriter(temporary, CLIPS_SCHEMA, compression="zstd") as file,
+        pq.ParquetWriter(temporary, CLIPS_SCHEMA, compression="zstd", write_page_checksum=True) as file,
     ):
         for batch in make_clip_rows(curated.verdicts):
             counts.update(batch["verdict"].to_pylist())

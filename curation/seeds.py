@@ -1,23 +1,12 @@
 """Random choices derived from a seed and names: reproducible in any order, on any machine and number of workers."""
 
-import hashlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shards.seeded_hash import hash64
 from shards.splitmix import GAMMA, mix64
-
-
-def hash64(seed: int, *words: object) -> int:
-    """Return a uniformly distributed 64-bit hash of a seed and some words."""
-    text = "\0".join(map(str, (seed, *words)))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
-
-
-def uniform(seed: int, *words: object) -> float:
-    """Return a number in [0, 1), determined by a seed and some words."""
-    return (hash64(seed, *words) >> 11) / 2**53
 
 
 def derive_clip_seed(seed: int, clip_key: str) -> int:

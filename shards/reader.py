@@ -41,8 +41,8 @@ def read_head(path: ReadableLocation, num_samples: int) -> Iterator[Sample]:
 def _read_sample(members: SampleMembers) -> Sample:
     try:
         record = SampleRecord.from_json(members.record.read())
-    except (ValueError, KeyError, TypeError) as error:
-        raise tarfile.ReadError(f"{members.record.name} is not a sample's record: {error!r}") from error
+    except ValueError as error:
+        raise tarfile.ReadError(f"{members.record.name} is not a sample's record: {error}") from error
     if record.key != members.key:
         raise tarfile.ReadError(f"the record of {members.key} has the key {record.key}")
     return Sample(

@@ -2,24 +2,37 @@
 
 import dataclasses
 import json
+import re
 from enum import StrEnum
 from typing import Literal
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+from shards.json_fields import parse_fields
+
+SCHEMA_VERSION = 2
+READABLE_VERSIONS = (1, 2)
+"""Version 1 has int32 for `gap_ms`, and no hashes of the files besides the shards in its manifest."""
 
 MANIFEST = "dataset.json"
 CLIPS = "clips.parquet"
 FLOW = "flow"
 REPORT = "report.html"
 CARD = "README.md"
+CARD_MARKER = (
+    "<!-- Written by pix2gif-curate, which writes it anew; take this line out to keep what you write here. -->"
+)
 PART_DIGITS = 32
 """Digits of its own SHA-256 that name a part of the flow table: flow/part-DIGITS.parquet."""
 SPLITS = ("train", "val", "test")
 
 ImageFormat = Literal["jpg", "png", "webp"]
 IMAGE_MIME = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
+
+MAX_FRAME_INDEX = 2**31 - 1
+MAX_RECORD_BYTES = 16 * 2**20
+"""More than a record needs for all captions that a clip may have."""
+_CLIP_KEY = re.compile(r"[a-z0-9_-]{1,64}")
 
 
 class Verdict(StrEnum):
@@ -72,7 +85,7 @@ FLOW_SCHEMA = pa.schema(
         pa.field("clip_key", pa.dictionary(pa.int32(), pa.string()), nullable=False),
         pa.field("source_index", pa.int32(), nullable=False),
         pa.field("target_index", pa.int32(), nullable=False),
-        pa.field("gap_ms", pa.int32(), nullable=False),
+        pa.field("gap_ms", pa.int64(), nullable=False),
         pa.field("motion_px", pa.float32(), nullable=False),
         pa.field("tracked_fraction", pa.float32(), nullable=False),
         pa.field("across_cut", pa.bool_(), nullable=False),
@@ -124,10 +137,23 @@ class SampleRecord:
 
     @classmethod
     def from_json(cls, data: bytes) -> "SampleRecord":
-        """Parse JSON. Unknown fields, which a later version may add, are ignored; a missing one raises KeyError."""
-        fields = json.loads(data)
-        values = {field.name: fields[field.name] for field in dataclasses.fields(cls)}
-        return cls(**{**values, "captions": tuple(values["captions"])})
+        """Parse JSON. Unknown fields, which a later version may add, are ignored. Raises ValueError."""
+        fields = parse_fields(data, MAX_RECORD_BYTES)
+        source_index = fields.count("source_index", most=MAX_FRAME_INDEX - 1)
+        target_index = fields.count("target_index", most=MAX_FRAME_INDEX)
+        if source_index >= target_index:
+            raise ValueError(f"source_index {source_index} is not before target_index {target_index}")
+        return cls(
+            caption=fields.text("caption"),
+            captions=fields.texts("captions"),
+            motion_px=fields.number("motion_px"),
+            source_index=source_index,
+            target_index=target_index,
+            gap_ms=fields.count("gap_ms"),
+            clip_key=fields.matching("clip_key", _CLIP_KEY, "[a-z0-9_-], up to 64 characters,"),
+            split=fields.choice("split", SPLITS),
+            uri=fields.text("uri"),
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -139,6 +139,6 @@ def _covers(header: FrameHeader, screen: Screen) -> bool:
     )
 
 
-def compute_start_times_ms(durations_ms: list[int]) -> NDArray[np.int32]:
-    """Return the start time of each frame, int32 [T], from the durations of all frames."""
-    return np.concatenate([[0], np.cumsum(durations_ms[:-1], dtype=np.int64)]).astype(np.int32)
+def compute_start_times_ms(durations_ms: list[int]) -> NDArray[np.int64]:
+    """Return the start time of each frame, int64 [T], from the durations of all frames."""
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(durations_ms[:-1], dtype=np.int64)])

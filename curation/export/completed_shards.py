@@ -7,7 +7,9 @@ the object's ETag. The ETag changes with every upload.
 import dataclasses
 import json
 
-from shards.manifest import ShardEntry
+from shards.json_fields import parse_fields
+from shards.manifest import ShardEntry, parse_shard_entry
+from shards.schema import MAX_RECORD_BYTES
 from shards.storage.atomic import write_atomically
 from shards.storage.location import Location, ObjectPath
 from shards.writer import file_sha256
@@ -57,7 +59,8 @@ def _is_intact(shard: Location, sha256: str, receipt: _Receipt | None) -> bool:
 def _read_receipt(path: Location) -> _Receipt | None:
     """Read a receipt; None if there is none or it is damaged."""
     try:
-        fields = json.loads(path.read_text())
-        return _Receipt(plan=fields["plan"], shard=ShardEntry(**fields["shard"]), etag=fields.get("etag"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        fields = parse_fields(path.read_bytes(), MAX_RECORD_BYTES)
+        etag = fields.text("etag") if "etag" in fields else None
+        return _Receipt(plan=fields.text("plan"), shard=parse_shard_entry(fields.part("shard")), etag=etag)
+    except (OSError, ValueError):
         return None

@@ -20,8 +20,10 @@ from curation.options import RunOptions
 from curation.run.workspace import Workspace
 from shards.errors import DatasetError
 from shards.manifest import Manifest, read_manifest
-from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, MANIFEST, REPORT, SPLITS, Verdict, add_missing_columns
-from shards.storage.location import Location, for_arrow, list_files
+from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, MANIFEST, REPORT, SPLITS, Verdict
+from shards.storage.location import Location, for_arrow, list_files, on_disk
+from shards.tables import read_table
+from shards.writer import file_sha256
 
 _ROWS_PER_BATCH = 65_536
 
@@ -63,12 +65,12 @@ class FinishedDataset:
 def read_finished(out: Location) -> FinishedDataset:
     """Read a data set. Raises DatasetError if it is not finished, or if its manifest or clip table is damaged."""
     manifest = read_manifest(out)
-    path = out / CLIPS
-    try:
-        clips = add_missing_columns(pq.read_table(for_arrow(path)), CLIPS_SCHEMA)
-        clips = clips.select(CLIPS_SCHEMA.names).cast(CLIPS_SCHEMA)
-    except (OSError, pa.ArrowException, ValueError, KeyError) as error:
-        raise DatasetError(f"{path}: cannot be read: {error}") from error
+    with on_disk(out / CLIPS) as file:
+        clips = read_table(out / CLIPS, file, CLIPS_SCHEMA)
+        if manifest.has_hashes and file_sha256(file) != manifest.files[CLIPS].sha256:
+            raise DatasetError(
+                f"{out / CLIPS}: its SHA-256 is not the manifest's; restore the file from a copy, or curate anew"
+            )
     return FinishedDataset(out=out.absolute(), manifest=manifest, clips=clips)
 
 

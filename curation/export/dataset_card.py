@@ -8,23 +8,24 @@ import jinja2
 
 from curation.config import SOURCE_SIZE, CurationConfig
 from curation.target_histogram import describe_balance
-from shards.manifest import Manifest
-from shards.schema import CARD
+from shards.files import was_card_edited
+from shards.manifest import Manifest, digest_dataset
+from shards.schema import CARD, CARD_MARKER
 from shards.storage.atomic import write_atomically
 from shards.storage.location import Location
 
-MARKER = "<!-- Written by pix2gif-curate, which writes it anew; take this line out to keep what you write here. -->"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _MORE = "1M<n<10M"
 
 
-def write_card(out: Location, manifest: Manifest) -> None:
-    """Write OUT/README.md, unless a person wrote or edited it: then it has no MARKER."""
+def write_card(out: Location, manifest: Manifest) -> bool:
+    """Write OUT/README.md and return True; return False if a person wrote or edited it: then it has no marker."""
     path = out / CARD
-    if path.exists() and MARKER not in path.read_text(encoding="utf-8", errors="replace"):
-        return
+    if path.exists() and was_card_edited(out):
+        return False
     with write_atomically(path) as temporary:
         temporary.write_text(render_card(out.name, manifest), encoding="utf-8")
+    return True
 
 
 def render_card(name: str, manifest: Manifest) -> str:
@@ -34,8 +35,9 @@ def render_card(name: str, manifest: Manifest) -> str:
     num_samples = sum(entry.num_samples for entry in manifest.splits.values())
     return _load_template().render(
         name=name,
-        marker=MARKER,
+        marker=CARD_MARKER,
         manifest=manifest,
+        digest=digest_dataset(manifest),
         config=config,
         configs=[split for split, entry in manifest.splits.items() if entry.shards],
         size=next((size for below, size in _SIZES if num_samples < below), _MORE),

@@ -14,8 +14,8 @@ from curation.export.reuse import Picture, Span, read_spans
 from curation.export.shard_plan import PlannedPair, PlannedShard
 from curation.listing.clips import Clip
 from curation.run.versions import software_versions
-from curation.seeds import hash64
 from shards.manifest import ShardEntry, digest
+from shards.sample_order import choose_caption
 from shards.schema import Sample, SampleRecord
 from shards.storage.location import Location, on_disk
 from shards.writer import shard_name, write_shard
@@ -73,9 +73,8 @@ def pack_shard(task: PackTask) -> PackResult:
 
 def make_record(pair: PlannedPair, clip: Clip, config: CurationConfig) -> SampleRecord:
     """Make the record of a pair; its caption is one of the clip's, chosen by the seed and the sample's key."""
-    chosen = hash64(config.seed, "caption", clip.key, pair.source_index, pair.target_index) % len(clip.captions)
     return SampleRecord(
-        caption=clip.captions[chosen],
+        caption=choose_caption(config.seed, clip.key, pair, clip.captions),
         captions=clip.captions,
         motion_px=pair.motion_px,
         source_index=pair.source_index,

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curation.config import CurationConfig
-from curation.seeds import hash64, uniform
+from shards.sample_order import rank_clip, spread_samples
 
 SAMPLES_PER_FRAGMENT = 100
 """Approximate number of samples that are encoded in one task; small, so that workers share the work of a shard."""
@@ -70,18 +70,7 @@ class PlannedShard:
 
     def order_samples(self, seed: int) -> list[tuple[str, PlannedPair]]:
         """Order the samples so that those of each clip are spread over the whole shard; returns clip keys and pairs."""
-        positioned = []
-        for clip in self.clips:
-            shuffled = sorted(
-                clip.pairs,
-                key=lambda pair: hash64(seed, "place", clip.clip_key, pair.source_index, pair.target_index),
-            )
-            offset = uniform(seed, "offset", clip.clip_key)
-            positioned += [
-                ((index + offset) / len(shuffled), clip.clip_key, pair) for index, pair in enumerate(shuffled)
-            ]
-        positioned.sort(key=lambda sample: sample[:2])
-        return [(clip_key, pair) for _, clip_key, pair in positioned]
+        return spread_samples(seed, ((clip.clip_key, clip.pairs) for clip in self.clips))
 
 
 class ShardPlan(Sequence[PlannedShard]):
@@ -105,7 +94,7 @@ class ShardPlan(Sequence[PlannedShard]):
         starts = np.flatnonzero(np.diff(self._codes, prepend=-1))
         num_pairs = np.diff(starts, append=self.num_samples)
         clip_keys = self._clip_keys.take(pa.array(self._codes[starts])).to_pylist()
-        random_order = np.array([hash64(seed, "shard", key) for key in clip_keys], dtype=np.uint64)
+        random_order = np.array([rank_clip(seed, key) for key in clip_keys], dtype=np.uint64)
         order = np.argsort(random_order, kind="stable")  # Clip keys are sorted, so they decide between equal hashes.
         shifts = starts[order] - np.cumsum(num_pairs[order]) + num_pairs[order]
         return (np.repeat(shifts, num_pairs[order]) + np.arange(self.num_samples)).astype(np.int32)

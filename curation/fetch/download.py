@@ -11,7 +11,7 @@ from curation.fetch.http import HttpClient
 from curation.fetch.rate_limits import RateLimits
 from curation.fetch.read import download_object
 from curation.options import FetchOptions
-from curation.seeds import uniform
+from shards.seeded_hash import uniform
 from shards.storage.object_stores import is_object
 from shards.storage.retry import NUM_ATTEMPTS, pause_s
 

@@ -65,6 +65,7 @@ def plan_flow(
     clips = probed.clips
     measured = MeasureResults(clips)
     parts: list[Location] = []
+    narrow: set[int] = set()
     clips_of_part: list[NDArray[np.int32]] = []
     part_of = np.full(len(clips), NO_PART, dtype=np.int32)
     num_outdated, method = 0, method_digest(config)
@@ -79,6 +80,8 @@ def plan_flow(
                 if is_new and is_current(result, probed.at(number), config, folders):
                     part_of[number] = len(parts)
                     measured.record(result)
+            if part.is_narrow:
+                narrow.add(len(parts))
             parts.append(part.path)
             clips_of_part.append(numbers)
     in_place, to_copy, groups = [], [], []
@@ -86,6 +89,7 @@ def plan_flow(
         part_number = int(part_of[group[0]])
         is_complete = (
             part_number != NO_PART
+            and part_number not in narrow
             and np.array_equal(clips_of_part[part_number], group)
             and bool((part_of[group] == part_number).all())
         )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from curation.decode.probe import ProbedClip
 from curation.decode.probe_results import ClipSizes
-from curation.seeds import hash64
+from shards.seeded_hash import hash64
 
 _PAIR_US = 35
 _FRAME_US = 200

@@ -65,6 +65,8 @@ class FlowPart:
     method: str
     """The method digest of its measurements."""
     measurements: tuple[Measurement, ...]
+    is_narrow: bool = False
+    """Whether `gap_ms` is int32, as in schema version 1. Rows of such a part are copied, but not the file."""
 
 
 def write_part(
@@ -106,11 +108,13 @@ def read_part(path: Location, method: str | None = None) -> FlowPart | None:
     Returns None if the file's bytes do not match its name, or if `method` is given and the part has another one.
     """
     try:
-        footer = pq.read_metadata(pa.BufferReader(_read_bytes(path))).metadata or {}
+        parquet = pq.read_metadata(pa.BufferReader(_read_bytes(path)))
+        footer = parquet.metadata or {}
         part = FlowPart(
             path=path,
             method=footer.get(_METHOD, b"").decode(),
             measurements=_parse_measurements(footer[_CLIPS]),
+            is_narrow=parquet.schema.to_arrow_schema().field("gap_ms").type != FLOW_SCHEMA.field("gap_ms").type,
         )
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
         return None

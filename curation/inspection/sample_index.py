@@ -30,7 +30,7 @@ _INDEX_SCHEMA = pa.schema(
         pa.field("caption", pa.string()),
         pa.field("source_index", pa.int32()),
         pa.field("target_index", pa.int32()),
-        pa.field("gap_ms", pa.int32()),
+        pa.field("gap_ms", pa.int64()),
         pa.field("motion_px", pa.float32()),
         pa.field("image_format", pa.dictionary(pa.int8(), pa.string())),
         pa.field("source_offset", pa.int64()),

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from curation.config import CurationConfig
 from curation.flow.read_columns import read_part_columns, read_parts_concurrently
-from curation.seeds import hash64
 from curation.selection.flatten import flatten_histogram
 from curation.selection.pair_counts import (
     PairCounts,
@@ -25,6 +24,7 @@ from curation.selection.pair_counts import (
 )
 from curation.target_histogram import compute_bin_weights
 from shards.schema import SPLITS
+from shards.seeded_hash import hash64
 from shards.storage.location import Location
 
 SELECTION_SCHEMA = pa.schema(
@@ -32,15 +32,15 @@ SELECTION_SCHEMA = pa.schema(
         pa.field("clip_key", pa.dictionary(pa.int32(), pa.string())),
         pa.field("source_index", pa.int32()),
         pa.field("target_index", pa.int32()),
-        pa.field("gap_ms", pa.int32()),
+        pa.field("gap_ms", pa.int64()),
         pa.field("motion_px", pa.float32()),
         pa.field("across_cut", pa.bool_()),
     ]
 )
 """Kept pairs, sorted by clip, source and target. The dictionary holds the clips with kept pairs, sorted."""
 
-_KEPT_PAIR = np.dtype([("order", np.uint64), ("gap_ms", np.int32), ("motion_px", np.float32), ("across_cut", np.bool_)])
-"""A kept pair in 17 bytes. `order` packs clip, source and target into one number to sort by."""
+_KEPT_PAIR = np.dtype([("order", np.uint64), ("gap_ms", np.int64), ("motion_px", np.float32), ("across_cut", np.bool_)])
+"""A kept pair in 21 bytes. `order` packs clip, source and target into one number to sort by."""
 _FRAME_BITS = 14
 """A clip has at most 10,000 frames."""
 

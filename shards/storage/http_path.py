@@ -47,9 +47,19 @@ class HttpPath:
         """Return the path itself: URLs are always absolute."""
         return self
 
-    def read_bytes(self) -> bytes:
-        """Return the file's bytes."""
-        return _get(self.location, {}, lambda response: response.content)
+    def read_bytes(self, max_bytes: int | None = None) -> bytes:
+        """Return the file's bytes, or the first `max_bytes` of them."""
+
+        def read(response: requests.Response) -> bytes:
+            chunks, num_bytes = [], 0
+            for chunk in response.iter_content(_CHUNK_BYTES):
+                chunks.append(chunk)
+                num_bytes += len(chunk)
+                if max_bytes is not None and num_bytes >= max_bytes:
+                    break
+            return b"".join(chunks)[:max_bytes]
+
+        return _get(self.location, {}, read)
 
     def read_text(self, encoding: str = "utf-8") -> str:
         """Return the file's text."""
@@ -126,6 +136,9 @@ def _get_once(url: str, headers: dict[str, str], read: Callable[[requests.Respon
         with _session().get(url, headers=headers, stream=True, timeout=_TIMEOUT_S) as response:
             status = response.status_code
             if status < 300 or (status == _RANGE_NOT_SATISFIABLE and "Range" in headers):
+                # A few bytes may expand to gigabytes, and a range of a compressed body is no range of the file.
+                if (encoding := response.headers.get("Content-Encoding", "identity").lower()) != "identity":
+                    raise StoreError(f"{url}: the server sent the file as {encoding[:40]}; have it send the plain file")
                 return read(response)
             if status in (404, 410):
                 raise FileNotFoundError(url)
@@ -143,7 +156,7 @@ def _session() -> requests.Session:
     if os.getpid() not in _SESSIONS:
         session = requests.Session()
         session.headers["User-Agent"] = "pix2gif"
-        session.headers["Accept-Encoding"] = "identity"  # A range of a compressed body is no range of the file.
+        session.headers["Accept-Encoding"] = "identity"
         _SESSIONS.clear()
         _SESSIONS[os.getpid()] = session
     return _SESSIONS[os.getpid()]

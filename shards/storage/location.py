@@ -31,9 +31,11 @@ __all__ = [
     "ReadableLocation",
     "for_arrow",
     "list_files",
+    "list_sizes",
     "on_disk",
     "parse_location",
     "parse_readable_location",
+    "read_at_most",
     "remove_tree",
     "user_cache_folder",
 ]
@@ -79,6 +81,22 @@ def on_disk(path: ReadableLocation) -> Iterator[Path]:
         copy = Path(folder, path.name)
         path.download(copy)
         yield copy
+
+
+def read_at_most(path: ReadableLocation, max_bytes: int) -> bytes:
+    """Return the first bytes of a file, up to `max_bytes`, so that a huge one is not read."""
+    if not isinstance(path, Path):
+        return path.read_bytes(max_bytes)
+    with path.open("rb") as file:
+        return file.read(max_bytes)
+
+
+def list_sizes(folder: Location) -> dict[str, int]:
+    """Return the size in bytes of each file of a folder, by name; empty where there is no such folder."""
+    if isinstance(folder, Path):
+        files = folder.iterdir() if folder.is_dir() else ()
+        return {path.name: path.stat().st_size for path in files if path.is_file()}
+    return {path.name: int(info.size) for path, info in folder.scan() if info.is_file}
 
 
 def list_files(folder: Location, pattern: str) -> list[Location]:

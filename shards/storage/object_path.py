@@ -76,10 +76,10 @@ class ObjectPath:
             file = store.open_input_file(path)
         return io.BufferedReader(file, buffering) if buffering else file
 
-    def read_bytes(self) -> bytes:
-        """Return the object's bytes."""
+    def read_bytes(self, max_bytes: int | None = None) -> bytes:
+        """Return the object's bytes, or the first `max_bytes` of them."""
         with self._client() as (store, path), store.open_input_stream(path, compression=None) as stream:
-            return bytes(stream.read())
+            return bytes(stream.read(max_bytes))
 
     def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Return the object's text."""

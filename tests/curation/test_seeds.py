@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.seeds import derive_clip_seed, hash64, rank_pairs, uniform
+from curation.seeds import derive_clip_seed, rank_pairs
+from shards.seeded_hash import hash64, uniform
 from tests.strategies import clip_keys
 
 

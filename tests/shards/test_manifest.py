@@ -9,6 +9,7 @@ import pytest
 
 from shards.errors import DatasetError
 from shards.manifest import (
+    FileEntry,
     ListingEntry,
     Manifest,
     MotionHistogram,
@@ -18,9 +19,10 @@ from shards.manifest import (
     read_manifest,
     write_manifest,
 )
-from shards.schema import MANIFEST
+from shards.schema import CLIPS, MANIFEST, REPORT
 
 SHARD = ShardEntry(name="00000.tar", num_samples=3, num_bytes=10240, sha256="ab" * 32)
+FILE = FileEntry(num_bytes=7, sha256="ef" * 32)
 HISTOGRAM = MotionHistogram(bin_edges=(2, 3, 4), counts=(1, 2))
 EXAMPLE = Manifest(
     listing=ListingEntry(uri="tgif.tsv", sha256="cd" * 32, num_rows=5),
@@ -28,6 +30,7 @@ EXAMPLE = Manifest(
     software={"pillow": "13.0.0"},
     verdicts={"kept": 4, "still": 1},
     splits={"train": SplitEntry(num_samples=3, num_clips=2, motion_histogram=HISTOGRAM, shards=(SHARD,))},
+    files={CLIPS: FILE, REPORT: FILE},
 )
 
 
@@ -43,6 +46,7 @@ def test_equal_manifests_give_equal_bytes_with_the_promised_fields(tmp_path: Pat
     assert data == (tmp_path / "b" / MANIFEST).read_bytes()
     assert json.loads(data).keys() == {
         *("schema_version", "listing", "config", "config_digest", "software", "verdicts", "splits"),
+        *("files", "file_sizes", "digest"),
     }
 
 
@@ -63,7 +67,7 @@ def edit(out: Path, change: Callable[[dict[str, Any]], object]) -> None:
     [
         (lambda fields: fields["config"].update(seed=1), "config_digest"),
         (lambda fields: fields.update(config_digest="0" * 64), "config_digest"),
-        (lambda fields: fields.update(schema_version=2), "schema_version 2, this software reads 1"),
+        (lambda fields: fields.update(schema_version=3), "schema_version 3, this software reads 1 and 2"),
         (lambda fields: fields.pop("schema_version"), "schema_version"),
         (lambda fields: fields.pop("verdicts"), "verdicts"),
         (lambda fields: fields["listing"].pop("num_rows"), "num_rows"),

@@ -110,7 +110,7 @@ def test_flipped_bit_in_a_header_is_noticed(tmp_path: Path, member: int) -> None
 
 
 def test_read_head_reads_the_first_samples_only(tmp_path: Path) -> None:
-    samples = [make_sample(number) for number in range(5)]
+    samples = [make_sample(number) for number in range(1, 6)]
     write_shard(tmp_path / "s.tar", samples)
     assert list(read_head(tmp_path / "s.tar", 3)) == samples[:3]
     assert list(read_head(tmp_path / "s.tar", 9)) == samples
@@ -123,7 +123,7 @@ def test_read_head_reads_the_first_samples_only(tmp_path: Path) -> None:
 
 
 def test_read_head_reads_a_shard_in_a_bucket(s3: Any, tmp_path: Path) -> None:
-    samples = [make_sample(number) for number in range(5)]
+    samples = [make_sample(number) for number in range(1, 6)]
     write_shard(tmp_path / "s.tar", samples)
     path = ObjectPath("s3://bucket/train/s.tar")
     path.upload(tmp_path / "s.tar")

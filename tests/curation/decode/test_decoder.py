@@ -106,7 +106,7 @@ def test_missing_delay_is_not_inherited_from_the_previous_frame() -> None:
 
 def test_start_time_is_the_sum_of_earlier_durations() -> None:
     starts = compute_start_times_ms([100, 20, 3000])
-    assert starts.dtype == np.int32
+    assert starts.dtype == np.int64
     assert starts.tolist() == [0, 100, 120]
     assert compute_start_times_ms([50]).tolist() == [0]
 

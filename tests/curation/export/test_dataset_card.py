@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 
-from curation.export.dataset_card import MARKER, render_card, write_card
+from curation.export.dataset_card import render_card, write_card
 from shards.manifest import read_manifest
+from shards.schema import CARD_MARKER
 
 
 def test_hugging_face_datasets_reads_the_splits_from_the_card(dataset, tmp_path, monkeypatch):
@@ -50,7 +51,7 @@ def test_the_card_of_an_empty_data_set_has_no_splits(dataset):
     assert "configs:" not in card
 
 
-@pytest.mark.parametrize(("text", "is_kept"), [("my own words", True), (f"older words\n{MARKER}\n", False)])
+@pytest.mark.parametrize(("text", "is_kept"), [("my own words", True), (f"older words\n{CARD_MARKER}\n", False)])
 def test_an_edited_card_is_not_overwritten(dataset, tmp_path, text, is_kept):
     copied = shutil.copytree(dataset, tmp_path / "out")
     (copied / "README.md").write_text(text)

@@ -17,8 +17,8 @@ from curation.config import CurationConfig
 from curation.options import FetchOptions, RunOptions
 from curation.pipeline import curate
 from curation.run.progress import Progress
-from curation.seeds import hash64
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
+from shards.seeded_hash import hash64
 from shards.verify import verify_dataset
 from tests.web_server import Handler, LoggedRequest, WebServer, serve
 
