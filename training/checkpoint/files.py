@@ -12,12 +12,16 @@ from typing import Any
 import safetensors.torch
 import torch
 
+from shards.json_fields import Fields, parse_fields
 from shards.manifest import digest
+from shards.storage.location import read_at_most
 from shards.writer import file_sha256
 from training.errors import TrainingError
 
 DESCRIPTION_FILE = "checkpoint.json"
 FORMAT = 1
+_MAX_DESCRIPTION_BYTES = 2**24
+_FILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}\.(?:pt|safetensors)")
 _PLAIN = {bool, int, float, complex, str, bytes, type(None), torch.Size, torch.dtype, torch.device}
 
 
@@ -76,16 +80,31 @@ def write_files(
 def read_description(path: Path) -> dict[str, Any]:
     """Return the content of checkpoint.json. Raises DamagedCheckpointError."""
     try:
-        content = json.loads((path / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+        fields = parse_fields(read_at_most(path / DESCRIPTION_FILE, _MAX_DESCRIPTION_BYTES + 1), _MAX_DESCRIPTION_BYTES)
+        content = fields.values
+        if content.pop("sha256", None) != digest(content):
+            raise DamagedCheckpointError(path, f"{DESCRIPTION_FILE} does not match its SHA-256")
+        if fields.count("format") != FORMAT:
+            raise DamagedCheckpointError(path, f"its format is {content['format']}; this version reads format {FORMAT}")
+        _check_description(fields)
     except OSError as error:
         raise DamagedCheckpointError(path, f"{DESCRIPTION_FILE} cannot be read ({error.strerror})") from error
-    except ValueError:
-        content = None
-    if not isinstance(content, dict) or content.pop("sha256", None) != digest(content):
-        raise DamagedCheckpointError(path, f"{DESCRIPTION_FILE} does not match its SHA-256")
-    if content["format"] != FORMAT:
-        raise DamagedCheckpointError(path, f"its format is {content['format']}; this version reads format {FORMAT}")
+    except ValueError as error:
+        raise DamagedCheckpointError(path, f"{DESCRIPTION_FILE}: {error}") from error
     return content
+
+
+def _check_description(fields: Fields) -> None:
+    """Check the fields that a reader uses. Raises FieldError."""
+    for name in ("step", "position", "order"):
+        fields.count(name)
+    fields.part("config")
+    fields.texts_by_name("software")
+    files = fields.part("files")
+    files.check_names(_FILE_NAME, "NAME.pt or NAME.safetensors")
+    for name in files.values:
+        files.part(name).count("num_bytes")
+        files.part(name).sha256("sha256")
 
 
 def verify_files(path: Path, *, check_hashes: bool = True) -> dict[str, Any]:

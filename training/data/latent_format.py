@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,16 +13,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from shards.manifest import ShardEntry
+from shards.json_fields import Fields, parse_fields
+from shards.manifest import MAX_MANIFEST_BYTES, SPLIT_NAME, ShardEntry, parse_shard_entry
 from shards.storage.atomic import write_atomically
-from shards.storage.location import ReadableLocation
+from shards.storage.location import ReadableLocation, read_at_most
 from shards.writer import file_sha256
 from training.data.errors import DataError
 
 LATENTS_MANIFEST = "latents.json"
 LATENTS_VERSION = 1
 TENSORS = ("source_mode", "target_mean", "target_logvar")
-
+_ARROW_NAME = re.compile(r"(?:[0-9]{5}|[1-9][0-9]{5})\.arrow")
 
 Latent = NDArray[np.float16]
 
@@ -53,11 +56,26 @@ class LatentRow:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class LatentEntry(ShardEntry):
+    """A shard of latents, and the hash of its frame: everything but the values of the latents.
+
+    A reader can check the frame in a millisecond, and nothing in the values can mislead it. Caches of earlier versions
+    have no frame: their shards are hashed whole.
+    """
+
+    values_start: int = 0
+    values_end: int = 0
+    """Offsets in the file of the first byte of the latents' values and of the one after the last."""
+    frame_sha256: str | None = None
+    """SHA-256 of the bytes before and after the values."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class LatentSplit:
     """The shards of a split."""
 
     num_samples: int
-    shards: tuple[ShardEntry, ...]
+    shards: tuple[LatentEntry, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,7 +97,7 @@ class LatentManifest:
     splits: dict[str, LatentSplit]
 
 
-def write_latent_shard(path: Path, rows: Iterable[LatentRow]) -> ShardEntry:
+def write_latent_shard(path: Path, rows: Iterable[LatentRow]) -> LatentEntry:
     """Write `rows` to `path`, which appears when it is complete, and return its manifest entry.
 
     Raises ValueError where rows differ in shape, type or in having flips.
@@ -88,12 +106,35 @@ def write_latent_shard(path: Path, rows: Iterable[LatentRow]) -> ShardEntry:
     with write_atomically(path) as temporary:
         with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
             writer.write_batch(batch)
-        return ShardEntry(
+        start, end = _find_values(temporary)
+        return LatentEntry(
             name=path.name,
             num_samples=batch.num_rows,
             num_bytes=temporary.stat().st_size,
             sha256=file_sha256(temporary),
+            values_start=start,
+            values_end=end,
+            frame_sha256=hash_frame(temporary, start, end),
         )
+
+
+def _find_values(path: Path) -> tuple[int, int]:
+    """Return the offsets of the latents' values, which are the last columns of a shard that was just written."""
+    with pa.memory_map(str(path)) as file:
+        data = file.read_buffer()
+    batch = pa.ipc.open_file(data).get_batch(0)
+    values = [batch[name].flatten().buffers()[1] for name in batch.schema.names if name.endswith(TENSORS)]
+    return values[0].address - data.address, values[-1].address + values[-1].size - data.address
+
+
+def hash_frame(path: Path, start: int, end: int) -> str:
+    """Return the SHA-256 of a file without the bytes from `start` to `end`."""
+    hashed = hashlib.sha256()
+    with path.open("rb") as file:
+        hashed.update(file.read(start))
+        file.seek(end)
+        hashed.update(file.read())
+    return hashed.hexdigest()
 
 
 def _to_batch(rows: list[LatentRow]) -> pa.RecordBatch:
@@ -138,27 +179,46 @@ def read_latent_manifest(out: ReadableLocation) -> LatentManifest:
     """Read OUT/latents.json. Raises FileNotFoundError, or DataError where it is damaged or of another version."""
     path = out / LATENTS_MANIFEST
     with contextlib.suppress(NotADirectoryError):
-        return _parse_manifest(path.read_bytes(), path)
+        return _parse_manifest(read_at_most(path, MAX_MANIFEST_BYTES + 1), path)
     raise FileNotFoundError(path)
 
 
 def _parse_manifest(data: bytes, path: ReadableLocation) -> LatentManifest:
     try:
-        fields = json.loads(data)
-        version = fields["schema_version"]
+        fields = parse_fields(data, MAX_MANIFEST_BYTES)
+        version = fields.count("schema_version")
         if version != LATENTS_VERSION:
             raise DataError(
                 f"{path}: schema_version {version}, this software reads {LATENTS_VERSION}; use the one that wrote it"
             )
-        known = {field.name: fields[field.name] for field in dataclasses.fields(LatentManifest)}
+        splits = fields.part("splits")
+        splits.check_names(SPLIT_NAME, "train, val or test")
         return LatentManifest(
-            **{**known, "splits": {name: _parse_split(value) for name, value in known["splits"].items()}}
+            dataset_sha256=fields.sha256("dataset_sha256"),
+            vae=fields.text("vae"),
+            vae_sha256=fields.sha256("vae_sha256"),
+            resolution=fields.count("resolution"),
+            has_flips=fields.flag("has_flips"),
+            config=fields.part("config").values,
+            splits={name: _parse_split(splits.part(name)) for name in splits.values},
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: not a manifest of latents: {error!r}") from error
+    except ValueError as error:
+        raise DataError(f"{path}: not a manifest of latents: {error}") from error
 
 
-def _parse_split(fields: dict[str, Any]) -> LatentSplit:
-    names = [field.name for field in dataclasses.fields(ShardEntry)]
-    shards = tuple(ShardEntry(**{name: shard[name] for name in names}) for shard in fields["shards"])
-    return LatentSplit(num_samples=fields["num_samples"], shards=shards)
+def _parse_split(fields: Fields) -> LatentSplit:
+    shards = tuple(parse_latent_entry(shard) for shard in fields.parts("shards"))
+    return LatentSplit(num_samples=fields.count("num_samples"), shards=shards)
+
+
+def parse_latent_entry(fields: Fields) -> LatentEntry:
+    """Parse the entry of a shard. Raises FieldError."""
+    entry = vars(parse_shard_entry(fields, _ARROW_NAME, "00000.arrow"))
+    if "frame_sha256" not in fields:
+        return LatentEntry(**entry)
+    return LatentEntry(
+        **entry,
+        values_start=fields.count("values_start", most=entry["num_bytes"]),
+        values_end=fields.count("values_end", most=entry["num_bytes"]),
+        frame_sha256=fields.sha256("frame_sha256"),
+    )

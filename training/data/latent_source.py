@@ -21,20 +21,21 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from shards.manifest import ShardEntry
 from training.data.batch import LatentBatch
-from training.data.errors import DamageError
-from training.data.latent_format import TENSORS, Latent, LatentRow, PairLatents
-from training.data.shard_cache import ShardFiles
+from training.data.errors import DamageError, raise_data_errors
+from training.data.latent_format import TENSORS, Latent, LatentEntry, LatentRow, PairLatents, hash_frame
+from training.data.shard_cache import ShardFiles, check_sha256
 
 MAX_OPEN = 128
 
 
 class LatentShard:
-    """A shard of the cache, mapped into memory."""
+    """A shard of the cache, mapped into memory after its frame was checked: Arrow trusts the bytes of a file."""
 
-    def __init__(self, path: Path, entry: ShardEntry, label: str | None = None) -> None:
+    def __init__(self, path: Path, entry: LatentEntry, label: str | None = None) -> None:
         label = label or str(path)
+        with raise_data_errors(path):
+            _check_frame(path, entry, label)
         try:
             with pa.ipc.open_file(pa.memory_map(str(path))) as reader:
                 batch = reader.get_batch(0)
@@ -65,6 +66,16 @@ class LatentShard:
         )
 
 
+def _check_frame(path: Path, entry: LatentEntry, label: str) -> None:
+    """Raise DamageError if anything but the latents' values differs from what was written, OSError if it is missing."""
+    if path.stat().st_size != entry.num_bytes:
+        raise DamageError(label, f"{path.stat().st_size:,} bytes, not {entry.num_bytes:,} as in the manifest")
+    if entry.frame_sha256 is None:
+        check_sha256(path, entry, Path(label))
+    elif hash_frame(path, entry.values_start, entry.values_end) != entry.frame_sha256:
+        raise DamageError(label, f"its frame does not have the SHA-256 of the manifest ({entry.frame_sha256[:12]}...)")
+
+
 def _pair(columns: list[Latent], number: int) -> PairLatents:
     source_mode, target_mean, target_logvar = (column[number] for column in columns)
     return PairLatents(source_mode=source_mode, target_mean=target_mean, target_logvar=target_logvar)
@@ -75,7 +86,7 @@ def _to_rows(column: pa.FixedSizeListArray) -> NDArray[Any]:
     return values.reshape(len(column), -1)
 
 
-def read_latent_shard(path: Path, entry: ShardEntry) -> list[LatentRow]:
+def read_latent_shard(path: Path, entry: LatentEntry) -> list[LatentRow]:
     """Read all rows of a shard. Raises DamageError."""
     shard = LatentShard(path, entry)
     return [shard.row(number) for number in range(len(shard))]
@@ -84,7 +95,7 @@ def read_latent_shard(path: Path, entry: ShardEntry) -> list[LatentRow]:
 class LatentSource:
     """The samples of a split by number. Picklable before the first read, to be sent to workers."""
 
-    def __init__(self, files: ShardFiles, entries: Sequence[ShardEntry]) -> None:
+    def __init__(self, files: ShardFiles, entries: Sequence[LatentEntry]) -> None:
         self.shard_sizes = tuple(entry.num_samples for entry in entries)
         self._files = files
         self._entries = tuple(entries)

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.manifest import Manifest, ShardEntry, read_manifest
+from shards.manifest import Manifest, read_manifest
 from shards.storage.location import ObjectPath, parse_readable_location, user_cache_folder
 from shards.verify import verify_dataset
 from training.data.batch import Batch, LatentBatch
@@ -122,8 +122,11 @@ def _is_fork_safe(files: ShardFiles) -> bool:
     return not isinstance(files.location, ObjectPath)
 
 
-def _find_shards(config: DataConfig, files: ShardFiles, manifest: Manifest | LatentManifest) -> tuple[ShardEntry, ...]:
-    """Return the split's shards that hold samples, after a check that those on disk have their size."""
+def _find_shards(config: DataConfig, files: ShardFiles, manifest: Manifest | LatentManifest) -> tuple[Any, ...]:
+    """Return the split's shards that hold samples, after a check that those on disk have their size.
+
+    They are ShardEntry of a data set, LatentEntry of a latent cache.
+    """
     split = manifest.splits.get(config.split)
     if split is None or not split.num_samples:
         others = ", ".join(name for name, entry in manifest.splits.items() if entry.num_samples) or "none"

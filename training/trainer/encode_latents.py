@@ -21,19 +21,22 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from shards.manifest import ShardEntry, digest, read_manifest
+from shards.json_fields import parse_fields
+from shards.manifest import digest, read_manifest
 from shards.pictures import DECODE_ERRORS, SHARD_FORMATS
 from shards.reader import read_shard
-from shards.schema import MANIFEST, Sample
+from shards.schema import MANIFEST, MAX_RECORD_BYTES, Sample
 from shards.storage.atomic import write_atomically
 from shards.storage.location import ReadableLocation
 from shards.writer import file_sha256
 from training.data.latent_format import (
     LATENTS_MANIFEST,
+    LatentEntry,
     LatentManifest,
     LatentRow,
     LatentSplit,
     PairLatents,
+    parse_latent_entry,
     read_latent_manifest,
     write_latent_manifest,
     write_latent_shard,
@@ -72,7 +75,7 @@ class EncodedShard:
     """One shard of the latent cache."""
 
     split: str
-    entry: ShardEntry
+    entry: LatentEntry
 
 
 def choose_workers(num_requested: int | None, num_gpus: int) -> tuple[int, float]:
@@ -121,7 +124,7 @@ def encode_dataset(
         for split, entry in manifest.splits.items()
         for shard in entry.shards
     ]
-    entries: dict[str, list[ShardEntry]] = {split: [] for split in manifest.splits}
+    entries: dict[str, list[LatentEntry]] = {split: [] for split in manifest.splits}
     for encoded in map_tasks(encode_shard, tasks):
         entries[encoded.split].append(encoded.entry)
         progress(encoded.entry.num_samples)
@@ -177,13 +180,13 @@ def encode_shard(task: EncodeTask) -> EncodedShard:
     return EncodedShard(split=task.split, entry=entry)
 
 
-def _read_finished_shard(task: EncodeTask) -> ShardEntry | None:
+def _read_finished_shard(task: EncodeTask) -> LatentEntry | None:
     """Return the entry of a shard that an earlier run finished by the same plan; None if there is none."""
     try:
-        record = json.loads(task.record.read_text())
-        entry = ShardEntry(**record["shard"])
-        is_valid = record["plan"] == task.plan and file_sha256(task.path) == entry.sha256
-    except (OSError, ValueError, KeyError, TypeError):
+        record = parse_fields(task.record.read_bytes(), MAX_RECORD_BYTES)
+        entry = parse_latent_entry(record.part("shard"))
+        is_valid = record.text("plan") == task.plan and file_sha256(task.path) == entry.sha256
+    except (OSError, ValueError):
         return None
     return entry if is_valid else None
 

@@ -1,6 +1,7 @@
 import json
 import random
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from shards.manifest import digest
 from tests.training.checkpoint.helpers import CONFIG, check_content, flip_bit, list_names, save_step, truncate
 from training.checkpoint.checkpoint import (
     TrainingState,
@@ -16,6 +18,7 @@ from training.checkpoint.checkpoint import (
     resolve_resume,
     save_checkpoint,
 )
+from training.checkpoint.files import DESCRIPTION_FILE
 from training.errors import TrainingError
 from training.runtime.rng_state import get_rng_state, set_rng_state
 
@@ -236,4 +239,42 @@ def test_errors_name_the_path_and_the_reason(tmp_path: Path) -> None:
         resolve_resume(tmp_path, "latest")
     truncate(path / "model.safetensors")
     with pytest.raises(TrainingError, match=r"model\.safetensors has .* bytes instead of"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda fields: fields.pop("step"),
+        lambda fields: fields.pop("position"),
+        lambda fields: fields.pop("files"),
+        lambda fields: fields.update(step="1"),
+        lambda fields: fields.update(order=-1),
+        lambda fields: fields.update(config=[]),
+        lambda fields: fields.update(software={"torch": 2}),
+        lambda fields: fields.update(format="1"),
+        lambda fields: fields["files"].update({"../model.safetensors": fields["files"]["model.safetensors"]}),
+        lambda fields: fields["files"].update({"/etc/passwd": fields["files"]["model.safetensors"]}),
+        lambda fields: fields["files"]["model.safetensors"].update(num_bytes=None),
+        lambda fields: fields["files"]["model.safetensors"].update(sha256="00"),
+        lambda fields: fields["files"].update({"model.safetensors": []}),
+    ],
+)
+def test_malformed_description_is_refused_in_one_sentence(tmp_path: Path, edit: Callable[[Any], object]) -> None:
+    path = save_step(tmp_path, 1)
+    fields = json.loads((path / DESCRIPTION_FILE).read_text())
+    del fields["sha256"]
+    edit(fields)
+    (path / DESCRIPTION_FILE).write_text(json.dumps(fields | {"sha256": digest(fields)}))
+    for resume in (path, "latest"):
+        with pytest.raises(TrainingError, match=r"step-00000001 is not a complete checkpoint") as raised:
+            resolve_resume(tmp_path, resume)
+        assert str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize("data", [b"[" * 100_000, b"null", b'{"step": NaN}', b"\xff", b""])
+def test_description_that_is_no_json_is_refused(tmp_path: Path, data: bytes) -> None:
+    path = save_step(tmp_path, 1)
+    (path / DESCRIPTION_FILE).write_bytes(data)
+    with pytest.raises(TrainingError, match=r"step-00000001 is not a complete checkpoint"):
         load_checkpoint(path)

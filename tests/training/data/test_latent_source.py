@@ -1,6 +1,7 @@
 """Latent caches: writing, reading, the order of samples, and errors."""
 
 import dataclasses
+import json
 import shutil
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from shards.schema import MANIFEST
 from tests.training.data.helpers import are_same, batches, config, copy, keys, latent_row, write_latents
 from tests.web_server import serve
-from training.data import BatchStream, DataError, LatentBatch
+from training.data import BatchStream, DamageError, DataError, LatentBatch
 from training.data.latent_format import (
     LATENTS_MANIFEST,
     read_latent_manifest,
@@ -102,7 +103,7 @@ def test_damaged_shard_raises_or_is_skipped(latents, tmp_path):
     folder = copy(latents, tmp_path / "damaged")
     path = folder / "train" / "00002.arrow"
     path.write_bytes(bytes(path.stat().st_size))
-    with pytest.raises(DataError, match=r"00002.arrow: cannot be read as latents"):
+    with pytest.raises(DataError, match=r"00002.arrow: its frame does not have the SHA-256"):
         batches(folder, 14)
     found = batches(folder, 1, on_damage="skip", global_batch=110, micro_batch=110)
     assert found[0].num_skipped >= 17
@@ -129,3 +130,68 @@ def test_unsuitable_latents_are_refused(latents, tmp_path):
     path.write_bytes(data)
     with pytest.raises(DataError, match=r"00001.arrow: its SHA-256 is not the manifest's"):
         batches(folder, 1, verify="full")
+
+
+def test_flipped_byte_is_refused_or_is_a_value(latents, tmp_path):
+    folder = copy(latents, tmp_path / "flipped")
+    shard = read_latent_manifest(folder).splits["train"].shards[3]
+    path = folder / "train" / shard.name
+    data = path.read_bytes()
+    positions = np.random.default_rng(0).integers(0, len(data), 40).tolist()
+    # Most positions are values, so the frame is covered more densely.
+    positions += [*range(0, shard.values_start, 499), *range(shard.values_end, len(data), 99)]
+    for position in positions:
+        path.write_bytes(data[:position] + bytes([data[position] ^ 0xFF]) + data[position + 1 :])
+        if shard.values_start <= position < shard.values_end:
+            assert len(read_latent_shard(path, shard)) == shard.num_samples
+            path.write_bytes(data)
+        else:
+            with pytest.raises(DamageError, match=f"{shard.name}: its frame does not have the SHA-256"):
+                read_latent_shard(path, shard)
+
+
+def test_values_are_most_of_a_shard_and_are_not_in_its_frame(latents):
+    for shard in read_latent_manifest(latents).splits["train"].shards:
+        num_values = shard.num_samples * 2 * 3 * 4 * 8 * 8 * 2
+        assert num_values <= shard.values_end - shard.values_start <= num_values + 6 * 64
+
+
+def test_cache_of_an_earlier_version_is_hashed_whole(latents, tmp_path):
+    folder = copy(latents, tmp_path / "earlier")
+    fields = json.loads((folder / LATENTS_MANIFEST).read_text())
+    for shard in fields["splits"]["train"]["shards"]:
+        for name in ("values_start", "values_end", "frame_sha256"):
+            del shard[name]
+    (folder / LATENTS_MANIFEST).write_text(json.dumps(fields))
+    assert are_same(batches(folder, 2), batches(latents, 2))
+    path = folder / "train" / "00003.arrow"
+    data = path.read_bytes()
+    path.write_bytes(data[:-9] + b"?" + data[-8:])
+    with pytest.raises(DataError, match=r"00003.arrow: its SHA-256 is not the manifest's"):
+        batches(folder, 14)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda f: f.update(splits={"../x": f["splits"]["train"]}),
+        lambda f: f["splits"]["train"]["shards"][0].update(name="../../x.arrow"),
+        lambda f: f["splits"]["train"]["shards"][0].update(name="00000.tar"),
+        lambda f: f["splits"]["train"]["shards"][0].update(sha256="../x"),
+        lambda f: f["splits"]["train"]["shards"][0].update(values_end=2**40),
+        lambda f: f["splits"]["train"]["shards"][0].update(num_samples=2**40),
+        lambda f: f["splits"]["train"].update(shards=None),
+        lambda f: f.update(resolution="64"),
+        lambda f: f.update(has_flips=1),
+        lambda f: f.update(vae=None),
+        lambda f: f.pop("dataset_sha256"),
+        lambda f: f.update(schema_version=True),
+    ],
+)
+def test_malformed_manifest_is_refused_in_one_sentence(latents, tmp_path, edit):
+    fields = json.loads((latents / LATENTS_MANIFEST).read_text())
+    edit(fields)
+    (tmp_path / LATENTS_MANIFEST).write_text(json.dumps(fields))
+    with pytest.raises(DataError, match=rf"{LATENTS_MANIFEST}: not a manifest of latents: ") as raised:
+        batches(tmp_path, 1)
+    assert str(raised.value).isprintable()
