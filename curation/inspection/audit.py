@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from curation.decode.fingerprint import unpack_signature
 from curation.errors import CurationError
 from curation.flow.table import Measurement, read_measurements
+from curation.inspection.web.short_text import shorten
 from curation.selection.near_duplicates import find_near_duplicates
 from curation.selection.signatures import Signatures
 from shards.schema import CLIPS, FLOW, Verdict
@@ -69,7 +70,7 @@ class Audit:
         lines += _format_pairs("exact duplicates", self.exact)
         lines += _format_pairs("near-duplicates", self.near)
         lines.append(f"captions in several splits: {len(self.shared_captions):,}")
-        lines += _list_first(f"{caption!r} in {', '.join(splits)}" for caption, splits in self.shared_captions)
+        lines += _list_first(f"{shorten(caption)!r} in {', '.join(splits)}" for caption, splits in self.shared_captions)
         lines.append(f"clips with one source frame for all pairs: {len(self.single_source_clips):,}")
         lines += _list_first(self.single_source_clips)
         leaks = "1 leak" if self.num_leaks == 1 else f"{self.num_leaks or 'no'} leaks"

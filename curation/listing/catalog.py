@@ -24,10 +24,14 @@ from curation.config import CurationConfig
 from curation.errors import ListingError
 from curation.listing.clips import ROWS_SCHEMA, Clips
 from curation.options import RunOptions
-from curation.seeds import uniform
 from shards.schema import SPLITS
+from shards.seeded_hash import uniform
 
 _ROWS_PER_BATCH = 16_384
+MAX_TEXT_BYTES = 2**16
+"""Of the uri or the caption of a row."""
+MAX_CAPTIONS_BYTES = 2**19
+"""Of all captions of a clip: every record of the clip holds them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +74,7 @@ def make_catalog(rows: Iterable[Row], sha256: str, options: RunOptions, config: 
     folder = os.path.realpath(options.gifs) if options.gifs else None
     clips = Clips(table, numbers, np.zeros(len(numbers), dtype=np.int8), locate, folder)
     _check_unique_keys(clips, table)
+    _check_captions(clips, table)
     pa.default_memory_pool().release_unused()  # Otherwise the parsed rows would stay allocated for the whole run.
     splits, num_unlisted = array.array("b"), 0
     for number, key in enumerate(clips):
@@ -105,6 +110,17 @@ def _check_unique_keys(clips: Clips, rows: pa.Table) -> None:
             raise ListingError(f"{uri} and {first} have the same key; rename one of them")
 
 
+def _check_captions(clips: Clips, rows: pa.Table) -> None:
+    """Raise ListingError if the captions of a clip are too long together."""
+    num_bytes = np.bincount(rows["clip"].to_numpy(), pc.binary_length(rows["caption"]).to_numpy(), len(clips))
+    longest = int(num_bytes.argmax())
+    if num_bytes[longest] > MAX_CAPTIONS_BYTES:
+        raise ListingError(
+            f"the captions of {clips.uri(longest)[:200]} have {int(num_bytes[longest]):,} bytes, more than "
+            f"{MAX_CAPTIONS_BYTES:,}; give it fewer or shorter ones"
+        )
+
+
 def clip_key(uri: str) -> str:
     """Return the key of a clip: a slug of its file name and a hash of its uri, `[a-z0-9_-]+`."""
     stem = _file_name(uri).rpartition(".")[0] or _file_name(uri)
@@ -134,6 +150,11 @@ def _parse_rows(path: Path | str, data: bytes) -> Iterator[Row]:
             raise ListingError(f"{path}, line {number}: no TAB between the path or url and the caption: {line[:80]!r}")
         if not uri.strip():
             raise ListingError(f"{path}, line {number}: no path or url before the TAB")
+        for name, text in (("path or url", uri), ("caption", caption)):
+            if len(text.encode()) > MAX_TEXT_BYTES:
+                raise ListingError(
+                    f"{path}, line {number}: the {name} has more than {MAX_TEXT_BYTES:,} bytes; shorten it"
+                )
         yield Row(uri=uri, caption=caption, clip_key=clip_key(uri))
         is_empty = False
     if is_empty:

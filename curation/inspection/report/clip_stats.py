@@ -22,6 +22,7 @@ from curation.inspection.report.report_data import (
     Histogram,
     OriginalClip,
 )  # fmt: skip
+from curation.inspection.web.short_text import shorten
 from shards.schema import Verdict
 
 _MAX_REASONS = 8
@@ -74,7 +75,10 @@ def summarize_failures(clips: pa.Table, quarantined: Iterable[str]) -> tuple[Fai
                 num_reasons=len(reasons),
                 clips=tuple(
                     FailedClip(
-                        row=row["row"], uri=row["uri"], reason=row["detail"] or "", clip_key=row["clip_key"],
+                        row=row["row"],
+                        uri=shorten(row["uri"]),
+                        reason=shorten(row["detail"] or ""),
+                        clip_key=row["clip_key"],
                         is_quarantined=row["is_quarantined"],
                     )
                     for row in first.to_pylist()
@@ -115,7 +119,7 @@ def summarize_duplicates(clips: pa.Table) -> Duplicates:
         num_originals=len(num_by_original),
         originals=tuple(
             OriginalClip(
-                row=originals[key]["row"], uri=originals[key]["uri"], split=originals[key]["split"],
+                row=originals[key]["row"], uri=shorten(originals[key]["uri"]), split=originals[key]["split"],
                 num_duplicates=num_by_original[key], duplicates=_list_duplicates(duplicates, key),
             )
             for key in listed
@@ -126,7 +130,7 @@ def summarize_duplicates(clips: pa.Table) -> Duplicates:
 def _list_duplicates(duplicates: pa.Table, original_key: str) -> tuple[DuplicateClip, ...]:
     rows = duplicates.filter(pc.equal(duplicates["duplicate_of"], original_key)).slice(0, _MAX_DUPLICATES_PER_ORIGINAL)
     return tuple(
-        DuplicateClip(row=row["row"], uri=row["uri"], split=row["split"], reason=row["detail"])
+        DuplicateClip(row=row["row"], uri=shorten(row["uri"]), split=row["split"], reason=row["detail"])
         for row in rows.to_pylist()
     )
 

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from curation.inspection.report.report_data import SamplePair
+from curation.inspection.web.short_text import shorten
 from shards.errors import DatasetError
 from shards.manifest import ShardEntry, SplitEntry
 from shards.pictures import DECODE_ERRORS, SHARD_FORMATS
@@ -93,7 +94,7 @@ def _make_pair(shard_and_sample: tuple[str, Sample]) -> SamplePair:
     record = sample.record
     return SamplePair(
         key=record.key,
-        caption=record.caption,
+        caption=shorten(record.caption),
         split=record.split,
         shard=shard,
         source_index=record.source_index,

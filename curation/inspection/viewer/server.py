@@ -9,6 +9,7 @@ from aiohttp import web
 
 from curation.errors import CurationError
 from curation.inspection.sample_index import Filters, find_samples, read_picture
+from curation.inspection.web.short_text import shorten
 from curation.inspection.web.templates import csp_hash, load_template, read_scripts
 from shards.errors import StoreError
 from shards.manifest import Manifest
@@ -101,6 +102,7 @@ def _parse_query(request: web.Request) -> tuple[Filters, int]:
 def _to_json(index: pa.Table, row: int) -> dict[str, Any]:
     names = ("split", "shard", "clip_key", "caption", "source_index", "target_index", "gap_ms", "motion_px")
     fields = {name: index[name][row].as_py() for name in names}
+    fields["caption"] = shorten(fields["caption"])
     return {"row": row, "key": sample_key(fields["clip_key"], fields["source_index"], fields["target_index"]), **fields}
 
 

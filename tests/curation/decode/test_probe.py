@@ -1,6 +1,7 @@
 """Probing gives a clip's SHA-256, size and frame count, or a verdict, before decoding."""
 
 import hashlib
+import time
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,17 @@ def test_missing_file_fails_alone(tmp_path: Path) -> None:
     assert [clip.clip_key for clip in probed] == ["g", "a", "b"]
     assert [clip.verdict for clip in probed] == [Verdict.FETCH_FAILED, None, Verdict.FETCH_FAILED]
     assert probed[0].detail == f"there is no file {tmp_path / 'gone.gif'}"
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [b"\xff" + b"x" * 255, b"\x01x", b"\0!\xfe\x01x", b"\0!\xf9\x04\0\x0a\0\0"],
+    ids=["long sub-blocks", "sub-blocks of one byte", "many comments", "many delays"],
+)
+def test_bytes_between_frames_take_linear_time(tmp_path: Path, comment: bytes) -> None:
+    filler = b"!\xfe" + comment * (5_000_000 // len(comment)) + b"\0"
+    started_s = time.process_time()
+    data = gif_start(4, 4) + gif_frame() + filler + gif_frame() + b";"
+    assert probe_bytes(tmp_path, data).num_frames == 2
+    # A walk that starts again at each block takes hours.
+    assert time.process_time() - started_s < 10

@@ -76,6 +76,20 @@ def test_invalid_listing_raises_with_the_line_number(tmp_path: Path, listing: by
         read(tmp_path, listing)
 
 
+@pytest.mark.parametrize(
+    ("listing", "message"),
+    [
+        ("a.gif\tone\nb.gif\t" + "x" * 70_000, r"listing\.tsv, line 2: the caption has more than 65,536 bytes"),
+        ("a" * 70_000 + "\tone", r"listing\.tsv, line 1: the path or url has more than 65,536 bytes"),
+        ("b.gif\tone\n" + f"a.gif\t{'x' * 60_000}\n" * 9, r"the captions of a\.gif have 540,000 bytes, more than"),
+    ],
+    ids=["long caption", "long uri", "long captions of one clip"],
+)
+def test_texts_that_would_swell_every_record_are_refused(tmp_path: Path, listing: str, message: str) -> None:
+    with pytest.raises(ListingError, match=message):
+        read(tmp_path, listing)
+
+
 @pytest.mark.parametrize(("name", "message"), [("gone.tsv", "there is no listing"), (".", "is a folder")])
 def test_listing_that_is_not_a_file_raises(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(ListingError, match=message):
