@@ -13,7 +13,7 @@ from curation.decode.probe_results import ProbeResults
 from curation.decode.probe_stage import probe_all
 from curation.errors import OutputError
 from curation.export.clip_verdicts import assign_verdicts
-from curation.export.dataset import read_intact_manifest
+from curation.export.dataset import find_damage
 from curation.export.stage import ClipsLostError, write_shards
 from curation.fetch.remote_table import read_listing
 from curation.fetch.stage import FetchedClips, fetch_all, is_remote
@@ -35,9 +35,16 @@ from curation.run.versions import is_same_software
 from curation.run.workers import RayWorkers
 from curation.selection.duplicates import Duplicate, find_duplicates, may_search, warm_up_search
 from curation.selection.pairs import Selection, select_pairs
-from shards.manifest import ListingEntry, Manifest, digest
+from shards.errors import DatasetError
+from shards.manifest import ListingEntry, Manifest, digest, read_manifest
+from shards.schema import MANIFEST, SCHEMA_VERSION
+from shards.storage.ownership import read_record
 
 _CLIPS_CHECKED = 1_000
+_REPAIR = (
+    "pix2gif verify names each fault; restore the files from a copy, or run pix2gif-curate with --overwrite to make "
+    "the data set again from what is intact"
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,19 +101,44 @@ def start_workers(run: Run, catalog: Catalog) -> None:
 
 
 def is_finished(run: Run, catalog: Catalog) -> bool:
-    """Return whether OUT holds the requested data set. Raises OutputError if it holds another one."""
-    manifest = read_intact_manifest(run.workspace)
-    if manifest is None:
+    """Return whether OUT holds the requested data set.
+
+    Raises OutputError if it holds a finished data set that is another one, damaged or of a newer version, unless the
+    run may overwrite it.
+    """
+    out = run.workspace.out
+    if not (out / MANIFEST).exists():
         return False
-    differences = list(_list_differences(manifest, catalog, _list_parameters(run.config, catalog)))
-    if not differences:
+    problem = _find_problem(run, catalog)
+    if problem is None:
         return True
     if not run.options.overwrite:
-        raise OutputError(
-            f"--out {run.options.out} holds a finished data set made with other parameters ({', '.join(differences)}); "
-            "choose another --out, or add --overwrite to replace it"
-        )
+        raise OutputError(f"--out {out} holds a finished data set {problem}")
     return False
+
+
+def _find_problem(run: Run, catalog: Catalog) -> str | None:
+    """Return why the finished data set in OUT is not the requested one, and what to do; None if it is."""
+    out = run.workspace.out
+    version = read_record(out / MANIFEST).get("schema_version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        return (
+            f"of a newer pix2gif (schema_version {version}, this one writes {SCHEMA_VERSION}); use the version that "
+            "made it, choose another --out, or add --overwrite to replace it"
+        )
+    try:
+        manifest = read_manifest(out)
+    except DatasetError as error:
+        return f"that is damaged ({error}); {_REPAIR}"
+    differences = list(_list_differences(manifest, catalog, _list_parameters(run.config, catalog)))
+    if differences:
+        return (
+            f"made with other parameters ({', '.join(differences)}); choose another --out, or add --overwrite to "
+            "replace it"
+        )
+    if damage := find_damage(run.workspace, manifest):
+        return f"that is damaged ({damage}); {_REPAIR}"
+    return None
 
 
 def _list_parameters(config: CurationConfig, catalog: Catalog) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from curation.run.context import Run, open_run
 from curation.run.progress import Progress
 from shards.errors import DatasetError
 from shards.schema import FLOW, Verdict
+from shards.storage.ownership import is_same_location
 
 _ROWS_PER_BATCH = 65_536
 
@@ -38,7 +39,7 @@ def resplit(
     gets the verdict fetch_failed, and the pairs are selected again without it. Raises CurationError if the user must
     act, and DatasetError if the data set's tables do not fit together.
     """
-    if options.out == dataset.out:
+    if is_same_location(options.out, dataset.out):
         raise OutputError(f"--out {options.out} is the data set itself; name another folder")
     with progress.stage("listing"):
         catalog = rebuild_catalog(dataset, options, config)

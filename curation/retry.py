@@ -22,7 +22,9 @@ def retry(out: Location, *, workers: int | None, progress: Progress) -> Summary 
     saved = load_options(workspace.work)
     if saved is None:
         if read_intact_manifest(workspace) is None:
-            raise OutputError(f"{out} holds no run to retry; make the data set with pix2gif curate first")
+            raise OutputError(
+                f"{out} holds no run to retry, or its data set is damaged; run pix2gif curate, which says what to do"
+            )
         return None
     options, config = saved
     # OUT may have been moved since. Overwriting is off, so that only the data set of these options is replaced.

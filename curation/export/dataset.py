@@ -17,7 +17,7 @@ from curation.export.completed_shards import is_intact, receipt_path
 from curation.flow.table import count_rows
 from curation.listing.catalog import Catalog, Row, make_catalog
 from curation.options import RunOptions
-from curation.run.workspace import Workspace
+from curation.run.workspace import PART_NAME, Workspace
 from shards.errors import DatasetError
 from shards.manifest import Manifest, read_manifest
 from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, MANIFEST, REPORT, SPLITS, Verdict
@@ -75,32 +75,43 @@ def read_finished(out: Location) -> FinishedDataset:
 
 
 def read_intact_manifest(workspace: Workspace) -> Manifest | None:
-    """Return the manifest of OUT if the data set is finished and every file that it lists is intact, else None.
+    """Return the manifest of OUT if the data set is finished and every file that it lists is intact, else None."""
+    if not (workspace.out / MANIFEST).exists():
+        return None
+    try:
+        manifest = read_manifest(workspace.out)
+    except DatasetError:
+        return None
+    return manifest if find_damage(workspace, manifest) is None else None
+
+
+def find_damage(workspace: Workspace, manifest: Manifest) -> str | None:
+    """Return what is missing or damaged in a finished data set; None if every file is intact.
 
     Hashes every shard and flow part, at the speed of the disk. In an object store the ETags of the shards are compared
     with the records of completed shards instead.
     """
     out = workspace.out
-    if not (out / MANIFEST).exists():
-        return None
+    if not (out / REPORT).is_file():
+        return f"{REPORT} is missing"
+    shards = [
+        (out / split / shard.name, shard.sha256, receipt_path(workspace.receipts, split, number))
+        for split, entry in manifest.splits.items()
+        for number, shard in enumerate(entry.shards)
+    ]
+    parts = [path for path in list_files(workspace.flow, "part-*") if PART_NAME.fullmatch(path.name)]
     try:
-        manifest = read_manifest(out)
-        clips = pq.read_table(for_arrow(out / CLIPS), columns=["num_pairs"])
-        shards = [
-            (out / split / shard.name, shard.sha256, receipt_path(workspace.receipts, split, number))
-            for split, entry in manifest.splits.items()
-            for number, shard in enumerate(entry.shards)
-        ]
+        num_pairs = pc.sum(pq.read_table(for_arrow(out / CLIPS), columns=["num_pairs"])["num_pairs"]).as_py() or 0
         with ThreadPoolExecutor() as threads:
-            is_whole = (
-                (out / REPORT).is_file()
-                and all(threads.map(lambda shard: is_intact(*shard), shards))
-                and sum(threads.map(count_rows, list_files(workspace.flow, "part-*")))
-                == pc.sum(clips["num_pairs"]).as_py()
-            )
-    except (DatasetError, OSError, pa.ArrowException):
-        return None
-    return manifest if is_whole else None
+            for (path, *_), intact in zip(shards, threads.map(lambda shard: is_intact(*shard), shards), strict=True):
+                if not intact:
+                    return f"{path.parent.name}/{path.name} is missing or damaged"
+            num_rows = sum(threads.map(count_rows, parts))
+    except FileNotFoundError:
+        return f"{CLIPS} is missing"
+    except (OSError, pa.ArrowException, KeyError) as error:
+        return str(error)
+    return None if num_rows == num_pairs else f"{FLOW}/ has {num_rows:,} pairs of {num_pairs:,}"
 
 
 def rebuild_catalog(dataset: FinishedDataset, options: RunOptions, config: CurationConfig) -> Catalog:

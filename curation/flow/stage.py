@@ -26,7 +26,7 @@ from curation.flow.table import (
 from curation.flow.tasks import JoinTask, PartTask, SliceTask, make_part, slice_method
 from curation.run.compile_stage import compile_for_workers
 from curation.run.context import Run
-from curation.run.workspace import TaskFolders
+from curation.run.workspace import PART_NAME, TaskFolders
 from shards.storage.location import Location, list_files
 
 
@@ -108,7 +108,7 @@ def _record(part: FlowPart, measured: MeasureResults) -> Location:
 
 def _remove_other_parts(folder: Location, kept: set[Location]) -> None:
     for path in list_files(folder, "part-*"):
-        if path not in kept:
+        if path not in kept and PART_NAME.fullmatch(path.name):
             path.unlink()
 
 

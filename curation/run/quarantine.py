@@ -5,6 +5,7 @@ KEY.json holds the verdict, the last output of the decoder, the config, and the 
 
 import dataclasses
 import json
+import re
 from typing import Any
 
 from curation.config import CurationConfig
@@ -16,6 +17,8 @@ from shards.storage.location import Location, list_files
 
 QUARANTINE = "quarantine"
 """The folder's name in OUT."""
+INCIDENT_NAME = re.compile(r"[a-z0-9_-]+-[0-9a-f]{16}\.(gif|json)")
+"""Names of files in the folder: a clip's key and a suffix."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,9 +74,9 @@ def list_incidents(folder: Location) -> list[str]:
 
 
 def remove_other_incidents(folder: Location, clip_keys: set[str]) -> None:
-    """Remove all clips except these, and the folder if it is then empty."""
+    """Remove all clips except these, and the folder if it is then empty. Files of others stay."""
     for path in list_files(folder, "*"):
-        if path.stem not in clip_keys:
+        if path.stem not in clip_keys and INCIDENT_NAME.fullmatch(path.name):
             path.unlink()
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()

@@ -1,20 +1,54 @@
 """The folders of OUT during a run: lock them, remove leftovers of earlier runs, clean up at the end.
 
-OUT/.work/ holds what a run needs and a data set does not: the lock, fetched GIFs, encoded fragments, records of
-completed shards. A .work/ without a manifest means: begun by a run, not finished.
+OUT/.work/ holds what a run needs and a data set does not: the lock, the marker that says that OUT is ours, fetched
+GIFs, encoded fragments, records of completed shards. A marker without a manifest means: begun by a run, not finished.
+Only files that the manifest or the marker lists, or whose names no other program chooses, are ever deleted.
 """
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import filelock
-
 from curation.errors import OutputError
+from curation.run.folder_lock import hold_folder_lock
+from curation.run.quarantine import INCIDENT_NAME, QUARANTINE
 from curation.run.store_lock import StoreLock
-from shards.schema import FLOW, MANIFEST, SPLITS
+from shards.schema import CARD, CLIPS, FLOW, MANIFEST, PART_DIGITS, REPORT, SPLITS
 from shards.storage.location import Location, ObjectPath, list_files, remove_tree
+from shards.storage.ownership import (
+    MARKER,
+    OutputKind,
+    describe_conflict,
+    find_link,
+    is_finished_output,
+    list_entries,
+    read_marker,
+    read_record,
+    write_marker,
+)
+
+_FOLDERS = (".work", FLOW, QUARANTINE, *SPLITS)
+SHARD_NAME = re.compile(r"\d{5}\.tar")
+PART_NAME = re.compile(rf"part-[0-9a-f]{{{PART_DIGITS}}}\.parquet")
+_OPTIONS = "run.json"
+_RECEIPT_NAME = re.compile(rf"({'|'.join(SPLITS)})-\d{{5}}\.json")
+_WORK_NAME = re.compile(r"lock|locks|fetched|fragments|receipts|slices|marker-[0-9a-f]{32}|\..+\.tmp")
+_OWN_NAMES = "|".join(re.escape(name) for name in (MANIFEST, CLIPS, REPORT, CARD, MARKER, _OPTIONS))
+_TEMPORARY_NAME = re.compile(
+    rf"\.({_OWN_NAMES}|{SHARD_NAME.pattern}|{PART_NAME.pattern}|{INCIDENT_NAME.pattern}|{_RECEIPT_NAME.pattern})"
+    r"\.[^/]*-\d+\.tmp"
+)
+DATA_SET = OutputKind(
+    name="data set",
+    record=MANIFEST,
+    fields=frozenset({"schema_version", "listing", "config", "config_digest", "verdicts", "splits"}),
+    # Not the dataset card: a person may write it, and then no run replaces it.
+    entries=frozenset({MANIFEST, CLIPS, REPORT, *_FOLDERS}),
+    # All that an early version has written when it is stopped before its records.
+    leftovers={".work": _WORK_NAME, FLOW: PART_NAME},
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,13 +69,14 @@ class Workspace:
     def __init__(self, out: Location) -> None:
         self.out = out
         self._store_lock: StoreLock | None = None
+        self._write_error: OutputError | None = None
         self.flow = out / FLOW
         self.work = out / ".work"
         self.fetched = self.work / "fetched"
         self.fragments = self.work / "fragments"
         self.receipts = self.work / "receipts"
         self.slices = self.work / "slices"
-        self.quarantine = out / "quarantine"
+        self.quarantine = out / QUARANTINE
 
     @property
     def task_folders(self) -> TaskFolders:
@@ -52,14 +87,13 @@ class Workspace:
     def lock(self, *, overwrite: bool) -> Iterator[None]:
         """Hold the lock on OUT while the block runs.
 
-        Raises OutputError if OUT holds something else and `overwrite` is off, if another run has the lock, or if OUT
-        cannot be written.
+        Raises OutputError if OUT holds something else and `overwrite` is off, if files of others would be replaced, if
+        another run has the lock, or if OUT cannot be written. A finished data set that cannot be written is not
+        locked; `mark_unfinished` raises the error.
         """
         self._check_ownership(overwrite)
         with self._lock_folder(self.work) if isinstance(self.work, Path) else self._lock_objects(self.work):
             yield
-        if {path.name for path in self.work.iterdir()} <= {"lock", "locks"}:
-            remove_tree(self.work)
 
     def check_lock(self) -> None:
         """Raise OutputError if the lock may be lost: a run that cannot reach its store loses it after a while."""
@@ -67,23 +101,35 @@ class Workspace:
             self._store_lock.check()
 
     def mark_unfinished(self) -> None:
-        """Remove the manifest and the temporary files of a killed run: OUT is unfinished until a new manifest."""
+        """Remove the manifest and the temporary files of a killed run: OUT is unfinished until a new manifest.
+
+        The marker is written first, so OUT is ours at every moment. Raises OutputError if OUT cannot be written.
+        """
+        if self._write_error:
+            raise self._write_error
+        self._check_links([self.out / name for name in (MANIFEST, CLIPS, REPORT, CARD)])
+        write_marker(self.work, DATA_SET, sorted(self._list_own_shards()))
         (self.out / MANIFEST).unlink(missing_ok=True)
         self._remove_temporary_files()
 
-    def _remove_temporary_files(self) -> None:
-        folders = [self.out, *(self.out / split for split in SPLITS)]
-        folders += [self.work, self.flow, self.quarantine, self.slices, self.fragments, self.receipts]
-        for folder in folders:
-            for path in list_files(folder, ".*.tmp"):
-                path.unlink(missing_ok=True)
-
     def remove_unplanned_shards(self, planned: set[Location]) -> None:
-        """Remove shards that are not in the plan: a run with other parameters wrote them."""
+        """Remove our shards that are not in the plan: a run with other parameters wrote them.
+
+        The marker lists the planned ones from now on. Raises OutputError if a file of others has a planned name.
+        """
+        own = self._list_own_shards()
+        names = {f"{path.parent.name}/{path.name}" for path in planned}
+        present = {f"{split}/{path.name}": path for split in SPLITS for path in list_files(self.out / split, "*.tar")}
+        self._check_links([present[name] for name in sorted(present.keys() & (names | own))])
+        if foreign := sorted(present.keys() & names - own):
+            raise OutputError(
+                f"{present[foreign[0]]} is in the way: no run of pix2gif wrote it here; move it away and run the same "
+                "command again"
+            )
+        write_marker(self.work, DATA_SET, sorted(own | names))
+        for name in sorted(present.keys() & own - names):
+            present[name].unlink()
         for split in SPLITS:
-            for path in list_files(self.out / split, "*.tar"):
-                if path not in planned:
-                    path.unlink()
             with contextlib.suppress(OSError):
                 (self.out / split).rmdir()  # Fails unless it is empty.
 
@@ -93,6 +139,8 @@ class Workspace:
         Fetched GIFs stay; in an object store the records of completed shards stay too: they hold the ETags.
         Temporary files of killed workers go: Ray ran their tasks again, under other names.
         """
+        if self._write_error:
+            return
         if isinstance(self.out, Path):
             self._remove_temporary_files()
         remove_tree(self.fragments)
@@ -100,18 +148,56 @@ class Workspace:
         if isinstance(self.receipts, Path):
             remove_tree(self.receipts)
 
+    def _remove_temporary_files(self) -> None:
+        folders = [self.out, *(self.out / split for split in SPLITS)]
+        folders += [self.work, self.flow, self.quarantine, self.slices, self.fragments, self.receipts]
+        for folder in folders:
+            for path in list_files(folder, ".*.tmp"):
+                if _TEMPORARY_NAME.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+
+    def _list_own_shards(self) -> set[str]:
+        """List the shards that may be deleted, as SPLIT/NAME: those of the manifest, else those of the marker.
+
+        Without either, an earlier version has begun OUT: then every file with the name of a shard.
+        """
+        manifest = read_record(self.out / MANIFEST)
+        if DATA_SET.fields <= manifest.keys():
+            with contextlib.suppress(TypeError, AttributeError, KeyError):
+                names = [f"{split}/{shard['name']}" for split in SPLITS for shard in _list_shards(manifest, split)]
+                return {name for name in names if SHARD_NAME.fullmatch(name.rpartition("/")[2])}
+            return set()
+        marked = read_marker(self.work, DATA_SET)
+        if marked is not None:
+            return set(marked)
+        shards = [path for split in SPLITS for path in list_files(self.out / split, "*.tar")]
+        return {f"{path.parent.name}/{path.name}" for path in shards if SHARD_NAME.fullmatch(path.name)}
+
     @contextlib.contextmanager
     def _lock_folder(self, work: Path) -> Iterator[None]:
-        try:
-            work.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(work / "lock")
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise OutputError(f"another run is writing to {self.out}; wait for it, or choose another --out") from None
-        except OSError as error:
-            raise OutputError(f"cannot write to --out {self.out}: {error.strerror}") from error
-        with lock:
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(hold_folder_lock(work / "lock", self._remove_empty_work_folder))
+            except BlockingIOError:
+                raise OutputError(
+                    f"another run is writing to {self.out}; wait for it, or choose another --out"
+                ) from None
+            except OSError as error:
+                self._write_error = OutputError(f"cannot write to --out {self.out}: {error.strerror}")
+                if not is_finished_output(self.out, DATA_SET):
+                    raise self._write_error from error
             yield
+
+    def _remove_empty_work_folder(self) -> None:
+        """Remove .work/ if it holds nothing but the lock and the marker of a finished data set.
+
+        Called while the lock is held: a later run's lock must not be removed.
+        """
+        removable = {"lock"} | ({MARKER} if (self.out / MANIFEST).is_file() else set())
+        if isinstance(self.work, Path) and {path.name for path in self.work.iterdir()} <= removable:
+            (self.work / MARKER).unlink(missing_ok=True)
+            (self.work / "lock").unlink()
+            self.work.rmdir()
 
     @contextlib.contextmanager
     def _lock_objects(self, work: ObjectPath) -> Iterator[None]:
@@ -122,13 +208,32 @@ class Workspace:
     def _check_ownership(self, overwrite: bool) -> None:
         """Raise OutputError if OUT is a file, or holds files of something else that must not be mixed with ours."""
         try:
-            if self.out.exists() and not self.out.is_dir():
-                raise OutputError(f"--out {self.out} is a file; a folder was expected")
-            ours = (self.out / MANIFEST).exists() or self.work.exists()
-            if not ours and not overwrite and self.out.is_dir() and any(self.out.iterdir()):
-                raise OutputError(
-                    f"--out {self.out} holds something else; choose an empty folder, or add --overwrite to write "
-                    "beside what is there"
-                )
-        except PermissionError as error:
+            if isinstance(self.out, Path):
+                self._check_links([*(self.out / name for name in _FOLDERS), *list_entries(self.work)])
+            conflict = describe_conflict(self.out, DATA_SET, self._is_begun, beside=overwrite)
+        except (PermissionError, NotADirectoryError) as error:
             raise OutputError(f"cannot read --out {self.out}: {error.strerror}") from error
+        if conflict:
+            hint = "" if overwrite else ", or add --overwrite to write beside what is there"
+            raise OutputError(f"--out {self.out} {conflict}{hint if 'something else' in conflict else ''}")
+
+    def _check_links(self, paths: list[Location]) -> None:
+        if link := find_link(paths):
+            raise OutputError(
+                f"{link} is a symbolic link, and a run writes and deletes files there; replace it by what it names, or "
+                "choose another --out"
+            )
+
+    def _is_begun(self) -> bool:
+        """Return whether a run has begun a data set in OUT. Earlier versions wrote no marker, but other records."""
+        if read_marker(self.work, DATA_SET) is not None:
+            return True
+        if {"options", "config"} <= read_record(self.work / _OPTIONS).keys():
+            return True
+        receipts = (path for path in list_files(self.receipts, "*.json") if _RECEIPT_NAME.fullmatch(path.name))
+        return any({"plan", "shard"} <= read_record(path).keys() for path in receipts)
+
+
+def _list_shards(manifest: dict[str, object], split: str) -> list[dict[str, str]]:
+    """Return the entries of a split's shards in a manifest of any version."""
+    return manifest["splits"].get(split, {}).get("shards", [])  # type: ignore[attr-defined,no-any-return]

@@ -9,6 +9,7 @@ from curation.finish import Summary
 from curation.options import RunOptions
 from curation.pipeline import curate
 from curation.run.progress import Progress
+from curation.run.workspace import Workspace
 from examples.draw_gifs import draw_folder
 
 
@@ -60,8 +61,7 @@ def test_summary_reports_reused_clips_without_a_rate(small: Path, tmp_path: Path
 
 def test_summary_reports_clips_that_another_method_had_measured(small: Path, tmp_path: Path) -> None:
     run(small, tmp_path / "out")
-    (tmp_path / "out" / ".work").mkdir()  # As after an interruption.
-    (tmp_path / "out" / "dataset.json").unlink()
+    Workspace(tmp_path / "out").mark_unfinished()
     summary = run(small, tmp_path / "out", resolution=64)
     assert (summary.num_reused, summary.num_outdated) == (0, 4)
     assert "4 clips had been measured at another resolution or by another version" in str(summary)

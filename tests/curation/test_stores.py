@@ -166,7 +166,7 @@ def test_next_run_replaces_damaged_objects(s3, small_listing: Path, bucket_files
         s3.put_object(Bucket="bucket", Key=f"out/{name}", Body=body)
     if not is_finished:
         s3.delete_object(Bucket="bucket", Key="out/dataset.json")
-    summary = run(small_listing, OUT)
+    summary = run(small_listing, OUT, overwrite=is_finished)
     assert (summary.num_pairs_measured > 0) == (kind == "flow/")
     assert read_bucket(s3) == bucket_files
     verify_dataset(OUT)

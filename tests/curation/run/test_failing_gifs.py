@@ -13,6 +13,7 @@ import pytest
 
 from curation.config import CurationConfig
 from curation.run.quarantine import list_incidents
+from curation.run.workspace import Workspace
 from shards.schema import Verdict
 from shards.verify import verify_dataset
 from tests.curation.helpers import check_independently, run, shard_hashes
@@ -147,8 +148,7 @@ def test_replay_fails_as_the_run_did_until_the_decoder_is_fixed(finished, enviro
 def test_failed_clips_are_not_retried_under_the_same_limits(failing, finished, environment, tmp_path):
     out = shutil.copytree(finished, tmp_path / "out")
     config = CurationConfig(max_pixels=2**33, clip_memory=1, clip_timeout=8, val_fraction=0)
-    (out / "dataset.json").unlink()
-    (out / ".work").mkdir(exist_ok=True)
+    Workspace(out).mark_unfinished()
     # The decoder is not patched here: a clip that aborted would be measured now if it were tried.
     summary = run(failing / "listing.tsv", out, config)
     assert verdicts(out) == FAILURES

@@ -14,6 +14,7 @@ import pytest
 
 from curation.flow import schedule
 from curation.flow import stage as flow_stage
+from curation.run.workspace import Workspace
 from shards.verify import verify_dataset
 from tests.curation.helpers import (
     STARTING_WORKER,
@@ -46,9 +47,8 @@ def test_damaged_file_is_made_again(listing, dataset, tmp_path, is_finished, pat
     out = Path(shutil.copytree(dataset, tmp_path / "out"))
     damage(sorted(out.glob(pattern))[0])
     if not is_finished:
-        (out / "dataset.json").unlink()
-        (out / ".work").mkdir()
-    summary = run(listing, out)
+        Workspace(out).mark_unfinished()
+    summary = run(listing, out, overwrite=is_finished)
     assert summary is not None, "the damaged data set counted as finished"
     if pattern == "flow/part-*":
         assert 0 < summary.num_pairs_measured < summary.curated.num_pairs

@@ -163,7 +163,7 @@ def test_clean_up_removes_temporary_files_of_killed_processes_only(out: Path) ->
     before.add(out / ".work")
     for folder, name in (
         ("train", "00000.tar"),
-        ("flow", "part-0.parquet"),
+        ("flow", f"part-{'0' * 32}.parquet"),
         (".", "clips.parquet"),
         (".work", "run.json"),
     ):
