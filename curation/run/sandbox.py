@@ -6,6 +6,9 @@ or exceeds a limit is replaced.
 A dead child is not proof against its clip: an earlier clip may have damaged the child, or something outside may have
 killed it. So the call is retried in a new child, and the result of a new child is final. SIGKILL is the exception: it
 comes from outside, so the clip is blamed only after `_ATTEMPTS` kills in a row.
+
+A timeout counts the processor time of a child that computes, and the elapsed time of a child that waits. So a paused
+run and a busy machine lose no clip.
 """
 
 import contextlib
@@ -19,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable
 from multiprocessing import Pipe
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from curation.config import CurationConfig
@@ -33,6 +37,10 @@ _START_TIMEOUT_S = 300.0
 _ATTEMPTS = 4
 """Starts in a row, and calls, that SIGKILL may end before the call fails."""
 _MAX_OUTPUT_BYTES = 20_000
+_TICK_S = 1.0
+"""How often the use of a timeout is counted."""
+_COMPUTING = ("R", "T", "t")
+"""States of a process, in /proc, that computes: running or runnable, stopped by a signal, stopped by a debugger."""
 _TRACEBACK_S = 0.2
 """Time for a child to write its traceback."""
 _GIB = 2**30
@@ -117,7 +125,7 @@ class _Child:
         self._output.truncate(0)
         try:
             self._connection.send((function, arguments, int(limits.memory_gib * _GIB)))
-            if not self._connection.poll(limits.timeout_s):
+            if not self._wait_for_answer(limits.timeout_s):
                 return self._stop_after_timeout(limits)
             kind, value = self._connection.recv()
         except (EOFError, ConnectionError):
@@ -142,7 +150,7 @@ class _Child:
 
     def _wait_until_ready(self) -> None:
         try:
-            if self._connection.poll(_START_TIMEOUT_S):
+            if self._wait_for_answer(_START_TIMEOUT_S):
                 self._connection.recv()
                 return
             reason = f"not ready after {_START_TIMEOUT_S:g} s"
@@ -161,6 +169,27 @@ class _Child:
         raise SandboxError(
             f"the process that decodes GIFs does not start ({reason}): {last_line}; check the installation of pix2gif"
         )
+
+    def _wait_for_answer(self, timeout_s: float) -> bool:
+        """Return whether the child answers before it has used `timeout_s`: computing, or waiting for something."""
+        tick_s = min(_TICK_S, timeout_s / 4)
+        used_s = 0.0
+        _, processor_s = self._read_state()
+        while used_s < timeout_s:
+            if self._connection.poll(tick_s):
+                return True
+            before_s = processor_s
+            state, processor_s = self._read_state()
+            used_s += min(tick_s, processor_s - before_s) if state in _COMPUTING else tick_s
+        return False
+
+    def _read_state(self) -> tuple[str, float]:
+        """Return the child's state and its processor time in seconds; an empty state where there is no /proc."""
+        try:
+            fields = Path(f"/proc/{self._process.pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
+        except OSError:
+            return "", 0.0
+        return fields[0], (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _stop_after_timeout(self, limits: Limits) -> Failure:
         self._process.send_signal(signal.SIGUSR1)  # The child writes its traceback.

@@ -18,6 +18,7 @@ from tests.curation.helpers import (
     RAYLET,
     SANDBOX,
     WORKER,
+    assert_same_dataset,
     call_every,
     curate_command,
     find_processes,
@@ -75,6 +76,21 @@ def test_killed_workers_and_sandboxes_cost_only_time(long_listing, undisturbed, 
     with call_every(3.0, kill_one):
         run_and_compare(long_listing, tmp_path / "out", undisturbed)
     assert killed
+
+
+@pytest.mark.slow
+def test_run_that_is_paused_for_longer_than_the_clip_timeout_loses_no_clip(long_listing, undisturbed, tmp_path):
+    command = [*curate_command(long_listing, tmp_path / "out", workers=0), "--clip-timeout", "1"]
+    num_pauses = 0
+    with subprocess.Popen(command, start_new_session=True) as process:
+        while process.poll() is None and num_pauses < 15:
+            os.killpg(process.pid, signal.SIGSTOP)
+            time.sleep(1.5)
+            os.killpg(process.pid, signal.SIGCONT)
+            num_pauses += 1
+            time.sleep(1)
+    assert (process.returncode, num_pauses > 3) == (0, True)
+    assert_same_dataset(tmp_path / "out", undisturbed)
 
 
 @pytest.mark.slow

@@ -73,6 +73,43 @@ def test_timeout_kills_the_child_and_returns_its_traceback():
     assert not is_running(pid)
 
 
+def spin(seconds: float) -> str:
+    """Use this much processor time."""
+    end_s = time.process_time() + seconds
+    while time.process_time() < end_s:
+        pass
+    return "done"
+
+
+@pytest.mark.parametrize("what", ["run", "child"])
+def test_paused_call_is_not_late(what):
+    script = """
+import os
+from curation.run.sandbox import Limits, isolate
+from tests.curation.run.test_sandbox import LIMITS, spin
+print(isolate(LIMITS, os.getpid), isolate(LIMITS, spin, 0.0), flush=True)
+print(isolate(Limits(timeout_s=1, memory_gib=1), spin, 0.5))
+"""
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline().split()[0])
+        for _ in range(2):
+            time.sleep(0.1)
+            for pid in (parent.pid, child) if what == "run" else (child,):
+                os.kill(pid, signal.SIGSTOP)
+            time.sleep(1.1)
+            for pid in (parent.pid, child) if what == "run" else (child,):
+                os.kill(pid, signal.SIGCONT)
+        assert parent.stdout.read() == "done\n"
+
+
+def test_busy_call_times_out():
+    outcome = isolate(Limits(timeout_s=0.2, memory_gib=1), spin, 1e6)
+    assert isinstance(outcome, Failure)
+    assert outcome.verdict is Verdict.TIMED_OUT
+
+
 def fill(num_bytes: int) -> int:
     """Allocate and free memory."""
     return len(bytearray(num_bytes))
