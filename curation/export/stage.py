@@ -45,6 +45,7 @@ def write_shards(
     """
     plans = {split: ShardPlan(split, selection.pairs, run.config) for split, selection in selections.items()}
     workspace = run.workspace
+    workspace.check_lock()
     shards = [(plan, number) for plan in plans.values() for number in range(len(plan))]
     workspace.remove_unplanned_shards({shard_path(workspace.out, plan.split, number) for plan, number in shards})
     pictures = find_reusable_pictures(run, probed)

@@ -1,13 +1,18 @@
 """Lock for an OUT in an object store: write a lock object, list the folder, back off if another run's is there.
 
 Object stores list an object as soon as it is written, so of two runs the later one always sees the earlier one. This
-needs no conditional write, which Arrow's clients do not offer. A running process rewrites its lock object as a
-heartbeat; a lock without a recent heartbeat is stale and may be removed.
+needs no conditional write, which Arrow's clients do not offer. Of two runs that start at the same moment, each may see
+the other: both withdraw and try again after a random pause.
+
+A running process rewrites its lock object as a heartbeat; a lock without a recent heartbeat is stale and may be
+removed. A process may be paused at any point, even within a heartbeat. So a heartbeat counts only if it was written
+within LOST_S of the one before, and a lock that is lost stays lost.
 """
 
 import contextlib
 import json
 import os
+import random
 import socket
 import threading
 import time
@@ -27,6 +32,9 @@ STALE_S = 120.0
 """Age of the last heartbeat, by the store's clock, from which another run may remove the lock."""
 LOST_S = 90.0
 """Age of the last heartbeat from which a run no longer relies on its own lock; less than STALE_S."""
+_ATTEMPTS = 6
+_FIRST_PAUSE_S = 0.5
+"""Longest pause before a second attempt to acquire the lock; it doubles after each one."""
 _held_locks: set[str] = set()
 """Names of the lock objects of this process."""
 
@@ -36,8 +44,10 @@ class StoreLock:
 
     def __init__(self, out: Location, folder: ObjectPath) -> None:
         self._out = out
-        self._path = folder / f"{uuid.uuid4().hex}.json"
+        self._folder = folder
+        self._path = folder / "none"
         self._since = datetime.now(UTC).isoformat(timespec="seconds")
+        self._is_acquired = self._is_lost = False
         self._last_heartbeat_s = 0.0
         self._is_released = threading.Event()
 
@@ -55,25 +65,45 @@ class StoreLock:
                 thread.join(HEARTBEAT_S)  # The thread may be waiting for a store that does not answer.
             self._release()
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the last heartbeat is so recent that no other run may have removed the lock."""
+        return self._is_acquired and not self._is_lost and _read_clock_s() - self._last_heartbeat_s <= LOST_S
+
     def check(self) -> None:
         """Raise OutputError if the lock is lost."""
-        if self._is_lost():
+        if not (self.is_current and self._path.is_file()):
             raise OutputError(
                 f"the lock on {self._out} is lost: the store received no heartbeat for {LOST_S:.0f} s, or another run "
                 "removed the lock; finished work is kept: run the same command again"
             )
 
-    def _is_lost(self) -> bool:
-        return time.time() - self._last_heartbeat_s > LOST_S or not self._path.is_file()
-
     def _acquire(self) -> None:
+        holder: dict[str, Any] = {}
         try:
-            _held_locks.add(self._path.name)
-            self._write()
-            self._check_other_locks()
+            for attempt in range(_ATTEMPTS):
+                # A new name each time: another run may be about to remove the one before as stale.
+                self._path = self._folder / f"{uuid.uuid4().hex}.json"
+                _held_locks.add(self._path.name)
+                self._write()
+                other = self._find_other_lock()
+                if other is None:
+                    self._is_acquired = True
+                    self._write()
+                    return self.check()
+                holder = other
+                if holder["is_acquired"]:
+                    break
+                self._release()
+                time.sleep(random.random() * _FIRST_PAUSE_S * 2**attempt)  # noqa: S311 # Not for cryptography.
         except StoreError as error:
             reason = str(error).removeprefix(f"{self._path}: ")
             raise OutputError(f"cannot write to --out {self._out}: {reason}") from error
+        raise OutputError(
+            f"another run is writing to {self._out}: process {holder['pid']} on {holder['host']}, since "
+            f"{holder['since']}, last heartbeat {holder['age_s']:.0f} s ago; wait for it, or choose another --out; "
+            f"if it was killed, its lock expires {STALE_S:.0f} s after its last heartbeat"
+        )
 
     def _release(self) -> None:
         _held_locks.discard(self._path.name)
@@ -86,22 +116,31 @@ class StoreLock:
             "pid": os.getpid(),
             "machine": _identify_machine(),
             "since": self._since,
+            "is_acquired": self._is_acquired,
         }
-        now_s = time.time()
+        start_s = _read_clock_s()
         with write_atomically(self._path) as temporary:
             temporary.write_text(json.dumps(record))
-        self._last_heartbeat_s = now_s
+        if self._is_acquired and _read_clock_s() - self._last_heartbeat_s > LOST_S:
+            self._is_lost = True  # Another run may have removed the lock before this write.
+        self._last_heartbeat_s = start_s
 
     def _send_heartbeats(self) -> None:
         while not self._is_released.wait(HEARTBEAT_S):
             with contextlib.suppress(StoreError, OSError):  # The next heartbeat may succeed.
-                if self._is_lost():
+                if not (self.is_current and self._path.is_file()):
+                    self._is_lost = True
                     return
                 self._write()
+                if self._is_lost or self._is_released.is_set():
+                    self._path.unlink(missing_ok=True)
 
-    def _check_other_locks(self) -> None:
-        """Remove the locks of runs that have ended. Raises OutputError if another run holds a lock."""
-        infos = dict(self._path.parent.scan())
+    def _find_other_lock(self) -> dict[str, Any] | None:
+        """Remove the locks of runs that have ended; return the record of another run's lock, with its age in seconds.
+
+        Returns None if there is no other lock.
+        """
+        infos = dict(self._folder.scan())
         own = infos.pop(self._path, None)
         if own is None:
             raise StoreError(f"{self._path}: was written, but the store does not list it")
@@ -111,11 +150,8 @@ class StoreLock:
             if age_s > STALE_S or record is None or _has_ended(path, record):
                 path.unlink(missing_ok=True)
                 continue
-            raise OutputError(
-                f"another run is writing to {self._out}: process {record['pid']} on {record['host']}, since "
-                f"{record['since']}, last heartbeat {max(0.0, age_s):.0f} s ago; wait for it, or choose another --out; "
-                f"if it was killed, its lock expires {STALE_S:.0f} s after its last heartbeat"
-            )
+            return {"is_acquired": True, **record, "age_s": max(0.0, age_s)}
+        return None
 
 
 def _read_lock(path: ObjectPath) -> dict[str, Any] | None:
@@ -149,3 +185,8 @@ def _identify_machine() -> str | None:
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return None
+
+
+def _read_clock_s() -> float:
+    """Return seconds since the machine started: no one sets this clock, and on Linux it counts suspended time."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
