@@ -16,6 +16,7 @@ BLOCK_BYTES = tarfile.BLOCKSIZE
 MAX_MEMBER_BYTES = 2**28
 """More than a picture of 85 megapixels takes without compression."""
 _END = bytes(2 * BLOCK_BYTES)
+_NO_PREFIX = bytes(155)
 _NAME = re.compile(rb"([A-Za-z0-9_-][A-Za-z0-9_.-]*)\0*")
 _OCTAL = re.compile(rb"([0-7]+)[\0 ]*")
 _REGULAR = (tarfile.REGTYPE, tarfile.AREGTYPE)
@@ -42,7 +43,7 @@ class Member:
         if header[156:157] not in _REGULAR:
             raise tarfile.ReadError(f"{shown!r} is not a regular file")
         name = _NAME.fullmatch(header[:100])
-        if name is None or any(header[345:500]):
+        if name is None or header[345:500] != _NO_PREFIX:
             raise tarfile.ReadError(f"{shown!r} is not the name of a sample's file")
         self.name = name[1].decode("ascii")
         if size is None or size > MAX_MEMBER_BYTES:
@@ -106,7 +107,7 @@ def _read_header(file: BinaryIO, offset: int) -> bytes | None:
     """Return the header at an offset; None at the two blocks of zeros that end a tar. Raises tarfile.ReadError."""
     file.seek(offset)
     header = file.read(BLOCK_BYTES)
-    if len(header) == BLOCK_BYTES and any(header):
+    if len(header) == BLOCK_BYTES and header != _END[:BLOCK_BYTES]:
         return header
     file.seek(offset)
     if file.read(len(_END)) != _END:

@@ -23,7 +23,7 @@ def read_shard(path: ReadableLocation, copy: Path | None = None) -> Iterator[Sam
     try:
         with on_disk(copy or path) as local, local.open("rb") as file:
             for members in walk_samples(file):
-                yield _read_sample(members)
+                yield read_sample(members)
     except (tarfile.TarError, OSError) as error:
         raise DatasetError(f"{path}: {error}") from error
 
@@ -33,12 +33,13 @@ def read_head(path: ReadableLocation, num_samples: int) -> Iterator[Sample]:
     try:
         with path.open("rb", buffering=_HEAD_BYTES) as file:
             for members in itertools.islice(walk_samples(file), num_samples):
-                yield _read_sample(members)
+                yield read_sample(members)
     except (tarfile.TarError, OSError) as error:
         raise DatasetError(f"{path}: {error}") from error
 
 
-def _read_sample(members: SampleMembers) -> Sample:
+def read_sample(members: SampleMembers) -> Sample:
+    """Read the members of a sample. Raises tarfile.ReadError for a record that is not valid or not of this sample."""
     try:
         record = SampleRecord.from_json(members.record.read())
     except ValueError as error:

@@ -13,14 +13,17 @@ from PIL import Image
 
 from shards.errors import DatasetError
 from shards.manifest import Manifest, ShardEntry, SplitEntry
-from shards.members import BLOCK_BYTES, walk_members
+from shards.members import BLOCK_BYTES, walk_samples
 from shards.pictures import DECODE_ERRORS
-from shards.reader import read_shard
+from shards.reader import read_sample
 from shards.sample_order import choose_caption, order_split
 from shards.schema import CLIPS, IMAGE_MIME, MANIFEST, Sample, Verdict, sample_key
 from shards.storage.location import Location, on_disk
 from shards.verify_tables import ClipRow, SamplesOfClip, motion_range_px
 from shards.writer import file_sha256, shard_name
+
+_BUFFER_BYTES = 2**20
+"""Members are read one after the other, so a large buffer saves most of the calls."""
 
 
 class ShardVerifier:
@@ -77,9 +80,8 @@ class ShardVerifier:
         with on_disk(path) as file:
             if file.stat().st_size != entry.num_bytes or file_sha256(file) != entry.sha256:
                 raise DatasetError(f"{path}: its SHA-256 or size is not the manifest's ({entry.sha256[:12]}...)")
-            _verify_tar(path, file)
             num_samples, to_decode = 0, []
-            for sample in read_shard(path, file):
+            for sample in _read_tar(path, file):
                 self._verify_sample(path, sample, split)
                 num_samples += 1
                 if self._threads:
@@ -137,17 +139,20 @@ def _hash_order(keys: Iterator[str] | list[str]) -> bytes:
     return hashlib.sha256("\n".join(keys).encode()).digest()
 
 
-def _verify_tar(path: Location, file: Path) -> None:
-    """Verify that a tar has the owner, mode and time that the writer writes, and nothing after its end."""
-    end, size = 0, file.stat().st_size
+def _read_tar(path: Location, file: Path) -> Iterator[Sample]:
+    """Yield the samples of a shard whose tar has the owner, mode and time of the writer, and nothing after its end."""
+    end = 0
     try:
-        with file.open("rb") as data:
-            for member in walk_members(data):
-                if not member.has_fixed_fields:
-                    raise DatasetError(f"{path}: owner, mode or time of {member.name} are not those of a shard")
-                end = member.end
+        with file.open("rb", buffering=_BUFFER_BYTES) as data:
+            for members in walk_samples(data):
+                for member in (members.record, members.source, members.target):
+                    if not member.has_fixed_fields:
+                        raise DatasetError(f"{path}: owner, mode or time of {member.name} are not those of a shard")
+                yield read_sample(members)
+                end = members.target.end
             data.seek(end)
-            if size != -(-(end + 2 * BLOCK_BYTES) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE or any(data.read()):
+            num_bytes = -(-(end + 2 * BLOCK_BYTES) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
+            if file.stat().st_size != num_bytes or any(data.read()):
                 raise DatasetError(f"{path}: bytes follow the end of the tar, or its padding is not that of a shard")
     except (tarfile.TarError, OSError) as error:
         raise DatasetError(f"{path}: {error}") from error
