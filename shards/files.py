@@ -57,3 +57,16 @@ def find_missing_or_resized(out: Location, manifest: Manifest) -> str | None:
         if sizes[name] != size and not (name == CARD and was_card_edited(out)):
             return f"{out / name} has {sizes[name]:,} bytes instead of {size:,}"
     return None
+
+
+def find_changed(out: Location, manifest: Manifest) -> str | None:
+    """Return in words which file has another hash, besides shards, flow parts and an edited card; None if none has.
+
+    The hash of a flow part is in its name, so its readers check it. Raises OSError where a file cannot be read.
+    """
+    for name, entry in manifest.files.items():
+        if name.startswith(f"{FLOW}/") or (name == CARD and was_card_edited(out)):
+            continue
+        if describe_file(out / name) != entry:
+            return f"{out / name}: its SHA-256 is not the manifest's ({entry.sha256[:12]}...)"
+    return None

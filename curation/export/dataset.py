@@ -19,6 +19,7 @@ from curation.listing.catalog import Catalog, Row, make_catalog
 from curation.options import RunOptions
 from curation.run.workspace import PART_NAME, Workspace
 from shards.errors import DatasetError
+from shards.files import find_changed, find_missing_or_resized
 from shards.manifest import Manifest, read_manifest
 from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, MANIFEST, REPORT, SPLITS, Verdict
 from shards.storage.location import Location, for_arrow, list_files, on_disk
@@ -88,10 +89,12 @@ def read_intact_manifest(workspace: Workspace) -> Manifest | None:
 def find_damage(workspace: Workspace, manifest: Manifest) -> str | None:
     """Return what is missing or damaged in a finished data set; None if every file is intact.
 
-    Hashes every shard and flow part, at the speed of the disk. In an object store the ETags of the shards are compared
-    with the records of completed shards instead.
+    Compares sizes first, then hashes every file, at the speed of the disk. In an object store the ETags of the shards
+    are compared with the records of completed shards instead.
     """
     out = workspace.out
+    if problem := find_missing_or_resized(out, manifest):
+        return problem
     if not (out / REPORT).is_file():
         return f"{REPORT} is missing"
     shards = [
@@ -107,6 +110,8 @@ def find_damage(workspace: Workspace, manifest: Manifest) -> str | None:
                 if not intact:
                     return f"{path.parent.name}/{path.name} is missing or damaged"
             num_rows = sum(threads.map(count_rows, parts))
+        if problem := find_changed(out, manifest):
+            return problem
     except FileNotFoundError:
         return f"{CLIPS} is missing"
     except (OSError, pa.ArrowException, KeyError) as error:

@@ -105,7 +105,9 @@ def _copy_whole(task: PartTask) -> FlowPart | None:
     if len(paths) != 1 or len(task.reused) != len(task.clips):
         return None
     part = read_part(paths.pop(), method_digest(task.config))
-    if part is None or [result.clip_key for result in part.measurements] != [clip.clip_key for clip in task.clips]:
+    if part is None or part.is_narrow:
+        return None
+    if [result.clip_key for result in part.measurements] != [clip.clip_key for clip in task.clips]:
         return None
     return copy_part(part, task.folders.flow)
 

@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +14,7 @@ from curation.errors import ListingError, OutputError
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from shards.manifest import read_manifest, write_manifest
 from shards.verify import verify_dataset
+from shards.writer import file_sha256
 from tests.curation.helpers import run, shard_hashes
 
 
@@ -77,6 +79,21 @@ def test_reused_parts_are_copied_byte_for_byte(listing, dataset, tmp_path):
         {path.name: path.read_bytes() for path in (out / "flow").iterdir()} for out in (tmp_path / "out", dataset)
     )
     assert copied == original != {}
+
+
+def test_flow_table_of_schema_version_1_is_reused_and_widened(listing, dataset, tmp_path):
+    (tmp_path / "flow").mkdir()
+    for path in (dataset / "flow").iterdir():
+        table = pq.read_table(path)
+        narrow = table.cast(table.schema.set(3, pa.field("gap_ms", pa.int32(), nullable=False)))
+        pq.write_table(narrow, tmp_path / "part", write_page_checksum=True)
+        (tmp_path / "part").rename(tmp_path / "flow" / f"part-{file_sha256(tmp_path / 'part')[:32]}.parquet")
+    summary = run(listing, tmp_path / "out", flow=tmp_path / "flow")
+    assert summary.num_pairs_measured == 0
+    types = {pq.read_schema(path).field("gap_ms").type for path in (tmp_path / "out" / "flow").iterdir()}
+    assert types == {pa.int64()}
+    assert shard_hashes(tmp_path / "out") == shard_hashes(dataset)
+    verify_dataset(tmp_path / "out")
 
 
 def test_flow_table_is_reused_for_other_thresholds_and_a_shorter_listing(listing, dataset, tmp_path):

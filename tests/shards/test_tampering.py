@@ -285,8 +285,8 @@ def test_card_of_a_person_and_linked_shards_are_remarks(out: Path, tmp_path: Pat
     (out / SHARD).rename(tmp_path / "blob")
     (out / SHARD).symlink_to(tmp_path / "blob")
     assert verify_dataset(out).remarks == (
-        f"{out / CARD} was edited by a person and was not verified",
         f"{out / SHARD} is a link",
+        f"{out / CARD} was edited by a person and was not verified",
     )
 
 

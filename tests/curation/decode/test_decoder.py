@@ -109,6 +109,7 @@ def test_start_time_is_the_sum_of_earlier_durations() -> None:
     assert starts.dtype == np.int64
     assert starts.tolist() == [0, 100, 120]
     assert compute_start_times_ms([50]).tolist() == [0]
+    assert compute_start_times_ms([655_350] * 3_501)[-1] == 3_500 * 655_350
 
 
 @pytest.mark.parametrize("resolution", [SOURCE_SIZE, 64])

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from curation.errors import OutputError
-from curation.export.dataset import read_intact_manifest
+from curation.export.dataset import find_damage, read_intact_manifest
 from curation.run.workspace import Workspace
-from shards.schema import CLIPS, MANIFEST, REPORT
+from shards.manifest import read_manifest
+from shards.schema import CARD, CLIPS, MANIFEST, REPORT
 
 HOLD_LOCK = """
 import sys
@@ -113,6 +114,18 @@ def test_finished_data_set_has_an_intact_manifest(out: Path) -> None:
     manifest = read_intact_manifest(Workspace(out))
     assert manifest is not None
     assert manifest.listing.num_rows == 15
+
+
+@pytest.mark.parametrize("name", [CLIPS, REPORT, CARD, "train/00000.tar"])
+@pytest.mark.parametrize("is_resized", [True, False], ids=["resized", "flipped"])
+def test_data_set_with_a_changed_file_is_damaged(out: Path, name: str, is_resized: bool) -> None:
+    data = bytearray((out / name).read_bytes())
+    data[60] ^= 1
+    (out / name).write_bytes(data + b"\0" if is_resized else data)
+    manifest = read_manifest(out)
+    damage = find_damage(Workspace(out), manifest)
+    assert damage is not None
+    assert name in damage
 
 
 @pytest.mark.parametrize("name", [MANIFEST, CLIPS, REPORT, "train/00000.tar"])
