@@ -2,20 +2,12 @@
 
 import dataclasses
 import math
-import tomllib
-import types
-import typing
 from pathlib import Path
 from typing import Any
 
 from curation.errors import ConfigError
+from shards.config_values import describe_allowed, read_toml
 
-_TYPES: dict[Any, tuple[Any, str]] = {
-    bool: (bool, "true or false"),
-    int: (int, "a whole number"),
-    float: ((int, float), "a number"),
-    str: (str, "a string"),
-}
 _MAX_PORT = 65535
 
 
@@ -25,12 +17,9 @@ def read_config_file(path: Path, allowed: set[str]) -> dict[str, Any]:
     Raises ConfigError if the file cannot be read or has a parameter that is not in `allowed`.
     """
     try:
-        with path.open("rb") as file:
-            values = {key.replace("-", "_"): value for key, value in tomllib.load(file).items()}
-    except OSError as error:
-        raise ConfigError(f"cannot read the config file {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+        values = read_toml(path)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     if unknown := sorted(set(values) - allowed):
         raise ConfigError(f"{path}: unknown parameter {unknown[0]!r}; choose from {', '.join(sorted(allowed))}")
     return values
@@ -68,18 +57,9 @@ def check_types(config: Any) -> None:
 
 
 def check_type(name: str, value: object, kind: Any) -> None:
-    """Raise ConfigError unless a value has the type `kind`: bool, int, float, str, Literal, or one of these | None."""
-    if isinstance(kind, types.UnionType):
-        if value is None:
-            return
-        (kind,) = (member for member in typing.get_args(kind) if member is not types.NoneType)
-    if typing.get_origin(kind) is typing.Literal:
-        kind = str
-    if kind not in _TYPES:
-        return
-    expected, description = _TYPES[kind]
-    if isinstance(value, bool) != (kind is bool) or not isinstance(value, expected):
-        raise ConfigError(f"{name} is {value!r}; it must be {description}")
+    """Raise ConfigError unless a value has the type `kind`; other types than those of a config file are skipped."""
+    if allowed := describe_allowed(value, kind):
+        raise ConfigError(f"{name} is {value!r}; it must be {allowed}")
 
 
 def parse_host(text: str) -> tuple[str, int | None]:

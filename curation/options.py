@@ -70,6 +70,8 @@ class RunOptions:
     """Address of a running Ray cluster. All its cores are used, and `workers` is ignored."""
     fetch: FetchOptions = dataclasses.field(default_factory=FetchOptions)
     """How remote GIFs are downloaded."""
+    check_sources: bool = False
+    """Compare the GIFs on disk with the hashes in a finished data set; without it, they are not looked at."""
     overwrite: bool = False
     """Replace the data set in OUT."""
     quiet: bool = False
@@ -83,7 +85,8 @@ class RunOptions:
         return re.split(r"[?#]", self.listing)[0].rpartition("/")[2]
 
     def __post_init__(self) -> None:
-        """Make every path absolute, because workers have another working directory."""
+        """Make every path absolute, because workers have another working directory. Raises ConfigError."""
+        check_types(self)
         object.__setattr__(self, "listing", str(self.listing).removeprefix("file://"))
         for name in ("listing", "gifs", "splits"):
             value = getattr(self, name)

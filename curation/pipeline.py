@@ -14,6 +14,7 @@ from curation.decode.probe_stage import probe_all
 from curation.errors import OutputError
 from curation.export.clip_verdicts import assign_verdicts
 from curation.export.dataset import find_damage
+from curation.export.source_check import find_changed_sources
 from curation.export.stage import ClipsLostError, write_shards
 from curation.fetch.remote_table import read_listing
 from curation.fetch.stage import FetchedClips, fetch_all, is_remote
@@ -67,7 +68,7 @@ def curate(
     with progress.stage("listing"):
         catalog = read_catalog(read_listing(options), options, config)
     with open_run(options, config, progress) as run:
-        if is_finished(run, catalog) and not retry_failed:
+        if is_finished(run, catalog) and not retry_failed and not _have_sources_changed(run, catalog):
             run.workspace.clean_up()
             return None
         _check_reused_flow(options, config)
@@ -139,6 +140,23 @@ def _find_problem(run: Run, catalog: Catalog) -> str | None:
     if damage := find_damage(run.workspace, manifest):
         return f"that is damaged ({damage}); {_REPAIR}"
     return None
+
+
+def _have_sources_changed(run: Run, catalog: Catalog) -> bool:
+    """Return whether a GIF has changed behind a finished data set, where the run is to look.
+
+    Raises OutputError if one has and the run may not overwrite the data set.
+    """
+    if not run.options.check_sources:
+        return False
+    changed = list(find_changed_sources(run.workspace.out, catalog.clips))
+    if changed and not run.options.overwrite:
+        more = f" and {len(changed) - 1:,} more" if changed[1:] else ""
+        raise OutputError(
+            f"{changed[0]}{more} changed after the data set in --out {run.workspace.out} was made; restore the GIFs, "
+            "or add --overwrite to measure them again"
+        )
+    return bool(changed)
 
 
 def _list_parameters(config: CurationConfig, catalog: Catalog) -> dict[str, Any]:

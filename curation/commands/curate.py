@@ -129,6 +129,10 @@ class CurateOptions:
         Path | None,
         typer.Option(help="A TOML file with any of these options, such as min_motion = 3. The command line wins."),
     ] = None
+    check_sources: Annotated[
+        bool | None,
+        typer.Option("--check-sources", help="Check that the GIFs on disk are those that OUT was made from."),
+    ] = None
     overwrite: Annotated[bool | None, typer.Option("--overwrite", help="Replace the data set in --out.")] = None
     quiet: Annotated[bool | None, typer.Option("--quiet", help="Print errors only.")] = None
 

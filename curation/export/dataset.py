@@ -20,7 +20,7 @@ from curation.options import RunOptions
 from curation.run.workspace import PART_NAME, Workspace
 from shards.errors import DatasetError
 from shards.files import find_changed, find_missing_or_resized
-from shards.manifest import Manifest, read_manifest
+from shards.manifest import Manifest, check_digest, read_manifest
 from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, MANIFEST, REPORT, SPLITS, Verdict
 from shards.storage.location import Location, for_arrow, list_files, on_disk
 from shards.tables import read_table
@@ -104,6 +104,8 @@ def find_damage(workspace: Workspace, manifest: Manifest) -> str | None:
     ]
     parts = [path for path in list_files(workspace.flow, "part-*") if PART_NAME.fullmatch(path.name)]
     try:
+        if manifest.has_hashes:
+            check_digest(out)
         num_pairs = pc.sum(pq.read_table(for_arrow(out / CLIPS), columns=["num_pairs"])["num_pairs"]).as_py() or 0
         with ThreadPoolExecutor() as threads:
             for (path, *_), intact in zip(shards, threads.map(lambda shard: is_intact(*shard), shards), strict=True):
@@ -114,7 +116,7 @@ def find_damage(workspace: Workspace, manifest: Manifest) -> str | None:
             return problem
     except FileNotFoundError:
         return f"{CLIPS} is missing"
-    except (OSError, pa.ArrowException, KeyError) as error:
+    except (DatasetError, OSError, pa.ArrowException, KeyError) as error:
         return str(error)
     return None if num_rows == num_pairs else f"{FLOW}/ has {num_rows:,} pairs of {num_pairs:,}"
 

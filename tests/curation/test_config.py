@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from curation.commands.curate import CurateOptions
 from curation.config import SOURCE_SIZE, CurationConfig
 from curation.config_checks import read_config_file
 from curation.errors import ConfigError
@@ -39,7 +40,7 @@ INVALID: list[tuple[str, Any, str]] = [
     ("seed", 2**63, "0 to 2^63 - 1"),
     ("seed", 0.5, "a whole number"),
     ("image_format", "gif", "jpg, png or webp"),
-    ("image_format", 3, "a string"),
+    ("image_format", 3, "jpg, png or webp"),
     ("quality", 0, "from 1 to 100"),
     ("quality", 101, "from 1 to 100"),
     ("drop_cuts", 1, "true or false"),
@@ -111,13 +112,42 @@ def test_config_file_accepts_dashes_and_underscores(tmp_path: Path) -> None:
         (b"[curation]\nseed = 1\n", "unknown parameter 'curation'"),
         (b"seed = \n", "is not valid TOML"),
         (b'image_format = "\xff"\n', "is not valid TOML"),
+        (b"seed = " + b"[" * 100_000, "is not valid TOML"),
+        (b"min_motion = 3\nmin-motion = 4\n", "min_motion is set twice"),
     ],
-    ids=["unknown key", "table", "no value", "not UTF-8"],
+    ids=["unknown key", "table", "no value", "not UTF-8", "deep nesting", "twice"],
 )
 def test_invalid_config_file_raises_config_error(tmp_path: Path, text: bytes, message: str) -> None:
     (tmp_path / "run.toml").write_bytes(text)
     with pytest.raises(ConfigError, match=rf"run\.toml.*{message}"):
         read_config_file(tmp_path / "run.toml", NAMES)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('overwrite = "no"', "overwrite is 'no'; it must be true or false"),
+        ('quiet = "no"', "quiet is 'no'; it must be true or false"),
+        ('workers = "x"', "workers is 'x'; it must be a whole number"),
+        ("workers = true", "workers is True; it must be a whole number"),
+        ("workers = 1.5", "workers is 1.5; it must be a whole number"),
+        ("out = 5", "out is 5; it must be a path"),
+        ('out = ""', "out is ''; it must be a path"),
+        ("gifs = [1]", r"gifs is \[1\]; it must be a path"),
+        ("splits = 2020-01-01", r"splits is .*; it must be a path"),
+        ("flow = false", "flow is False; it must be a path"),
+        ("ray_address = 6379", "ray_address is 6379; it must be a string"),
+        ("cache = 1", "cache is 1; it must be a string"),
+        ("check_sources = 1", "check_sources is 1; it must be true or false"),
+        ("balance = 1", "balance is 1; it must be a string"),
+        ("image_format = 1", "image_format is 1; it must be jpg, png or webp"),
+    ],
+)
+def test_options_of_another_type_raise_config_error(tmp_path: Path, line: str, message: str) -> None:
+    (tmp_path / "run.toml").write_text(line)
+    options = CurateOptions(out=None if line.startswith("out") else "out", config=tmp_path / "run.toml")
+    with pytest.raises(ConfigError, match=message):
+        options.resolve("listing.tsv")
 
 
 @pytest.mark.parametrize("name", ["gone.toml", "."])

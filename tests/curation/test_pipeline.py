@@ -124,6 +124,24 @@ def test_only_a_changed_gif_is_measured_again(listing, tmp_path):
     verify_dataset(tmp_path / "again")
 
 
+def test_changed_gif_of_a_finished_data_set_is_noticed_when_asked(listing, copied, tmp_path):
+    shutil.copytree(listing.parent / "gifs", tmp_path / "gifs")
+    moved = Path(shutil.copy(listing, tmp_path))
+    assert run(moved, copied, check_sources=True) is None
+    shutil.copy(tmp_path / "gifs" / "texture_001.gif", tmp_path / "gifs" / "texture_003.gif")
+    (tmp_path / "gifs" / "texture_004.gif").unlink()
+    assert run(moved, copied) is None, "GIFs are not looked at unless asked"
+    with pytest.raises(OutputError, match=r"texture_003\.gif and 1 more changed after .*--overwrite"):
+        run(moved, copied, check_sources=True)
+    summary = run(moved, copied, check_sources=True, overwrite=True)
+    assert summary.manifest.verdicts["duplicate"] == 1
+    assert summary.manifest.verdicts["fetch_failed"] == 1
+    assert run(moved, copied, check_sources=True) is None
+    shutil.copy(tmp_path / "gifs" / "texture_005.gif", tmp_path / "gifs" / "texture_004.gif")
+    with pytest.raises(OutputError, match=r"texture_004\.gif changed"):
+        run(moved, copied, check_sources=True)
+
+
 @pytest.mark.parametrize("config", [CurationConfig(resolution=0), CurationConfig(resolution=64, image_format="png")])
 def test_other_resolutions_and_formats_are_valid(listing, tmp_path, config):
     run(listing, tmp_path / "out", config)

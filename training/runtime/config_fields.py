@@ -1,11 +1,11 @@
 """Types, checks and TOML files that the configs of several rooms share. Imports nothing heavy."""
 
 import dataclasses
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from shards.config_values import describe_allowed, read_toml
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ def replace_fields(config: Config, values: Mapping[str, Any], source: str) -> Co
     allowed = {field.name for field in dataclasses.fields(config)}
     if unknown := sorted(values.keys() - allowed):
         raise TrainingError(f"{source}: no parameter is called {unknown[0]!r}; there are {', '.join(sorted(allowed))}")
+    for field in dataclasses.fields(config):
+        if field.name in values and (right := describe_allowed(values[field.name], field.type)):
+            raise TrainingError(f"{source}: {field.name} is {values[field.name]!r}; it must be {right}")
     try:
         return dataclasses.replace(config, **values)
     except TypeError as error:
@@ -53,9 +56,6 @@ def replace_fields(config: Config, values: Mapping[str, Any], source: str) -> Co
 def read_config_file(path: Path) -> dict[str, Any]:
     """Return the fields of a TOML file, with `_` for `-` in their names. Raises TrainingError if it is unreadable."""
     try:
-        with path.open("rb") as file:
-            return {key.replace("-", "_"): value for key, value in tomllib.load(file).items()}
-    except OSError as error:
-        raise TrainingError(f"cannot read the config file {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path} is not a TOML file: {error}") from error
+        return read_toml(path)
+    except ValueError as error:
+        raise TrainingError(str(error)) from error

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from training.errors import TrainingError
 from training.model.config import ModelConfig
 from training.runtime.config_fields import (
     Precision,
@@ -152,7 +153,10 @@ def resolve_config(preset: str, path: Path | None, options: Mapping[str, Any]) -
 
 def _override(config: TrainingConfig, values: Mapping[str, Any], source: str) -> TrainingConfig:
     values = dict(values)
-    model = dict(values.pop("model", {}))
+    model = values.pop("model", {})
+    if not isinstance(model, Mapping):
+        raise TrainingError(f"{source}: model is {model!r}; it must be a table, such as [model]")
+    model = dict(model)
     if "variant" in values:
         model["variant"] = values.pop("variant")
     return replace_fields(config, {**values, "model": replace_fields(config.model, model, source)}, source)

@@ -40,7 +40,10 @@ def test_invalid_fields_raise(fields, message):
     [
         ("large", "", "there is no preset 'large'; there are paper, tiny"),
         ("tiny", "steps = 3", "no parameter is called 'steps'"),
-        ("tiny", 'max_steps = "many"', "run.toml: "),
+        ("tiny", 'max_steps = "many"', "run.toml: max_steps is 'many'; it must be a whole number"),
+        ("tiny", "gradient-checkpointing = 1", "gradient_checkpointing is 1; it must be true or false"),
+        ("tiny", 'consistency = "x"', "consistency is 'x'; it must be change or stillness"),
+        ("tiny", "seed = 1\nmax-steps = 1\nmax_steps = 2", "max_steps is set twice"),
     ],
 )
 def test_unknown_presets_and_invalid_files_raise(tmp_path, preset, text, message):

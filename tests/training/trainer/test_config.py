@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from training.errors import TrainingError
-from training.trainer.config import PRESETS, TrainingConfig, paper, tiny
+from training.trainer.config import PRESETS, TrainingConfig, paper, resolve_config, tiny
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,20 @@ def test_presets_are_valid_and_tiny_needs_no_downloads():
     assert all(dataclasses.is_dataclass(preset()) for preset in PRESETS.values())
     assert tiny().pretrained is None
     assert tiny().perceptual_weights is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('max_steps = "many"', "max_steps is 'many'; it must be a whole number"),
+        ('compile = "no"', "compile is 'no'; it must be true or false"),
+        ("snr_gamma = true", "snr_gamma is True; it must be a number"),
+        ('on_damage = "ignore"', "on_damage is 'ignore'; it must be raise or skip"),
+        ('model = "full"', "model is 'full'; it must be a table"),
+        ("max-steps = 1\nmax_steps = 2", "max_steps is set twice"),
+    ],
+)
+def test_config_files_with_values_of_another_type_are_refused(tmp_path, text, message):
+    (tmp_path / "run.toml").write_text(text)
+    with pytest.raises(TrainingError, match=rf"run\.toml: {message}"):
+        resolve_config("tiny", tmp_path / "run.toml", {})
