@@ -11,7 +11,9 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +22,9 @@ from shards.storage.atomic import write_atomically
 from shards.storage.location import Location, ObjectPath
 from shards.storage.object_stores import open_store
 from shards.writer import file_sha256
+
+_OBJECT_NAME = re.compile(r"[0-9a-f]{64}")
+_ENTRY_NAME = re.compile(r"[0-9a-f]{64}\.json")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,7 +72,8 @@ class Cache:
 
     def trim(self, max_bytes: int) -> None:
         """Remove the least recently used objects until `max_bytes` are left, but none that this run has used."""
-        objects = sorted(_list_files(self._root / "objects"), key=lambda file: (file.used_ns, file.path.name))
+        objects = list(_list_files(self._root / "objects", _OBJECT_NAME))
+        objects.sort(key=lambda file: (file.used_ns, file.path.name))
         excess = sum(file.num_bytes for file in objects) - max_bytes
         removed = set()
         for file in objects:
@@ -77,9 +83,8 @@ class Cache:
                 file.path.unlink(missing_ok=True)
                 removed.add(file.path.name)
                 excess -= file.num_bytes
-        for entry in _list_files(self._root / "urls") if removed else ():
-            sha256 = self._read_entry(entry.path)
-            if sha256 is None or sha256 in removed:
+        for entry in _list_files(self._root / "urls", _ENTRY_NAME) if removed else ():
+            if self._read_entry(entry.path) in removed:
                 entry.path.unlink(missing_ok=True)
 
     def _object_path(self, sha256: str) -> Location:
@@ -137,15 +142,22 @@ def _move(file: Path, path: Location) -> None:
         file.unlink()
 
 
-def _list_files(folder: Location) -> Iterator[_CachedFile]:
-    """Yield all files below a folder."""
+def _list_files(folder: Location, name: re.Pattern[str]) -> Iterator[_CachedFile]:
+    """Yield the files of the cache: those at AB/NAME below a folder, where NAME begins with AB and matches.
+
+    Anything else is not the cache's, and links are not followed.
+    """
     if isinstance(folder, ObjectPath):
         for path, info in folder.scan(recursive=True):
-            if info.is_file:
+            if info.is_file and name.fullmatch(path.name) and path.parent == folder / path.name[:2]:
                 yield _CachedFile(path=path, num_bytes=info.size, used_ns=info.mtime_ns or 0)
         return
-    for file in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):
-            status = file.stat()
-            if file.is_file():
-                yield _CachedFile(path=file, num_bytes=status.st_size, used_ns=status.st_mtime_ns)
+    for prefix in folder.glob("[0-9a-f][0-9a-f]"):
+        if any(path.is_symlink() for path in (folder, prefix)) or not prefix.is_dir():
+            continue
+        for file in prefix.iterdir():
+            if name.fullmatch(file.name) and file.name.startswith(prefix.name):
+                with contextlib.suppress(FileNotFoundError):
+                    status = file.lstat()
+                    if stat.S_ISREG(status.st_mode):
+                        yield _CachedFile(path=file, num_bytes=status.st_size, used_ns=status.st_mtime_ns)

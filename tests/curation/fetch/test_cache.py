@@ -77,6 +77,24 @@ def test_trim_removes_least_recently_used_files_but_none_of_this_run(tmp_path: P
     assert not any(path.exists() for path in paths)
 
 
+def test_trim_removes_no_files_of_others(tmp_path: Path) -> None:
+    root, elsewhere, digest = tmp_path / "cache", tmp_path / "elsewhere", "ab" + "0" * 62
+    ours = add(open_in(tmp_path), tmp_path, "http://a/1.gif", b"GIF89a 1")
+    names = ["objects/notes.txt", "objects/ab/notes.txt", f"objects/{digest}", f"objects/cd/{digest}",
+             f"objects/ab/{digest[:38]}", f"objects/ab/{digest}.gif", f"objects/ab/ab/{digest}", "urls/notes.json",
+             "urls/ab/notes.json", f"urls/ab/{digest}.json"]  # fmt: skip
+    others = [root / name for name in names] + [elsewhere / digest]
+    for path in others:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("not the cache's")
+    (root / "objects" / "ab" / f"ab{'1' * 62}").symlink_to(elsewhere / digest)
+    (root / "objects" / "ac").symlink_to(elsewhere)
+    open_in(tmp_path).trim(0)
+    assert not ours.exists()
+    assert all(path.exists() for path in others)
+    assert (root / "objects" / "ab" / f"ab{'1' * 62}").is_symlink()
+
+
 def test_trim_keeps_a_cache_within_its_limit(tmp_path: Path) -> None:
     path = add(open_in(tmp_path), tmp_path, "http://a/1.gif", b"GIF89a 1")
     open_in(tmp_path).trim(8)
