@@ -13,6 +13,7 @@ import torch
 from accelerate import Accelerator
 
 from shards.storage.atomic import write_atomically
+from shards.storage.ownership import OutputKind
 from training.checkpoint.checkpoint import Checkpoint, TrainingState, load_checkpoint, resolve_resume, save_checkpoint
 from training.errors import TrainingError
 from training.giftune.clip import CLIP_FILE, Clip, read_clip, write_clip, write_clip_gif
@@ -21,13 +22,26 @@ from training.giftune.depth import Disparity, load_depth_model
 from training.giftune.model import make_tuned_model
 from training.giftune.step import TuneStep
 from training.runtime.devices import choose_device
-from training.runtime.guards import catch_stop_signals, check_finite_loss, check_same_run, explain_out_of_memory
-from training.runtime.metrics import MetricsLog
+from training.runtime.guards import (
+    catch_stop_signals,
+    check_finite_loss,
+    check_run_folder,
+    check_same_run,
+    explain_out_of_memory,
+)
+from training.runtime.metrics import METRICS_ENTRIES, MetricsLog
 from training.runtime.throughput import Throughput
 
 CONFIG_FILE = "config.json"
 _FIXED = ("model", "random_size", "resolution", "num_frames", "first_frame", "frame_step", "seed")
 """Fields of the config that must not change when a run resumes."""
+
+TUNING_RUN = OutputKind(
+    name="GIF-Tune run",
+    record=CONFIG_FILE,
+    fields=frozenset({"model", "num_frames", "inversion_steps", "max_steps"}),
+    entries=frozenset({CONFIG_FILE, CLIP_FILE, "checkpoints", "validation", "inversions", *METRICS_ENTRIES}),
+)
 
 
 class Tuner:
@@ -47,6 +61,7 @@ class Tuner:
         `disparity` replaces the config's depth model. Raises TrainingError; cheap checks come first.
         """
         self.config, self.clip, self.out = config, clip, out
+        check_run_folder(out, TUNING_RUN)
         checkpoint = self._find_checkpoint(resume)
         if resume == "latest" and (out / CLIP_FILE).exists() and not read_clip(out).is_same_as(clip):
             raise TrainingError(

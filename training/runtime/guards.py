@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from shards.storage.atomic import write_atomically
+from shards.storage.ownership import OutputKind, describe_conflict, find_link, list_entries, read_record
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+_OTHER_OUTPUTS = ("dataset.json", "latents.json")
 
 
 def check_same_run(
@@ -30,6 +33,24 @@ def check_same_run(
                 f"{checkpoint} was written with {name} {saved.get(name)}, and this run has {values[name]}; "
                 "use the same value, another --out, or --resume none"
             )
+
+
+def check_run_folder(out: Path, kind: OutputKind) -> None:
+    """Raise TrainingError if a run in `out` would replace or delete files that no such run wrote.
+
+    Other files may be there, such as a scheduler's log, but no data set and no latent cache.
+    """
+
+    def is_begun() -> bool:
+        checkpoints = list_entries(out / "checkpoints")
+        return any({"format", "order", "files"} <= read_record(path / "checkpoint.json").keys() for path in checkpoints)
+
+    if conflict := describe_conflict(out, kind, is_begun, beside=True):
+        raise TrainingError(f"--out {out} {conflict}")
+    if output := next((name for name in _OTHER_OUTPUTS if (out / name).exists()), None):
+        raise TrainingError(f"--out {out} holds {output}, so it is no {kind.name}; choose another folder")
+    if link := find_link([out / name for name in kind.entries]):
+        raise TrainingError(f"{link} is a symbolic link; name an --out without links in it")
 
 
 def check_finite_loss(

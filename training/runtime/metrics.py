@@ -19,6 +19,8 @@ from training.errors import TrainingError
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
 _WANDB_ID_FILE = "wandb-run-id.txt"
+METRICS_ENTRIES = (METRICS_FILE, TENSORBOARD_FOLDER, _WANDB_ID_FILE, "wandb")
+"""Names in the run's folder that metrics are written under."""
 
 
 class MetricsLog:

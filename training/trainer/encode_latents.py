@@ -4,12 +4,13 @@ A task is one shard, so any worker pool can run them. Each worker loads the froz
 visible to it.
 """
 
+import contextlib
 import dataclasses
 import functools
 import io
 import json
 import math
-import shutil
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -25,9 +26,18 @@ from shards.json_fields import parse_fields
 from shards.manifest import digest, read_manifest
 from shards.pictures import DECODE_ERRORS, SHARD_FORMATS
 from shards.reader import read_shard
-from shards.schema import MANIFEST, MAX_RECORD_BYTES, Sample
+from shards.schema import MANIFEST, MAX_RECORD_BYTES, SPLITS, Sample
 from shards.storage.atomic import write_atomically
-from shards.storage.location import ReadableLocation
+from shards.storage.location import ReadableLocation, list_files
+from shards.storage.ownership import (
+    MARKER,
+    OutputKind,
+    describe_conflict,
+    find_link,
+    read_marker,
+    read_record,
+    write_marker,
+)
 from shards.writer import file_sha256
 from training.data.latent_format import (
     LATENTS_MANIFEST,
@@ -51,6 +61,14 @@ from training.trainer.setup import build_parts
 
 MapTasks = Callable[[Callable[["EncodeTask"], "EncodedShard"], Iterable["EncodeTask"]], Iterator["EncodedShard"]]
 """Applies a function to tasks and yields the results in any order: `map`, or that of a worker pool."""
+
+LATENT_CACHE = OutputKind(
+    name="latent cache",
+    record=LATENTS_MANIFEST,
+    fields=frozenset({"schema_version", "dataset_sha256", "vae_sha256", "splits"}),
+    entries=frozenset({LATENTS_MANIFEST, ".work", *SPLITS}),
+)
+_RECORD_NAME = re.compile(rf"({'|'.join(SPLITS)})-\d{{5}}\.tar\.json")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,8 +100,10 @@ def choose_workers(num_requested: int | None, num_gpus: int) -> tuple[int, float
     """Return the number of workers (0 for this process alone) and the share of a GPU for each.
 
     The default is one worker for each of several GPUs, and this process alone otherwise. More workers than GPUs share
-    them evenly.
+    them evenly. Raises TrainingError for fewer than none.
     """
+    if num_requested is not None and num_requested < 0:
+        raise TrainingError(f"workers is {num_requested}; it must be 0 or more")
     num_workers = num_requested if num_requested is not None else num_gpus if num_gpus > 1 else 0
     if not num_workers or not num_gpus:
         return num_workers, 0.0
@@ -108,9 +128,13 @@ def encode_dataset(
     resolution = int(manifest.config.get("resolution", 0))
     if not resolution:
         raise TrainingError(f"{shards} has pictures of several sizes; latents need one resolution")
+    if batch < 1:
+        raise TrainingError(f"batch is {batch}; it must be 1 or more")
+    _check_ownership(out)
     identity = _identify_cache(shards, config)
     if _is_finished(out, identity):
         return None
+    write_marker(out / ".work", LATENT_CACHE, [])
     tasks = [
         EncodeTask(
             split=split,
@@ -137,8 +161,28 @@ def encode_dataset(
     }
     latents = LatentManifest(**identity, resolution=resolution, splits=splits)
     write_latent_manifest(out, latents)
-    shutil.rmtree(out / ".work", ignore_errors=True)
+    for path in (*(task.record for task in tasks), out / ".work" / MARKER):
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        (out / ".work").rmdir()  # Fails unless it is empty.
     return latents
+
+
+def _check_ownership(out: Path) -> None:
+    """Raise TrainingError if `out` holds something else than a latent cache, finished or begun."""
+    work = out / ".work"
+
+    def is_begun() -> bool:
+        # Earlier versions wrote no marker.
+        records = (path for path in list_files(work, "*.json") if _RECORD_NAME.fullmatch(path.name))
+        return read_marker(work, LATENT_CACHE) is not None or any(
+            {"plan", "shard"} <= read_record(path).keys() for path in records
+        )
+
+    if conflict := describe_conflict(out, LATENT_CACHE, is_begun):
+        raise TrainingError(f"--out {out} {conflict}")
+    if link := find_link([work, *(out / split for split in SPLITS)]):
+        raise TrainingError(f"{link} is a symbolic link; name an --out without links in it")
 
 
 def _identify_cache(shards: ReadableLocation, config: TrainingConfig) -> dict[str, Any]:

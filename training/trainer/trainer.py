@@ -19,12 +19,13 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor
 
 from shards.storage.atomic import write_atomically, write_folder_atomically
+from shards.storage.ownership import OutputKind
 from training.checkpoint.checkpoint import Checkpoint, TrainingState, save_checkpoint
 from training.data import Batch, BatchStream, LatentBatch
 from training.model.factory import make_pipeline
 from training.runtime.devices import check_precision, choose_device
-from training.runtime.guards import StopRequest, catch_stop_signals, check_finite_loss
-from training.runtime.metrics import MetricsLog
+from training.runtime.guards import StopRequest, catch_stop_signals, check_finite_loss, check_run_folder
+from training.runtime.metrics import METRICS_ENTRIES, MetricsLog
 from training.runtime.rng_state import get_rng_state, set_rng_state
 from training.runtime.throughput import Throughput
 from training.trainer.config import TrainingConfig
@@ -43,6 +44,13 @@ from training.trainer.setup import (
     tune_kernels,
 )
 
+TRAINING_RUN = OutputKind(
+    name="training run",
+    record="config.json",
+    fields=frozenset({"data", "model", "global_batch", "max_steps"}),
+    entries=frozenset({"config.json", "checkpoints", "validation", "model", *METRICS_ENTRIES}),
+)
+
 
 class Trainer:
     """One run in the folder `out`."""
@@ -50,6 +58,7 @@ class Trainer:
     def __init__(self, config: TrainingConfig, location: str, out: Path, *, resume: str = "latest") -> None:
         """Build the run, cheap checks first. Raises TrainingError, DataError or ModelError."""
         self.config, self.location, self.out = config, location, out
+        check_run_folder(out, TRAINING_RUN)
         device = choose_device()
         check_precision(config.precision, device)
         self.accelerator = Accelerator(
