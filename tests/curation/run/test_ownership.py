@@ -149,7 +149,7 @@ FLAWS = {
     "newer": (set_version, "of a newer pix2gif.*--overwrite"),
     "edited": (edit_config, "damaged.*config_digest.*--overwrite"),
     "report": (remove(REPORT), r"damaged \(.*report.html is missing\).*--overwrite"),
-    "report flipped": (flip(REPORT), r"damaged \(.*report.html is damaged\).*--overwrite"),
+    "report flipped": (flip(REPORT), r"damaged \(.*report.html: its SHA-256 is not.*--overwrite"),
     "clips": (remove(CLIPS), r"damaged \(.*clips.parquet is missing\).*--overwrite"),
     "clips flipped": (flip(CLIPS), r"damaged \(.*clips.parquet.*\).*--overwrite"),
     "shard": (remove("val/*.tar"), r"damaged \(.*val/00000.tar is missing\).*--overwrite"),
