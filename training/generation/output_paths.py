@@ -1,9 +1,11 @@
 """Output paths of one request, checked before the model runs."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from shards.storage.atomic import REPLACED_SUFFIX
 from training.generation.errors import GenerationError
 
 SUFFIXES = (".gif", ".mp4", ".webp", "")
@@ -11,6 +13,8 @@ SUFFIXES = (".gif", ".mp4", ".webp", "")
 
 FRAMES_MARKER = ".pix2gif-frames"
 """File that marks a folder of PNG frames as ours, which may be replaced."""
+
+_FRAME_NAME = re.compile(rf"\d{{4,}}\.png|{re.escape(FRAMES_MARKER)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +57,23 @@ def _check_output(path: Path) -> None:
         )
     if path.suffix and path.is_dir():
         raise GenerationError(f"{path} is a folder; name a file")
-    if not path.suffix and path.exists() and not (path / FRAMES_MARKER).is_file():
-        raise GenerationError(f"{path} exists and holds no frames of pix2gif; name another folder for PNG frames")
+    if not path.suffix:
+        _check_frames_folder(path)
+        # An earlier folder has this name while it is replaced.
+        _check_frames_folder(path.with_name(path.name + REPLACED_SUFFIX))
     if path.suffix.lower() == ".mp4":
         _check_av()
     _check_writable(path)
+
+
+def _check_frames_folder(path: Path) -> None:
+    """Raise GenerationError if a folder, which is replaced as a whole, holds other files than frames of ours."""
+    if not path.exists() and not path.is_symlink():
+        return
+    if path.is_symlink() or not (path / FRAMES_MARKER).is_file():
+        raise GenerationError(f"{path} exists and holds no frames of pix2gif; name another folder for PNG frames")
+    if others := sorted(entry.name for entry in path.iterdir() if not _FRAME_NAME.fullmatch(entry.name)):
+        raise GenerationError(f"{path} holds {others[0]} beside the frames of pix2gif; move it away, or name another")
 
 
 def _check_writable(path: Path) -> None:

@@ -39,3 +39,19 @@ def test_usable_paths_are_accepted(picture, cat, tmp_path):
     write_frames([picture], tmp_path / "frames", 8, "none")
     for out in ("x.gif", "x.mp4", "x.webp", "new/frames", "frames"):
         OutputPaths(out=tmp_path / out, sheet=tmp_path / "sheet.png").check(cat)
+
+
+@pytest.mark.parametrize(("name", "message"), [("frames", "holds notes.txt"), ("frames.replaced", "holds no frames")])
+def test_files_of_others_in_folders_that_are_replaced_raise(picture, cat, tmp_path, name, message):
+    write_frames([picture], tmp_path / "frames", 8, "none")
+    (tmp_path / name).mkdir(exist_ok=True)
+    (tmp_path / name / "notes.txt").write_text("mine")
+    with pytest.raises(GenerationError, match=message):
+        OutputPaths(out=tmp_path / "frames").check(cat)
+
+
+def test_a_link_to_a_folder_of_frames_raises(picture, cat, tmp_path):
+    write_frames([picture], tmp_path / "elsewhere", 8, "none")
+    (tmp_path / "frames").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(GenerationError, match="holds no frames"):
+        OutputPaths(out=tmp_path / "frames").check(cat)

@@ -56,6 +56,8 @@ class WorkCache:
                 frames = read_frames(folder)
                 if len(frames) == cached.get("num_frames"):
                     return frames
+        if folder.exists() and not (folder / _RECIPE).is_file():
+            raise EvaluationError(f"{folder} holds no frames of pix2gif and would be replaced; name another --out")
         frames = generate()
         with write_folder_atomically(folder) as temporary:
             for index, frame in enumerate(frames):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tests.training.evaluation.helpers import draw_frames
+from training.evaluation.errors import EvaluationError
 from training.evaluation.tables.work_cache import WorkCache
 
 
@@ -57,3 +58,11 @@ def test_frames_with_a_damaged_recipe_are_generated_again(work):
     work.get_frames("clip", {}, lambda: draw_frames([0, 3]))
     (work.folder / "clip" / "recipe.json").write_text('{"digest"')
     assert len(work.get_frames("clip", {}, lambda: draw_frames([0]))) == 1
+
+
+def test_folder_of_others_is_not_replaced(work):
+    (work.folder / "clip").mkdir(parents=True)
+    (work.folder / "clip" / "notes.txt").write_text("mine")
+    with pytest.raises(EvaluationError, match="holds no frames of pix2gif"):
+        work.get_frames("clip", {}, lambda: draw_frames([0]))
+    assert (work.folder / "clip" / "notes.txt").read_text() == "mine"
