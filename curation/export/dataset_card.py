@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 from typing import Any
 
 import jinja2
@@ -16,6 +17,8 @@ from shards.storage.location import Location
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _MORE = "1M<n<10M"
+_MARKUP = re.compile(r"[\\`*_\[\]<>|&~#!$@]|:(?=//)|(?<=www)\.", re.IGNORECASE)
+"""What Markdown would not show as it is, and what GitHub and the hub make links of."""
 
 
 def write_card(out: Location, manifest: Manifest) -> bool:
@@ -34,7 +37,7 @@ def render_card(name: str, manifest: Manifest) -> str:
     config = CurationConfig(**{field: manifest.config[field] for field in fields})
     num_samples = sum(entry.num_samples for entry in manifest.splits.values())
     return _load_template().render(
-        name=name,
+        name="".join(letter if letter.isprintable() else "?" for letter in name),
         marker=CARD_MARKER,
         manifest=manifest,
         digest=digest_dataset(manifest),
@@ -62,7 +65,7 @@ def _list_bins(manifest: Manifest) -> list[tuple[int, int, list[int]]]:
 @functools.cache
 def _load_template() -> jinja2.Template:
     """Compile the template beside this module; an unknown name in it raises."""
-    environment = jinja2.Environment(  # noqa: S701  # Markdown; `_cell` escapes the cells.
+    environment = jinja2.Environment(  # noqa: S701  # Markdown; `_escape` is for Markdown.
         loader=jinja2.PackageLoader("curation.export", ""),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -73,15 +76,16 @@ def _load_template() -> jinja2.Template:
         "thousands": "{:,}".format,
         "as_yaml": json.dumps,  # Every JSON string is valid YAML.
         "as_json": _as_json,
-        "cell": _cell,
+        "escape": _escape,
     }
     return environment.get_template("dataset_card.md.jinja")
 
 
 def _as_json(value: Any) -> str:
-    return _cell(json.dumps(value, ensure_ascii=False))
+    return _escape(json.dumps(value, ensure_ascii=False))
 
 
-def _cell(text: str) -> str:
-    """Escape text for the cell of a Markdown table."""
-    return text.replace("|", "\\|").replace("\n", " ")
+def _escape(text: str) -> str:
+    """Escape text for one line of Markdown: it stays text, without markup, HTML, links or further table cells."""
+    line = "".join(letter if letter.isprintable() else " " for letter in text)
+    return _MARKUP.sub(r"\\\g<0>", line)

@@ -1,6 +1,7 @@
 """The dataset card: read by Hugging Face datasets, and not overwritten once a person has edited it."""
 
 import dataclasses
+import re
 import shutil
 
 import pytest
@@ -43,6 +44,36 @@ def test_the_header_is_valid_yaml_for_any_folder_name(dataset):
     fields = yaml.safe_load(head)
     assert fields["pretty_name"] == name
     assert [one["split"] for one in fields["configs"][0]["data_files"]] == ["train", "val"]
+
+
+HOSTILE = (
+    "<script>alert(1)</script>", "![x](https://evil.example/x.png)", "[x](javascript:alert(1))", "a | b", "`code`",
+    "line\n---\nlicense: mit\n---\n# heading", "https://evil.example www.evil.example a@evil.example", "&lt;b&gt;",
+    "\u2028# x", "\udcff.tsv", "**bold** _it_ ~~no~~ $x$",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_names_stay_text(dataset, text):
+    import markdown_it
+    import yaml
+
+    manifest = read_manifest(dataset)
+    manifest = dataclasses.replace(
+        manifest,
+        listing=dataclasses.replace(manifest.listing, uri=text),
+        config={**manifest.config, "split_lists": {text: text}},
+    )
+    card = render_card(text, manifest)
+    card.encode()
+    _, head, body = card.split("---\n", 2)
+    assert yaml.safe_load(head)["license"] == "unknown"
+    parser = markdown_it.MarkdownIt("gfm-like", {"linkify": False})
+    plain = parser.render(render_card("name", read_manifest(dataset)).split("---\n", 2)[2])
+    tags = re.compile(r"<[/a-z][^>]*>|<!--")
+    found = tags.findall(parser.render(body))
+    assert sorted(set(found)) == sorted(set(tags.findall(plain)))
+    assert "evil.example" not in text or re.search(r"(?<!\\)(://|www\.|@)evil", body) is None
 
 
 def test_the_card_of_an_empty_data_set_has_no_splits(dataset):
