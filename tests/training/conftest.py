@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -89,12 +89,13 @@ class ForkedCommand:
 
 @pytest.fixture
 def fork_command(forks: ForkServerContext, tmp_path: Path) -> Iterator[Callable[..., ForkedCommand]]:
-    """Start `pix2gif` in a forked process, which saves the seconds of importing torch."""
+    """Start `pix2gif` in a forked process, which saves the seconds of importing torch; `environment` adds variables."""
     commands: list[ForkedCommand] = []
 
-    def start(*arguments: object) -> ForkedCommand:
+    def start(*arguments: object, environment: Mapping[str, object] | None = None) -> ForkedCommand:
         out, errors = tmp_path / f"fork-{len(commands)}.out", tmp_path / f"fork-{len(commands)}.errors"
-        process = forks.Process(target=_run_main, args=([*map(str, arguments)], out, errors))
+        variables = {name: str(value) for name, value in (environment or {}).items()}
+        process = forks.Process(target=_run_main, args=([*map(str, arguments)], variables, out, errors))
         process.start()
         commands.append(ForkedCommand(process, out, errors))
         return commands[-1]
@@ -105,11 +106,12 @@ def fork_command(forks: ForkServerContext, tmp_path: Path) -> Iterator[Callable[
         command.process.join()
 
 
-def _run_main(arguments: list[str], out: Path, errors: Path) -> None:
+def _run_main(arguments: list[str], variables: dict[str, str], out: Path, errors: Path) -> None:
     with out.open("w") as stdout, errors.open("w") as stderr:
         os.dup2(stdout.fileno(), 1)
         os.dup2(stderr.fileno(), 2)
         sys.stdout, sys.stderr = stdout, stderr
+        os.environ.update(variables)
         torch.set_num_threads(1)
         sys.argv = ["pix2gif", *arguments]
         cli.main()

@@ -1,13 +1,10 @@
 import json
-import os
-import signal
-import time
-from pathlib import Path
 
 import pytest
 import torch
 
-from tests.training.helpers import read_losses, run_command, train_arguments
+from tests.training.helpers import read_losses
+from tests.training.trainer.helpers import load_latest
 from training.checkpoint.checkpoint import load_checkpoint
 from training.data import DataError
 from training.errors import TrainingError
@@ -17,37 +14,31 @@ from training.trainer.trainer import Trainer
 GOLDEN_LOSSES = [1.13264, 1.1189, 1.04741, 0.99486, 0.94077, 0.8651, 0.80888, 0.76751, 0.68072, 0.62396]
 
 
-def load_latest(out: Path) -> dict[str, dict[str, torch.Tensor]]:
-    return load_checkpoint(max((out / "checkpoints").iterdir())).tensors
+@pytest.fixture(scope="module")
+def finished(small_shards, tmp_path_factory, make_config):
+    """Run 20 steps of the tiny preset, with validation GIFs of one clip at the end."""
+    out = tmp_path_factory.mktemp("finished")
+    config = make_config(max_steps=20, validate_every=20, validation_clips=1)
+    Trainer(config, str(small_shards), out).train()
+    return out
 
 
-def have_same_weights(one: Path, other: Path) -> bool:
-    first, second = load_latest(one), load_latest(other)
-    return first.keys() == second.keys() and all(
-        first[part].keys() == second[part].keys()
-        and all(torch.equal(first[part][name], second[part][name]) for name in first[part])
-        for part in first
-    )
+def test_ten_losses_of_the_tiny_preset_are_golden(finished):
+    assert read_losses(finished)[:10] == pytest.approx(GOLDEN_LOSSES, rel=1e-3)
 
 
-def test_ten_losses_of_the_tiny_preset_are_golden(small_shards, tmp_path, make_config):
-    Trainer(make_config(max_steps=10), str(small_shards), tmp_path).train()
-    assert read_losses(tmp_path) == pytest.approx(GOLDEN_LOSSES, rel=1e-3)
-
-
-def test_a_run_learns_and_writes_validation_gifs_and_a_model(small_shards, tmp_path, make_config):
-    config = make_config(max_steps=30, validate_every=30)
-    Trainer(config, str(small_shards), tmp_path).train()
-    losses = read_losses(tmp_path)
-    assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
-    files = sorted(path.name for path in (tmp_path / "validation").iterdir())
-    assert files == [f"step-00000030{end}" for end in ("-clip-00.gif", "-clip-01.gif", ".gif", ".png")]
-    pipeline = Pix2GifPipeline.from_pretrained(tmp_path / "model")
-    ema = load_latest(tmp_path)["ema"]
+def test_a_run_learns_and_writes_validation_gifs_and_a_model(finished):
+    losses = read_losses(finished)
+    assert len(losses) == 20
+    assert sum(losses[10:]) < 0.7 * sum(losses[:10])
+    files = sorted(path.name for path in (finished / "validation").iterdir())
+    assert files == [f"step-00000020{end}" for end in ("-clip-00.gif", ".gif", ".png")]
+    pipeline = Pix2GifPipeline.from_pretrained(finished / "model")
+    ema = load_latest(finished)["ema"]
     saved = pipeline.model.trained_parameters()
     assert all(torch.equal(ema[f"{n:05d}"], parameter) for n, parameter in enumerate(saved))
-    written = json.loads((tmp_path / "config.json").read_text())
-    assert (written["max_steps"], written["model"]["variant"]) == (30, "full")
+    written = json.loads((finished / "config.json").read_text())
+    assert (written["max_steps"], written["model"]["variant"]) == (20, "full")
 
 
 @pytest.mark.parametrize("variant", ["base", "motion-embed", "warp", "warp-add", "warp-concat"])
@@ -56,70 +47,6 @@ def test_every_variant_trains(small_shards, tmp_path, make_config, variant):
     config = type(config)(**{**vars(config), "model": type(config.model)(variant=variant)})
     state = Trainer(config, str(small_shards), tmp_path).train()
     assert (state.step, state.position) == (2, 16)
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(small_shards, tmp_path_factory, make_config):
-    """Run 20 steps in one process without a stop. Step 14 is the last of the first epoch of 110 samples."""
-    out = tmp_path_factory.mktemp("uninterrupted")
-    Trainer(make_config(max_steps=20), str(small_shards), out).train()
-    return out
-
-
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(
-    small_shards, tmp_path, make_config, uninterrupted, num_workers
-):
-    config = make_config(max_steps=20, num_workers=num_workers)
-    for steps in (5, 10, 5):
-        Trainer(config, str(small_shards), tmp_path).train(num_steps=steps)
-    assert read_losses(tmp_path) == read_losses(uninterrupted)
-    assert have_same_weights(tmp_path, uninterrupted)
-
-
-def run_processes(shards: Path, out: Path, processes: int, max_steps: int) -> None:
-    options = {"micro-batch": 2, "max-steps": max_steps, "num-workers": 1}
-    result = run_command(*train_arguments(shards, out, **options), processes=processes)
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert f"Step {max_steps} of {max_steps} on {processes} process" in result.stdout
-
-
-@pytest.fixture(scope="module")
-def two_processes(small_shards, tmp_path_factory):
-    out = tmp_path_factory.mktemp("two") / "run"
-    run_processes(small_shards, out, 2, 20)
-    return out
-
-
-def test_losses_do_not_depend_on_the_number_of_processes(small_shards, tmp_path, uninterrupted, two_processes):
-    run_processes(small_shards, tmp_path / "4", 4, 20)
-    assert len(read_losses(uninterrupted)) == 20
-    for out in (two_processes, tmp_path / "4"):
-        assert read_losses(out) == pytest.approx(read_losses(uninterrupted), abs=1e-4)
-
-
-def test_a_resumed_run_of_two_processes_equals_an_uninterrupted_one_to_the_bit(small_shards, tmp_path, two_processes):
-    # The schedule does not depend on max_steps, so a shorter run takes the same steps.
-    for max_steps in (9, 20):
-        run_processes(small_shards, tmp_path / "run", 2, max_steps)
-    assert read_losses(tmp_path / "run") == read_losses(two_processes)
-    assert have_same_weights(tmp_path / "run", two_processes)
-
-
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_saves_a_checkpoint_and_stops_the_run(small_shards, tmp_path, fork_command, signum):
-    command = fork_command(*train_arguments(small_shards, tmp_path, **{"max-steps": 100_000}))
-    deadline = time.monotonic() + 60
-    while not ((tmp_path / "metrics.jsonl").exists() and len(read_losses(tmp_path)) >= 2):
-        assert time.monotonic() < deadline
-        assert command.process.is_alive(), command.errors.read_text()[-2000:]
-        time.sleep(0.1)
-    os.kill(command.process.pid, signum)
-    result = command.wait()
-    assert result.returncode == 0, result.stderr
-    step = load_checkpoint(max((tmp_path / "checkpoints").iterdir())).state.step
-    assert step == len(read_losses(tmp_path))
-    assert f"Step {step} of 100000" in result.stdout
 
 
 def test_a_non_finite_loss_stops_the_run_and_keeps_the_last_checkpoint(small_shards, tmp_path, make_config):
