@@ -26,12 +26,21 @@ settings.load_profile("patient")
 os.environ.setdefault("NUMBA_CACHE_DIR", str(user_cache_folder() / "compiled"))
 
 REAL_GIFS = os.environ.get("PIX2GIF_REAL_GIFS")
-SLOWEST_FILES = ("test_trainer.py", "test_workers.py", "test_runs.py", "test_stores.py")
+SLOWEST_FILES = (
+    "test_processes.py",
+    "test_workers.py",
+    "test_trainer.py",
+    "test_failing_gifs.py",
+    "test_runs.py",
+    "test_stores.py",
+    "test_resume.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the slowest files first: with `--dist loadfile` one process would run the last of them alone."""
-    items.sort(key=lambda item: item.path.name not in SLOWEST_FILES)
+    ranks = {name: rank for rank, name in enumerate(SLOWEST_FILES)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +69,6 @@ def real_gifs() -> Path:
 def real_dataset(real_gifs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished data set of the real GIFs."""
     out = tmp_path_factory.mktemp("real") / "out"
-    options = RunOptions(listing=real_gifs / "gifs.tsv", out=out, workers=len(os.sched_getaffinity(0)))
+    options = RunOptions(listing=real_gifs / "gifs.tsv", out=out, workers=0)
     curate(options, CurationConfig(), Progress(quiet=True))
     return out

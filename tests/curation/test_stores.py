@@ -93,7 +93,7 @@ def bucket_files(s3, small_dataset: Path, small_listing: Path) -> dict[str, byte
 
 def test_listing_gifs_cache_and_out_in_a_bucket(s3, listing: Path, dataset: Path, tmp_path: Path) -> None:
     upload_tree(s3, listing.parent, "in")
-    words = ["s3://bucket/in/listing.tsv", "--cache", "s3://bucket/gifs", "--out", "s3://bucket/out", "--workers", 2]
+    words = ["s3://bucket/in/listing.tsv", "--cache", "s3://bucket/gifs", "--out", "s3://bucket/out", "--workers", 1]
     output = command("pix2gif-curate", *words).stdout
     assert "The data set is in s3://bucket/out; look at s3://bucket/out/report.html first." in output
     assert read_bucket(s3) == read_contents(dataset)

@@ -12,7 +12,7 @@ import pytest
 
 from curation.errors import CurationError
 from curation.run.workers import InProcess, open_workers
-from tests.curation.helpers import ANY, find_processes, run, shard_hashes
+from tests.curation.helpers import ANY, find_processes, run, shard_hashes, wait_until
 
 COMMAND = str(Path(sys.executable).with_name("pix2gif-curate"))
 
@@ -42,23 +42,43 @@ def test_ray_runs_every_task_and_raises_its_exceptions(monkeypatch, tmp_path):
             list(workers.map(square_or_fail, [99]))
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_workers_write_the_same_shards_beside_packages_with_our_names(listing, dataset, tmp_path, workers):
+def test_workers_write_the_same_shards_beside_packages_with_our_names(listing, dataset, tmp_path):
     for name in ("training", "shards", "curation"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise RuntimeError('the wrong package was imported')")
     (tmp_path / "cli.py").write_text("raise RuntimeError('the wrong module was imported')")
     ended = subprocess.run(
-        [COMMAND, str(listing), "--out", "out", "--workers", workers],
+        [COMMAND, str(listing), "--out", "out", "--workers", "2"],
         cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     assert shard_hashes(tmp_path / "out") == shard_hashes(dataset)
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_run_leaves_no_process_and_resumes(listing, dataset, tmp_path, signum):
-    marker = f"PIX2GIF_TEST_{tmp_path.name}_{signum}"
+def interrupt(listing: Path, out: Path, signum: signal.Signals) -> None:
+    """Start a run, interrupt it when it has measured a part, and check that it leaves a message and no process."""
+    marker = f"PIX2GIF_TEST_{out.parent.name}_{signum}"
+    before = count_parts(out)
+    process = subprocess.Popen(
+        [COMMAND, str(listing), "--out", str(out), "--workers", "2"],
+        env={**os.environ, marker: "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    assert wait_until(lambda: count_parts(out) > before, 60), "nothing was measured"
+    os.killpg(process.pid, signum)  # Like a terminal, to every process of the group.
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "run the same command again to resume" in stderr
+    assert "Traceback" not in stderr
+    time.sleep(0.5)
+    assert find_processes(marker, ANY) == []
+
+
+def count_parts(out: Path) -> int:
+    return len(list(out.glob("flow/part-*.parquet")))
+
+
+def test_interrupted_runs_leave_no_process_and_resume(listing, tmp_path):
     # Copies under other names make the run long enough to interrupt.
     (tmp_path / "gifs").mkdir()
     rows = []
@@ -68,30 +88,12 @@ def test_interrupted_run_leaves_no_process_and_resumes(listing, dataset, tmp_pat
             name = f"{Path(uri).stem}_{copy}.gif"
             shutil.copy(listing.parent / uri, tmp_path / "gifs" / name)
             rows.append(f"gifs/{name}\t{caption}\n")
-    long_listing = tmp_path / "listing.tsv"
+    long_listing, out = tmp_path / "listing.tsv", tmp_path / "out"
     long_listing.write_text("".join(rows))
-    process = subprocess.Popen(
-        [COMMAND, str(long_listing), "--out", str(tmp_path / "out"), "--workers", "2"],
-        env={**os.environ, marker: "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not list((tmp_path / "out").glob("flow/part-*.parquet")):
-        assert time.monotonic() < deadline, "nothing was measured"
-        time.sleep(0.05)
-    os.killpg(process.pid, signum)  # Like a terminal, to every process of the group.
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stderr
-    assert "run the same command again to resume" in stderr
-    assert "Traceback" not in stderr
-    time.sleep(0.5)
-    assert find_processes(marker, ANY) == []
-    measured = len(list((tmp_path / "out").glob("flow/part-*.parquet")))
-    summary = run(long_listing, tmp_path / "out")
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        interrupt(long_listing, out, signum)
+    measured = count_parts(out)
+    summary = run(long_listing, out)
     assert summary.num_reused >= measured
-    assert shard_hashes(tmp_path / "out") == hashes_of_undisturbed(long_listing, tmp_path)
-
-
-def hashes_of_undisturbed(listing: Path, tmp_path: Path) -> dict[str, str]:
-    run(listing, tmp_path / "undisturbed", flow=tmp_path / "out" / "flow")
-    return shard_hashes(tmp_path / "undisturbed")
+    run(long_listing, tmp_path / "undisturbed", flow=out / "flow")
+    assert shard_hashes(out) == shard_hashes(tmp_path / "undisturbed")

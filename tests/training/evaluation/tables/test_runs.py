@@ -123,8 +123,8 @@ def grid_words(small_shards, model):
     return [small_shards, "--model", f"small={model}", "--num-pairs", 2, "--steps", 1, "--image-guidance", "1.4,2.0"]
 
 
-def test_table_2_command_writes_all_files(grid_words, tmp_path):
-    ended = run_command("evaluate", "table2", *grid_words, "--motion", MOTION, "--out", tmp_path)
+def test_table_2_command_writes_all_files(grid_words, tmp_path, fork_command):
+    ended = fork_command("evaluate", "table2", *grid_words, "--motion", MOTION, "--out", tmp_path).wait()
     assert ended.returncode == 0, ended.stderr
     assert "small 1.4: 2 of 2 clips (100 %)" in ended.stderr
     result = json.loads((tmp_path / "table2.json").read_text())
