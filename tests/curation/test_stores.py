@@ -305,15 +305,16 @@ def test_unwritable_store_fails_before_measuring(
 
 
 def test_quarantined_clip_in_a_bucket_is_replayed(s3, small_listing: Path) -> None:
+    key = "cat-0123456789abcdef"
     failure = Failure(verdict=Verdict.CRASHED, detail="signal SIGABRT", error="last words")
-    incident = Incident(clip_key="cat", sha256="0", failure=failure, config=CurationConfig())
+    incident = Incident(clip_key=key, sha256="0", failure=failure, config=CurationConfig())
     data = (small_listing.parent / "0.gif").read_bytes()
     quarantine(OUT / "quarantine", incident, data)
-    assert find_incident(OUT / "quarantine", "cat") == incident
+    assert find_incident(OUT / "quarantine", key) == incident
     assert find_incident(OUT / "quarantine", "dog") is None
-    assert list_incidents(OUT / "quarantine") == ["cat"]
-    assert json.loads(read(s3, "out/quarantine/cat.json"))["command"] == "pix2gif replay s3://bucket/out cat"
-    assert command("pix2gif", "replay", OUT, "cat").stdout == "cat: 15 pairs of 6 frames measured\n"
+    assert list_incidents(OUT / "quarantine") == [key]
+    assert json.loads(read(s3, f"out/quarantine/{key}.json"))["command"] == f"pix2gif replay s3://bucket/out {key}"
+    assert command("pix2gif", "replay", OUT, key).stdout == f"{key}: 15 pairs of 6 frames measured\n"
     remove_other_incidents(OUT / "quarantine", set())
     assert list_incidents(OUT / "quarantine") == []
 
