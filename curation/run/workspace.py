@@ -211,7 +211,11 @@ class Workspace:
             if isinstance(self.out, Path):
                 self._check_links([*(self.out / name for name in _FOLDERS), *list_entries(self.work)])
             conflict = describe_conflict(self.out, DATA_SET, self._is_begun, beside=overwrite)
-        except (PermissionError, NotADirectoryError) as error:
+        except NotADirectoryError as error:
+            if self.out.is_file():
+                raise OutputError(f"--out {self.out} is a file; a folder was expected") from None
+            raise OutputError(f"cannot write to --out {self.out}: {error.strerror}") from error
+        except PermissionError as error:
             raise OutputError(f"cannot read --out {self.out}: {error.strerror}") from error
         if conflict:
             hint = "" if overwrite else ", or add --overwrite to write beside what is there"
