@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from curation.errors import OutputError
+from curation.errors import ConfigError, OutputError
 from curation.export.dataset import read_intact_manifest
 from curation.finish import Summary
 from curation.pipeline import curate
@@ -18,6 +18,8 @@ def retry(out: Location, *, workers: int | None, progress: Progress) -> Summary 
     Fetched GIFs, measurements and shards that are still valid are kept. Raises OutputError if OUT holds no run, or if
     its listing has changed since.
     """
+    if workers is not None and workers < 0:
+        raise ConfigError(f"workers is {workers}; it must be 0 or more")
     workspace = Workspace(out.absolute())
     saved = load_options(workspace.work)
     if saved is None:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.config import CurationConfig
-from curation.errors import OutputError
+from curation.errors import ConfigError, OutputError
 from curation.finish import Summary
 from curation.options import FetchOptions, RunOptions
 from curation.pipeline import curate
@@ -123,6 +123,8 @@ def test_changed_listing_is_refused(web_server: WebServer, pages: dict[str, byte
 def test_folder_without_a_run_is_reported(tmp_path: Path, dataset: Path) -> None:
     with pytest.raises(OutputError, match="holds no run to retry"):
         retry_failed(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="workers is -1; it must be 0 or more"):
+        retry(dataset, workers=-1, progress=Progress(quiet=True))
     command = [str(Path(sys.executable).parent / "pix2gif"), "retry"]
     ended = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
