@@ -4,14 +4,15 @@ Every error is a FieldError that names the field, its value and what is expected
 """
 
 import json
-import math
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 MAX_DEPTH = 32
 MAX_COUNT = 2**63 - 1
 _MAX_SHOWN = 60
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -37,6 +38,11 @@ def parse_fields(data: bytes, max_bytes: int) -> "Fields":
     # Few documents have as many brackets, so few are walked.
     if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deep(values):
         raise FieldError(f"is nested more than {MAX_DEPTH} levels deep")
+    if _SURROGATE.search(data):
+        try:
+            json.dumps(values, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise FieldError("holds half of a surrogate pair, which is no character") from None
     return Fields(values)
 
 
@@ -89,7 +95,7 @@ class Fields:
     def number(self, name: str) -> float:
         """Return a finite number from 0."""
         value = self._get(name)
-        if type(value) not in (int, float) or not 0 <= value < math.inf:
+        if type(value) not in (int, float) or not 0 <= value <= sys.float_info.max:
             self._refuse(name, "a finite number from 0")
         return float(value)
 
@@ -101,16 +107,16 @@ class Fields:
         return value
 
     def text(self, name: str) -> str:
-        """Return a string that can be written as UTF-8."""
+        """Return a string."""
         value = self._get(name)
-        if not _is_text(value):
+        if type(value) is not str:
             self._refuse(name, "text")
         return str(value)
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return a list of strings, at least one."""
         values = self._list(name)
-        if not values or not all(map(_is_text, values)):
+        if not values or any(type(value) is not str for value in values):
             self._refuse(name, "a list of texts")
         return tuple(values)
 
@@ -169,16 +175,6 @@ class Fields:
 
     def _refuse(self, name: str, expected: str) -> NoReturn:
         raise FieldError(f"{self._path(name)[:200]} is {_show(self.values[name])}; {expected} is expected")
-
-
-def _is_text(value: Any) -> bool:
-    if type(value) is not str:
-        return False
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # A lone surrogate.
-        return False
-    return True
 
 
 def _show(value: Any) -> str:
