@@ -4,19 +4,15 @@ The code of `curation.run.store_lock` runs unchanged, in threads of which one ru
 schedule: `python -m tests.curation.run.lock_simulation SEED` prints it.
 """
 
-import contextlib
 import dataclasses
 import random
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from types import SimpleNamespace
-from typing import Any
-from unittest import mock
+from collections.abc import Callable
 
 from curation.errors import OutputError
-from curation.run import store_lock
 from curation.run.store_lock import STALE_S, StoreLock
+from tests.curation.run.simulated_store import StorePath, patched
 
 _NUM_COMMANDS = 6
 
@@ -40,11 +36,14 @@ class Process:
     outcome: str = "running"
 
 
-class _Task:
+class Task:
     """A thread of a process."""
 
-    def __init__(self, process: Process, function: Callable[[], object], wake_s: float) -> None:
+    def __init__(
+        self, process: Process, function: Callable[[], object], wake_s: float, back: threading.Semaphore
+    ) -> None:
         self.process, self.wake_s = process, wake_s
+        self._back = back
         self.is_done = False
         self.error: BaseException | None = None
         self.turn = threading.Semaphore(0)
@@ -61,7 +60,7 @@ class _Task:
         except BaseException as error:  # Raised by the scheduler.
             self.error = error
         self.is_done = True
-        _simulation.back.release()
+        self._back.release()
 
 
 class Simulation:
@@ -73,9 +72,9 @@ class Simulation:
         self.objects: dict[str, tuple[str, float]] = {}
         self.log: list[str] = []
         self.overlaps: list[str] = []
-        self.back = threading.Semaphore(0)
-        self._current: _Task | None = None
-        self._tasks: list[_Task] = []
+        self._back = threading.Semaphore(0)
+        self._current: Task | None = None
+        self._tasks: list[Task] = []
         self._pause_chance = self.draw.choice([0.0, 0.01, 0.05])
         self._kill_chance = self.draw.choice([0.0, 0.0, 0.003])
         self._latency_s = self.draw.choice([0.02, 0.2, 2.0])
@@ -85,7 +84,7 @@ class Simulation:
 
     def run(self) -> None:
         """Run all processes to their end, then one more, which must get the lock."""
-        with _patched(self):
+        with patched(self):
             spread_s = self.draw.choice([0.0, 0.1, 30.0, 200.0])
             for process in self.processes:
                 self._start(process, lambda p=process: self._run_command(p), self.draw.uniform(0, spread_s))
@@ -112,7 +111,7 @@ class Simulation:
             task.process.is_killed = True
             self._note("killed")
         task.wake_s = self.now_s + duration_s
-        self.back.release()
+        self._back.release()
         task.turn.acquire()
         if task.process.is_killed:
             raise _KilledError
@@ -127,7 +126,7 @@ class Simulation:
         process = self._current.process if self._current else self._observed
         return self.now_s * process.clock_rate + process.clock_offset_s + (process.set_clock_s if clock == 0 else 0)
 
-    def start_thread(self, function: Callable[[], object]) -> _Task:
+    def start_thread(self, function: Callable[[], object]) -> Task:
         """Start another thread of the running process."""
         assert self._current
         return self._start(self._current.process, function, self.now_s)
@@ -140,8 +139,8 @@ class Simulation:
     def _make_process(self, name: str) -> Process:
         return Process(name=name, clock_rate=self.draw.uniform(0.99, 1.01), clock_offset_s=self.draw.uniform(-1e6, 1e6))
 
-    def _start(self, process: Process, function: Callable[[], object], wake_s: float) -> _Task:
-        task = _Task(process, function, wake_s)
+    def _start(self, process: Process, function: Callable[[], object], wake_s: float) -> Task:
+        task = Task(process, function, wake_s, self._back)
         self._tasks.append(task)
         task.thread.start()
         return task
@@ -153,7 +152,7 @@ class Simulation:
                 self.now_s = max(self.now_s, task.wake_s, task.process.paused_until_s)
             self._current = task
             task.turn.release()
-            self.back.acquire()
+            self._back.acquire()
             self._current = None
             if task.error:
                 raise task.error
@@ -195,114 +194,6 @@ class Simulation:
 
     def _note(self, what: str) -> None:
         self.log.append(f"{self.now_s:8.1f} s  {self.current_name}: {what}")
-
-
-_simulation: Simulation
-
-
-@dataclasses.dataclass(frozen=True, order=True)
-class StorePath:
-    """A path in the simulated store, with the methods of ObjectPath that the lock needs."""
-
-    name: str
-
-    def __truediv__(self, name: str) -> "StorePath":
-        return StorePath(name)
-
-    def unlink(self, missing_ok: bool = False) -> None:
-        """Delete the object."""
-        _simulation.request()
-        _simulation.objects.pop(self.name, None)
-        _simulation.request()
-
-    def is_file(self) -> bool:
-        """Return whether the object exists."""
-        _simulation.request()
-        exists = self.name in _simulation.objects
-        _simulation.request()
-        return exists
-
-    def read_text(self) -> str:
-        """Return the object's text."""
-        _simulation.request()
-        if self.name not in _simulation.objects:
-            raise FileNotFoundError(self.name)
-        text, _ = _simulation.objects[self.name]
-        _simulation.request()
-        return text
-
-    def scan(self) -> list[tuple["StorePath", Any]]:
-        """List all objects; times are whole seconds of the store's clock."""
-        _simulation.request()
-        listed = [
-            (StorePath(name), SimpleNamespace(mtime_ns=int(written_s) * 10**9))
-            for name, (_, written_s) in _simulation.objects.items()
-        ]
-        _simulation.request()
-        return listed
-
-
-@contextlib.contextmanager
-def _upload(path: StorePath) -> Iterator[Any]:
-    written: list[str] = []
-    yield SimpleNamespace(write_text=written.append)
-    _simulation.request()
-    _simulation.objects[path.name] = (written[0], _simulation.now_s)
-    _simulation.request()
-
-
-class _Event:
-    def __init__(self) -> None:
-        self._is_set = False
-
-    def set(self) -> None:
-        self._is_set = True
-
-    def is_set(self) -> bool:
-        return self._is_set
-
-    def wait(self, timeout_s: float) -> bool:
-        end_s = _simulation.now_s + timeout_s
-        while not self._is_set and _simulation.now_s < end_s:
-            _simulation.step(min(1.0, timeout_s))
-        return self._is_set
-
-
-class _Thread:
-    def __init__(self, target: Callable[[], object], daemon: bool) -> None:
-        self._target, self._task = target, None
-
-    def start(self) -> None:
-        self._task: _Task | None = _simulation.start_thread(self._target)
-
-    def is_alive(self) -> bool:
-        return self._task is not None and not self._task.is_done
-
-    def join(self, timeout_s: float) -> None:
-        end_s = _simulation.now_s + timeout_s
-        while self.is_alive() and _simulation.now_s < end_s:
-            _simulation.step(0.5)
-
-
-@contextlib.contextmanager
-def _patched(simulation: Simulation) -> Iterator[None]:
-    global _simulation
-    _simulation = simulation
-    clock = SimpleNamespace(
-        CLOCK_MONOTONIC=1, clock_gettime=simulation.read_clock_s, time=simulation.read_clock_s,
-        sleep=simulation.step,
-    )  # fmt: skip
-    numbers = SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=f"{simulation.draw.getrandbits(64):016x}"))
-    with mock.patch.multiple(
-        store_lock,
-        time=clock,
-        random=simulation.draw,
-        uuid=numbers,
-        threading=SimpleNamespace(Thread=_Thread, Event=_Event),
-        write_atomically=_upload,
-        _identify_machine=lambda: simulation.current_name,
-    ):
-        yield
 
 
 def simulate(seed: int) -> Simulation:
