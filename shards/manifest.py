@@ -48,6 +48,12 @@ class MotionHistogram:
     """In pixels, one more than there are counts; the last bin includes its upper edge."""
     counts: tuple[int, ...]
 
+    @property
+    def whole_range(self) -> tuple[int, int] | None:
+        """Lowest and highest motion, cut to whole pixels as training does; None without samples."""
+        edges = [edge for edge, count in zip(self.bin_edges, self.counts, strict=False) if count]
+        return (edges[0], edges[-1]) if edges else None
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SplitEntry:
@@ -209,13 +215,17 @@ def _parse_listing(fields: Fields) -> ListingEntry:
 
 
 def _parse_split(fields: Fields) -> SplitEntry:
-    histogram = fields.part("motion_histogram")
     return SplitEntry(
         num_samples=fields.count("num_samples"),
         num_clips=fields.count("num_clips"),
-        motion_histogram=MotionHistogram(bin_edges=histogram.counts("bin_edges"), counts=histogram.counts("counts")),
+        motion_histogram=parse_motion_histogram(fields.part("motion_histogram")),
         shards=tuple(parse_shard_entry(shard) for shard in fields.parts("shards")),
     )
+
+
+def parse_motion_histogram(fields: Fields) -> MotionHistogram:
+    """Parse a histogram of motion. Raises FieldError."""
+    return MotionHistogram(bin_edges=fields.counts("bin_edges"), counts=fields.counts("counts"))
 
 
 def parse_shard_entry(fields: Fields, names: re.Pattern[str] = _TAR_NAME, example: str = "00000.tar") -> ShardEntry:

@@ -206,7 +206,8 @@ def _latent_rows() -> tuple[LatentRow, ...]:
 
 def _write_latents(folder: Path) -> tuple[LatentEntry, tuple[LatentRow, ...]]:
     entry = write_latent_shard(folder / "train" / "00000.arrow", _latent_rows())
-    splits = {"train": LatentSplit(num_samples=3, shards=(entry,))}
+    histogram = MotionHistogram(bin_edges=(2, 3), counts=(3,))
+    splits = {"train": LatentSplit(num_samples=3, motion_histogram=histogram, shards=(entry,))}
     write_latent_manifest(
         folder,
         LatentManifest(

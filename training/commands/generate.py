@@ -11,6 +11,7 @@ from training.commands.options import Device, Model, Precision
 from training.generation.config import GenerationConfig, parse_size
 from training.generation.errors import GenerationError
 from training.generation.motions import parse_motion, ramp_motion
+from training.model.config import TrainedOn
 
 if TYPE_CHECKING:
     from training.generation.output_paths import OutputPaths
@@ -27,12 +28,12 @@ class GenerationOptions:
     motion: Annotated[
         str | None,
         typer.Option(
-            help="Magnitude of each frame, in pixels at 256 x 256; trained range 2 to 20.",
+            help="Magnitude of each frame, in pixels of the training pictures.",
             show_default=",".join(f"{value:g}" for value in _DEFAULTS.motion_px),
         ),
     ] = None
     frames: Annotated[
-        int | None, typer.Option(help="Number of frames, with motion that rises evenly from 2 to 20.")
+        int | None, typer.Option(help="Number of frames, with motion that rises evenly over the trained range.")
     ] = None
     loop: Annotated[str, typer.Option(help="none, or boomerang: forwards, then backwards.")] = _DEFAULTS.loop
     text_guidance: Annotated[float, typer.Option(help="Guidance scale of the prompt.")] = _DEFAULTS.text_guidance
@@ -45,8 +46,17 @@ class GenerationOptions:
     ] = None
     seed: Annotated[int, typer.Option(help="Seed of the noise; the same seed gives the same bytes.")] = _DEFAULTS.seed
     fps: Annotated[float, typer.Option(help="Frames per second, up to 50.")] = _DEFAULTS.fps
-    size: Annotated[str, typer.Option(help="The shorter side, or WIDTHxHEIGHT, in multiples of 32.")] = "256"
-    fit: Annotated[str, typer.Option(help="crop the image to the size, or resize (stretch) it.")] = _DEFAULTS.fit
+    size: Annotated[
+        str | None,
+        typer.Option(help="The shorter side, or WIDTHxHEIGHT.", show_default="that of the training pictures"),
+    ] = None
+    fit: Annotated[
+        str,
+        typer.Option(
+            help="squash: generate at the size of the training pictures and resize back; crop or resize (stretch) "
+            "the image: generate at the size itself, in multiples of 32."
+        ),
+    ] = _DEFAULTS.fit
     dither: Annotated[str, typer.Option(help="Of GIFs: floyd-steinberg, ordered (does not flicker) or none.")] = (
         _DEFAULTS.dither
     )
@@ -55,15 +65,15 @@ class GenerationOptions:
     )
     precision: Precision = _DEFAULTS.precision
 
-    def to_config(self) -> GenerationConfig:
-        """Return the checked config. Raises GenerationError."""
+    def to_config(self, trained_on: TrainedOn) -> GenerationConfig:
+        """Return the checked config, with the motion of `frames` from the trained range. Raises GenerationError."""
         if self.motion is not None and self.frames is not None:
             raise GenerationError("--motion and --frames exclude each other; name one of them")
         motion_px = _DEFAULTS.motion_px if self.motion is None else parse_motion(self.motion)
         values = dataclasses.asdict(self) | {
-            "motion_px": motion_px if self.frames is None else ramp_motion(self.frames),
+            "motion_px": motion_px if self.frames is None else ramp_motion(self.frames, trained_on),
             "num_inference_steps": self.steps,
-            "size": parse_size(self.size),
+            "size": None if self.size is None else parse_size(self.size),
         }
         return GenerationConfig(**{field.name: values[field.name] for field in dataclasses.fields(GenerationConfig)})
 
@@ -93,13 +103,13 @@ def generate(
 
     Example: pix2gif generate cat.png "a cat dancing" --model run/model --out cat.gif
     """
-    config = options.to_config()
+    config = options.to_config(TrainedOn())  # Checked before the model is loaded, which has its own range.
     if format_ not in _SUFFIXES:
         raise GenerationError(f"format is {format_}; it must be one of {', '.join(_SUFFIXES)}")
     if rows is not None and image is not None:
         raise GenerationError("an image and --from exclude each other; name an image and a prompt, or a file of rows")
     requests = _list_requests(image, prompt, rows, out, sheet, _SUFFIXES[format_])
-    _generate(model, device, config, requests, out)
+    _generate(model, device, options, requests, out)
 
 
 def _list_requests(
@@ -125,7 +135,11 @@ def _list_requests(
 
 
 def _generate(
-    model: str, device: str | None, config: GenerationConfig, requests: "list[tuple[Request, OutputPaths]]", out: Path
+    model: str,
+    device: str | None,
+    options: GenerationOptions,
+    requests: "list[tuple[Request, OutputPaths]]",
+    out: Path,
 ) -> None:
     from training.generation.generate import load_generator
     from training.generation.run import run_request, run_requests
@@ -135,7 +149,8 @@ def _generate(
         typer.echo(f"Note: {note}", err=True)
 
     silence_libraries()
-    generator = load_generator(model, device, config.precision)
+    generator = load_generator(model, device, options.to_config(TrainedOn()).precision)
+    config = options.to_config(generator.pipeline.trained_on)
     # None: draw a progress bar only on a terminal.
     generator.pipeline.set_progress_bar_config(disable=None)  # type: ignore[no-untyped-call]
     if len(requests) == 1:

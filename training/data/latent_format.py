@@ -14,7 +14,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from shards.json_fields import Fields, parse_fields
-from shards.manifest import MAX_MANIFEST_BYTES, SPLIT_NAME, ShardEntry, parse_shard_entry
+from shards.manifest import (
+    MAX_MANIFEST_BYTES,
+    SPLIT_NAME,
+    MotionHistogram,
+    ShardEntry,
+    parse_motion_histogram,
+    parse_shard_entry,
+)
 from shards.storage.atomic import write_atomically
 from shards.storage.location import ReadableLocation, read_at_most
 from shards.writer import file_sha256
@@ -75,6 +82,8 @@ class LatentSplit:
     """The shards of a split."""
 
     num_samples: int
+    motion_histogram: MotionHistogram | None = None
+    """That of the data set's split; None in caches of earlier versions."""
     shards: tuple[LatentEntry, ...]
 
 
@@ -208,7 +217,8 @@ def _parse_manifest(data: bytes, path: ReadableLocation) -> LatentManifest:
 
 def _parse_split(fields: Fields) -> LatentSplit:
     shards = tuple(parse_latent_entry(shard) for shard in fields.parts("shards"))
-    return LatentSplit(num_samples=fields.count("num_samples"), shards=shards)
+    histogram = parse_motion_histogram(fields.part("motion_histogram")) if "motion_histogram" in fields else None
+    return LatentSplit(num_samples=fields.count("num_samples"), motion_histogram=histogram, shards=shards)
 
 
 def parse_latent_entry(fields: Fields) -> LatentEntry:

@@ -65,6 +65,8 @@ class OpenData:
     resolution: tuple[int, int]
     """(height, width) of the pictures, in pixels."""
     manifest: Manifest | LatentManifest
+    motion_range: tuple[int, int] | None
+    """Lowest and highest motion of the split, cut to whole pixels; None if the manifest does not say."""
     is_fork_safe: bool
     """Whether a process that read from the location may fork and the child read too."""
 
@@ -94,7 +96,12 @@ def _open_pictures(config: DataConfig, files: ShardFiles, manifest: Manifest) ->
     source.size = _read_first_size(source, skip=config.on_damage == "skip")
     _check_resolution(config, source.size)
     return OpenData(
-        kind="pictures", source=source, resolution=source.size, manifest=manifest, is_fork_safe=_is_fork_safe(files)
+        kind="pictures",
+        source=source,
+        resolution=source.size,
+        manifest=manifest,
+        motion_range=manifest.splits[config.split].motion_histogram.whole_range,
+        is_fork_safe=_is_fork_safe(files),
     )
 
 
@@ -109,11 +116,13 @@ def _open_latents(config: DataConfig, files: ShardFiles, manifest: LatentManifes
     if config.verify == "full" and not files.is_remote:
         for entry in shards:
             check_sha256(files.local_path(entry), entry, files.path_of(entry))
+    histogram = manifest.splits[config.split].motion_histogram
     return OpenData(
         kind="latents",
         source=LatentSource(files, shards),
         resolution=size,
         manifest=manifest,
+        motion_range=histogram.whole_range if histogram else None,
         is_fork_safe=_is_fork_safe(files),
     )
 

@@ -8,15 +8,15 @@ from training.generation.errors import GenerationError
 from training.runtime.config_fields import EVALUATION_MOTIONS_PX, Precision
 
 SchedulerName = Literal["euler-a", "dpm++"]
-Fit = Literal["crop", "resize"]
+Fit = Literal["squash", "crop", "resize"]
 Loop = Literal["none", "boomerang"]
 Dither = Literal["floyd-steinberg", "ordered", "none"]
 
 SIDE_MULTIPLE = 32
 """Frame sides are multiples of this: the autoencoder divides them by 8, FlowNet by another 4."""
 
-TRAINED_MOTION_PX = (2.0, 20.0)
-"""Range of motion in the paper's training pairs, in pixels at 256 x 256 (Pix2Gif, section 3.1)."""
+EVEN = 2
+"""Squashed frames have even sides, which H.264 needs."""
 
 MAX_FPS = 50.0
 """Browsers slow down GIFs whose frames last less than 20 ms."""
@@ -47,11 +47,14 @@ class GenerationConfig:
     seed: int = 0
     """Seed of the noise. All frames share the same noise."""
 
-    size: tuple[int, ...] = (256,)
-    """The shorter side, or width and height, in pixels; multiples of 32."""
+    size: tuple[int, ...] | None = None
+    """The shorter side, or width and height, in pixels; None is the size of the training pictures, for `squash` their
+    shorter side."""
 
-    fit: Fit = "crop"
-    """`crop` cuts the longer sides at both ends; `resize` stretches the image."""
+    fit: Fit = "squash"
+    """`squash` resizes the image to the size of the training pictures, which were squashed too, and the frames back.
+    `crop` cuts the longer sides at both ends, `resize` stretches the image; both generate at `size` itself, in
+    multiples of 32."""
 
     fps: float = 8.0
     """Frames per second."""
@@ -83,11 +86,12 @@ class GenerationConfig:
             _check(math.isfinite(scale), field, scale, "a number")
         _check(0 <= self.seed < 2**63, "seed", self.seed, "a whole number from 0 to 2^63 - 1")
         _check(0 < self.fps <= MAX_FPS, "fps", self.fps, f"more than 0, up to {MAX_FPS:g}")
+        size, multiple = self.size or (SIDE_MULTIPLE,), EVEN if self.fit == "squash" else SIDE_MULTIPLE
         _check(
-            len(self.size) in (1, 2) and all(32 <= side <= 2048 and side % SIDE_MULTIPLE == 0 for side in self.size),
+            len(size) in (1, 2) and all(32 <= side <= 2048 and side % multiple == 0 for side in size),
             "size",
-            "x".join(map(str, self.size)),
-            f"a shorter side or WIDTHxHEIGHT, in multiples of {SIDE_MULTIPLE} from 32 to 2048",
+            "x".join(map(str, size)),
+            f"a shorter side or WIDTHxHEIGHT, in multiples of {multiple} from 32 to 2048",
         )
 
     @property

@@ -15,7 +15,7 @@ from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncest
 from numpy.typing import NDArray
 from PIL import Image
 
-from training.generation.config import GenerationConfig
+from training.generation.config import EVEN, GenerationConfig
 from training.generation.errors import GenerationError
 from training.generation.images import SourceImage, fit_image, plan_size
 from training.generation.motions import list_motion_notes
@@ -50,7 +50,7 @@ class Generated:
     """The frames of one GIF."""
 
     source: Image.Image
-    """The source image that the model received, at the size of the frames."""
+    """The source image at the size of the frames."""
     frames: list[Image.Image]
     """RGB, one per motion magnitude, in the same order."""
     flow: NDArray[np.float32] | None
@@ -81,17 +81,20 @@ def generate(generator: Generator, source: SourceImage, prompt: str, config: Gen
     Raises TrainingError if a magnitude is not in the model's embedding or the device runs out of memory.
     """
     pipeline = generator.pipeline
-    notes = [*source.notes, *list_motion_notes(config.motion_px), *_list_prompt_notes(pipeline, prompt, config)]
-    size = _plan_frame_size(generator, source.image, config)
-    if min(source.image.size) < min(size):
-        notes.append(f"the image is enlarged from {source.image.width} x {source.image.height}")
-    image = fit_image(source.image, size, config.fit)
+    size, model_size = _plan_sizes(pipeline, source.image, config)
+    notes = [
+        *source.notes,
+        *list_motion_notes(config.motion_px, pipeline.trained_on),
+        *_list_prompt_notes(pipeline, prompt, config),
+        *_list_size_notes(pipeline, source.image, model_size),
+    ]
+    image = fit_image(source.image, model_size, config.fit)
     pipeline.scheduler = _SCHEDULERS[config.scheduler].from_config(pipeline.scheduler.config)
     motions, batch = config.motion_px, config.batch or len(config.motion_px)
     frames: list[Image.Image] = []
     flows = []
     hints = {f"--batch {max(1, batch // 2)}": batch > 1, "--precision fp16": config.precision == "no"}
-    with explain_out_of_memory(f"{batch} frames of {size[0]} x {size[1]}", hints):
+    with explain_out_of_memory(f"{batch} frames of {model_size[0]} x {model_size[1]}", hints):
         for start in range(0, len(motions), batch):
             output = pipeline(
                 image,
@@ -102,11 +105,12 @@ def generate(generator: Generator, source: SourceImage, prompt: str, config: Gen
                 image_guidance=config.image_guidance,
                 seed=config.seed,
             )
-            frames += [frame.convert("RGB") for frame in output.frames]
+            frames += [frame.convert("RGB").resize(size, Image.Resampling.LANCZOS) for frame in output.frames]
             if output.flow is not None:
                 flows.append(output.flow.float().cpu().numpy())
     flow = np.concatenate(flows) if flows else None
-    return Generated(source=image, frames=frames, flow=flow, notes=tuple(notes))
+    shown = fit_image(source.image, size, config.fit)
+    return Generated(source=shown, frames=frames, flow=flow, notes=tuple(notes))
 
 
 def draw_generated_sheet(
@@ -132,14 +136,39 @@ def _check_model_path(name_or_folder: str) -> None:
         )
 
 
-def _plan_frame_size(generator: Generator, image: Image.Image, config: GenerationConfig) -> tuple[int, int]:
-    multiple = int(generator.pipeline.image_processor.config["vae_scale_factor"])
-    size = plan_size(image.width, image.height, config.size, multiple)
-    if any(side % multiple for side in size):
+def _plan_sizes(
+    pipeline: Pix2GifPipeline, image: Image.Image, config: GenerationConfig
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return width and height of the frames, and those at which the model generates them."""
+    multiple = int(pipeline.image_processor.config["vae_scale_factor"])
+    size = model_size = _get_trained_size(pipeline)
+    if config.fit == "squash":
+        size = plan_size(image.width, image.height, config.size or (min(model_size),), EVEN)
+    elif config.size is not None:
+        size = model_size = plan_size(image.width, image.height, config.size, multiple)
+    if any(side % multiple for side in model_size):
         raise GenerationError(
-            f"the size {size[0]} x {size[1]} does not fit the model; name a size in multiples of {multiple}"
+            f"the size {model_size[0]} x {model_size[1]} does not fit the model; name a size in multiples of "
+            f"{multiple}, with --fit crop or resize"
         )
-    return size
+    return size, model_size
+
+
+def _get_trained_size(pipeline: Pix2GifPipeline) -> tuple[int, int]:
+    return pipeline.trained_on.width, pipeline.trained_on.height
+
+
+def _list_size_notes(pipeline: Pix2GifPipeline, image: Image.Image, model_size: tuple[int, int]) -> list[str]:
+    """List notes on an image that is enlarged and on a size that the model was not trained on."""
+    notes, trained_size = [], _get_trained_size(pipeline)
+    if min(image.size) < min(model_size):
+        notes.append(f"the image is enlarged from {image.width} x {image.height}")
+    if model_size != trained_size:
+        notes.append(
+            f"frames are generated at {model_size[0]} x {model_size[1]}, but the model was trained at "
+            f"{trained_size[0]} x {trained_size[1]}; --fit squash generates at that size"
+        )
+    return notes
 
 
 def _list_prompt_notes(pipeline: Pix2GifPipeline, prompt: str, config: GenerationConfig) -> list[str]:

@@ -97,7 +97,7 @@ def plan_size(width: int, height: int, size: tuple[int, ...], multiple: int = SI
 
 
 def fit_image(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
-    """Resize an image (Lanczos): `crop` scales it to cover `size` and cuts the centre out, `resize` stretches it."""
+    """Resize an image (Lanczos): `crop` scales it to cover `size` and cuts the centre out, others stretch it."""
     if fit == "crop":
         return ImageOps.fit(image, size, Image.Resampling.LANCZOS)
     return image.resize(size, Image.Resampling.LANCZOS)

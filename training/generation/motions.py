@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
-from training.generation.config import TRAINED_MOTION_PX, Loop
+from training.generation.config import Loop
 from training.generation.errors import GenerationError
+from training.model.config import TrainedOn
 
 Frame = TypeVar("Frame")
 MAX_FRAMES = 1000
@@ -18,14 +19,14 @@ def parse_motion(text: str) -> tuple[float, ...]:
         raise GenerationError(f"the motion {text!r} is not a list of numbers; write it as 2,4,6,8") from error
 
 
-def ramp_motion(num_frames: int) -> tuple[float, ...]:
-    """Return whole magnitudes that rise evenly over the trained range; for one frame, its middle.
+def ramp_motion(num_frames: int, trained_on: TrainedOn) -> tuple[float, ...]:
+    """Return whole magnitudes that rise evenly from the first to the last trained one; for one frame, their middle.
 
     With more frames than whole magnitudes, some magnitudes repeat. Raises GenerationError.
     """
     if not 1 <= num_frames <= MAX_FRAMES:
         raise GenerationError(f"frames is {num_frames}; it must be a number from 1 to {MAX_FRAMES}")
-    low, high = TRAINED_MOTION_PX
+    low, high = trained_on.min_motion, trained_on.max_motion
     return (round((low + high) / 2),) if num_frames == 1 else spread_motion(low, high, num_frames)
 
 
@@ -36,14 +37,14 @@ def spread_motion(first: float, last: float, num_frames: int) -> tuple[float, ..
     return tuple(float(round(first + (last - first) * index / (num_frames - 1))) for index in range(num_frames))
 
 
-def list_motion_notes(motion_px: Sequence[float]) -> list[str]:
+def list_motion_notes(motion_px: Sequence[float], trained_on: TrainedOn) -> list[str]:
     """List notes on magnitudes outside the trained range and on magnitudes that the model truncates."""
-    low, high = TRAINED_MOTION_PX
+    low, high = trained_on.min_motion, trained_on.max_motion
     notes = []
-    if untrained := [f"{value:g}" for value in motion_px if not low <= value <= high]:
+    if untrained := [f"{value:g}" for value in motion_px if not low <= int(value) <= high]:
         notes.append(
-            f"the motion {', '.join(untrained)} is outside {low:g} to {high:g} pixels, the range of the paper's "
-            "training pairs; the model may not follow it"
+            f"the motion {', '.join(untrained)} is outside {low} to {high} pixels, which the model was trained on; it "
+            "may not follow it"
         )
     if fractional := [f"{value:g}" for value in motion_px if value != int(value)]:
         notes.append(f"the motion {', '.join(fractional)} is truncated to whole pixels, which the model is trained on")

@@ -6,7 +6,7 @@ from pathlib import Path
 import gradio as gr
 
 from training.errors import TrainingError
-from training.generation.config import TRAINED_MOTION_PX, GenerationConfig, Loop, SchedulerName
+from training.generation.config import GenerationConfig, Loop, SchedulerName
 from training.generation.generate import Generator, generate
 from training.generation.images import read_source
 from training.generation.motions import spread_motion
@@ -52,7 +52,7 @@ def build_page(generator: Generator) -> gr.Blocks:
         write_generated(generator, generated, prompt, paths, config)
         return str(paths.out), str(paths.sheet), "\n\n".join(f"Note: {note}" for note in generated.notes)
 
-    low, high = TRAINED_MOTION_PX
+    low, high = generator.pipeline.trained_on.min_motion, generator.pipeline.trained_on.max_motion
     page: gr.Blocks = gr.Blocks(title="Pix2Gif", analytics_enabled=False, delete_cache=(_HOUR_S, _HOUR_S))
     with page:
         Path(page.GRADIO_CACHE).mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def build_page(generator: Generator) -> gr.Blocks:
                 image = gr.Image(label="Image", type="filepath", image_mode=None, sources=["upload", "clipboard"])
                 prompt = gr.Textbox(label="Prompt", placeholder="a cat dancing")
                 first_motion = gr.Slider(low, high, value=low, step=1, label="Motion of the first frame")
-                last_motion = gr.Slider(low, high, value=19, step=1, label="Motion of the last frame")
+                last_motion = gr.Slider(low, high, value=high, step=1, label="Motion of the last frame")
                 num_frames = gr.Slider(1, 32, value=8, step=1, label="Number of frames")
                 loop = gr.Radio(["none", "boomerang"], value="none", label="Loop")
                 scheduler = gr.Radio(["euler-a", "dpm++"], value="dpm++", label="Scheduler")

@@ -30,7 +30,11 @@ def make_recipe(generator: Generator, image: Image.Image, prompt: str, config: G
         "source_sha256": hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest(),
         "settings": {**dataclasses.asdict(config), "num_inference_steps": config.num_steps},
         "form": suffix,
-        "model": {"sha256": generator.sha256, "variant": generator.pipeline.config["model_variant"]},
+        "model": {
+            "sha256": generator.sha256,
+            "variant": generator.pipeline.config["model_variant"],
+            "trained_on": dataclasses.asdict(generator.pipeline.trained_on),
+        },
         "device": generator.device,
         "software": software_versions(*_PACKAGES, *(("av",) if suffix == ".mp4" else ())),
     }

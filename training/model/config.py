@@ -12,6 +12,30 @@ MotionInit = Literal["zero", "normal"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainedOn:
+    """The motion and the pictures that a model was trained on. The defaults are the paper's."""
+
+    min_motion: int = 2
+    """Lowest motion, cut to whole pixels."""
+
+    max_motion: int = 19
+    """Highest motion, cut to whole pixels: the paper's pairs reach just below 20."""
+
+    width: int = 256
+    """Width of the pictures, in pixels."""
+
+    height: int = 256
+    """Height of the pictures, in pixels."""
+
+    def __post_init__(self) -> None:
+        values = (self.min_motion, self.max_motion, self.width, self.height)
+        if not all(type(value) is int and 0 <= value <= 100_000 for value in values):
+            raise ModelError(f"the model was trained on {values}; four whole numbers are expected")
+        if self.min_motion > self.max_motion or not self.width or not self.height:
+            raise ModelError(f"the model was trained on {values}; a range of motion and a size are expected")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """Settings of one Pix2Gif model. Weights of one variant do not fit another."""
 

@@ -1,6 +1,6 @@
 """Build the model and its frozen parts, from a Stable Diffusion 1.x checkpoint or with random weights."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -9,7 +9,7 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteScheduler
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from training.model.config import ModelConfig
+from training.model.config import ModelConfig, TrainedOn
 from training.model.pipeline import Pix2GifPipeline
 from training.model.pix2gif import Pix2Gif
 from training.model.stable_diffusion import Size, StableDiffusion, initialize_stable_diffusion, load_stable_diffusion
@@ -57,8 +57,11 @@ def build_random(config: ModelConfig, size: Size, seed: int = 0, device: str | t
         return _assemble(initialize_stable_diffusion(size), config)
 
 
-def make_pipeline(components: Components) -> Pix2GifPipeline:
-    """Make a generation pipeline with the Euler ancestral sampler. It shares its weights with the components."""
+def make_pipeline(components: Components, trained_on: TrainedOn | None = None) -> Pix2GifPipeline:
+    """Make a generation pipeline with the Euler ancestral sampler. It shares its weights with the components.
+
+    `trained_on` None means the paper's data.
+    """
     model = components.model
     return Pix2GifPipeline(
         vae=components.vae,
@@ -69,6 +72,7 @@ def make_pipeline(components: Components) -> Pix2GifPipeline:
         motion_embedding=model.motion_embedding,
         warping=model.warping,
         model_variant=model.config.variant,
+        trained_on=None if trained_on is None else asdict(trained_on),
     )
 
 

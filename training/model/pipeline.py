@@ -1,6 +1,7 @@
 """The generation pipeline in diffusers format: a source image, a caption and motion magnitudes -> frames of a GIF."""
 
 import contextlib
+import dataclasses
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from training.model.config import ModelConfig
+from training.model.config import ModelConfig, TrainedOn
 from training.model.errors import ModelError
 from training.model.latents import decode_latents, encode_source
 from training.model.loading import LOADING_ERRORS, load_weights
@@ -66,8 +67,12 @@ class Pix2GifPipeline(DiffusionPipeline):
         motion_embedding: MotionEmbedding | None = None,
         warping: WarpingModule | None = None,
         model_variant: str = "full",
+        trained_on: dict[str, int] | None = None,
     ) -> None:
-        """Combine the parts. Any diffusers scheduler that predicts noise works; the authors use Euler ancestral."""
+        """Combine the parts. Any diffusers scheduler that predicts noise works; the authors use Euler ancestral.
+
+        `trained_on` has the fields of TrainedOn; None means the paper's.
+        """
         super().__init__()
         self.register_modules(  # type: ignore[no-untyped-call]
             vae=vae,
@@ -78,11 +83,18 @@ class Pix2GifPipeline(DiffusionPipeline):
             motion_embedding=motion_embedding,
             warping=warping,
         )
-        self.register_to_config(model_variant=model_variant)  # type: ignore[no-untyped-call]
+        # An object: diffusers takes every list in its index for a part.
+        trained_on = dataclasses.asdict(TrainedOn(**(trained_on or {})))
+        self.register_to_config(model_variant=model_variant, trained_on=trained_on)  # type: ignore[no-untyped-call]
         # FlowNet halves the latent twice, hence the factor 4.
         multiple = 4 * 2 ** (len(vae.config["block_out_channels"]) - 1)
         self.image_processor = VaeImageProcessor(vae_scale_factor=multiple)
         self.model  # noqa: B018 (Raises if the parts are not those of the variant.)
+
+    @property
+    def trained_on(self) -> TrainedOn:
+        """The motion and the size of the pictures that the model was trained on."""
+        return TrainedOn(**self.config["trained_on"])
 
     @property
     def model(self) -> Pix2Gif:

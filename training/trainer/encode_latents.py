@@ -155,6 +155,7 @@ def encode_dataset(
     splits = {
         split: LatentSplit(
             num_samples=sum(entry.num_samples for entry in shard_entries),
+            motion_histogram=manifest.splits[split].motion_histogram,
             shards=tuple(sorted(shard_entries, key=lambda entry: entry.name)),
         )
         for split, shard_entries in entries.items()

@@ -12,7 +12,8 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint, resolve_resume
-from training.data import DataConfig
+from training.data import BatchStream, DataConfig
+from training.model.config import TrainedOn
 from training.model.factory import Components, build_from_stable_diffusion, build_random
 from training.model.perceptual import PerceptualLoss
 from training.runtime.guards import check_same_run, explain_out_of_memory
@@ -53,6 +54,13 @@ def make_data_config(config: TrainingConfig, location: str) -> DataConfig:
         on_damage=config.on_damage,
         pin_memory=torch.cuda.is_available(),
     )
+
+
+def describe_data(stream: BatchStream) -> TrainedOn:
+    """Return the motion and the size of the pictures of a data set; the paper's motion if its manifest has none."""
+    height, width = stream.resolution
+    low, high = stream.data.motion_range or (TrainedOn.min_motion, TrainedOn.max_motion)
+    return TrainedOn(min_motion=low, max_motion=high, width=width, height=height)
 
 
 def make_optimizer(config: TrainingConfig, parameters: Sequence[nn.Parameter]) -> tuple[AdamW, LambdaLR]:

@@ -37,6 +37,7 @@ from training.trainer.preview import write_preview
 from training.trainer.setup import (
     advise_on_memory,
     build_parts,
+    describe_data,
     find_checkpoint,
     load_perceptual,
     make_data_config,
@@ -256,7 +257,7 @@ class Trainer:
         """Write the averaged weights as a folder that `Pix2GifPipeline.from_pretrained` loads."""
         if self.is_main:
             with averaged_weights(self.model, self.ema), write_folder_atomically(self.out / "model") as temporary:
-                make_pipeline(self.parts).save_pretrained(temporary)
+                make_pipeline(self.parts, describe_data(self.stream)).save_pretrained(temporary)
         self.accelerator.wait_for_everyone()
 
     def _write_config(self) -> None:

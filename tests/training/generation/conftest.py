@@ -8,8 +8,11 @@ from PIL import Image
 
 from tests.training.model.helpers import randomize_parameters
 from training.generation.generate import Generator, load_generator
-from training.model.config import ModelConfig
+from training.model.config import ModelConfig, TrainedOn
 from training.model.factory import build_random, make_pipeline
+
+
+TRAINED_ON = TrainedOn(min_motion=2, max_motion=19, width=64, height=64)
 
 
 def save_model(folder: Path, variant: str) -> Path:
@@ -17,7 +20,7 @@ def save_model(folder: Path, variant: str) -> Path:
     randomize_parameters(parts.model.unet.conv_in)
     if parts.model.warping is not None:
         randomize_parameters(parts.model.warping)
-    make_pipeline(parts).save_pretrained(folder)
+    make_pipeline(parts, TRAINED_ON).save_pretrained(folder)
     return folder
 
 

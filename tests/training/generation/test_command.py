@@ -1,5 +1,6 @@
 """`pix2gif generate` in a process of its own."""
 
+import json
 import os
 import subprocess
 import sys
@@ -18,13 +19,12 @@ def run(*arguments):
 def test_generate_writes_gif_sheet_and_record(model, cat, tmp_path):
     out = tmp_path / "cat.gif"
     result = run(cat, "a cat dancing", "--model", model, "--out", out, "--sheet", tmp_path / "sheet.png",
-                 "--motion", "2,19,30", "--steps", 1, "--size", "64")  # fmt: skip
+                 "--frames", 3, "--steps", 1, "--size", "128")  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("1 generated, on ")
-    assert "Note: the motion 30 is outside" in result.stderr
+    assert json.loads((tmp_path / "cat.json").read_text())["recipe"]["settings"]["motion_px"] == [2, 10, 19]
     with Image.open(out) as gif:
-        assert (gif.n_frames, gif.size) == (3, (96, 64))
-    assert (tmp_path / "cat.json").exists()
+        assert (gif.n_frames, gif.size) == (3, (170, 128))
     assert (tmp_path / "sheet.png").exists()
 
 
@@ -33,7 +33,7 @@ def test_generate_writes_gif_sheet_and_record(model, cat, tmp_path):
     [
         (["--motion", "2,x"], "is not a list of numbers"),
         (["--motion", "2", "--frames", "3"], "--motion and --frames exclude each other; name one of them\n"),
-        (["--size", "100"], "size is 100; it must be"),
+        (["--size", "100", "--fit", "crop"], "size is 100; it must be"),
         (["--scheduler", "ddim"], "scheduler is ddim; it must be one of euler-a, dpm++\n"),
     ],
 )

@@ -9,7 +9,7 @@ from training.generation.config import GenerationConfig
 from training.generation.generate import draw_generated_sheet, generate, load_generator
 from training.generation.images import SourceImage
 
-SMALL = GenerationConfig(motion_px=(2.0, 11.0, 19.0), num_inference_steps=3, size=(64,))
+SMALL = GenerationConfig(motion_px=(2.0, 11.0, 19.0), num_inference_steps=3)
 
 
 def pixels(generated):
@@ -22,7 +22,7 @@ def test_frames_do_not_depend_on_the_batch_size(generator, picture, batch):
     source = SourceImage(image=picture)
     together = generate(generator, source, "a dog", SMALL)
     batched = generate(generator, source, "a dog", dataclasses.replace(SMALL, batch=batch))
-    assert together.frames[0].size == (96, 64)
+    assert together.frames[0].size == (86, 64)
     assert np.abs(pixels(together) - pixels(batched)).max() <= 1
     np.testing.assert_allclose(together.flow, batched.flow, rtol=0, atol=1e-4)
 
@@ -44,10 +44,33 @@ def test_switching_the_scheduler_leaves_no_state_behind(generator, picture):
     assert not np.array_equal(first, other)
 
 
+@pytest.mark.parametrize(
+    ("fields", "size", "model_size"),
+    [
+        ({}, (86, 64), (64, 64)),
+        ({"size": (128,)}, (170, 128), (64, 64)),
+        ({"size": (100, 50)}, (100, 50), (64, 64)),
+        ({"fit": "crop"}, (64, 64), (64, 64)),
+        ({"fit": "crop", "size": (96,)}, (128, 96), (128, 96)),
+        ({"fit": "resize", "size": (32, 64)}, (32, 64), (32, 64)),
+    ],
+)
+def test_frames_are_generated_at_the_trained_size_unless_another_is_named(generator, picture, fields, size, model_size):
+    shapes = []
+    generator.pipeline.unet.register_forward_hook(lambda *arguments: shapes.append(arguments[2][0].shape[2:]))
+    config = dataclasses.replace(SMALL, num_inference_steps=1, **fields)
+    generated = generate(generator, SourceImage(image=picture), "a dog", config)
+    assert {generated.source.size, *(frame.size for frame in generated.frames)} == {size}
+    assert shapes[0] == (model_size[1] // 8, model_size[0] // 8)
+    assert any("the model was trained at 64 x 64" in note for note in generated.notes) == (model_size != (64, 64))
+
+
 def test_unusual_inputs_give_notes(generator, picture):
-    config = dataclasses.replace(SMALL, motion_px=(1.0, 2.5, 30.0), num_inference_steps=1, size=(192,))
+    config = dataclasses.replace(
+        SMALL, motion_px=(1.0, 2.5, 30.0), num_inference_steps=1, size=(192,), fit="crop"
+    )  # fmt: skip
     notes = generate(generator, SourceImage(image=picture), "x" * 200, config).notes
-    for words in ("1, 30 is outside 2 to 20", "2.5 is truncated", "tokens longer than 77", "enlarged from 200 x 150"):
+    for words in ("1, 30 is outside 2 to 19", "2.5 is truncated", "tokens longer than 77", "enlarged from 200 x 150"):
         assert sum(words in note for note in notes) == 1
 
 
@@ -70,7 +93,7 @@ def test_sheet_has_a_row_of_flows_only_with_a_warping_module(generator, base_mod
     for each in (generator, base):
         generated = generate(each, SourceImage(image=picture), "a dog", quick)
         sheet = np.asarray(draw_generated_sheet(each, generated, "a dog", quick))
-        windows = np.lib.stride_tricks.sliding_window_view(sheet[:, :104], (64, 96, 3))
+        windows = np.lib.stride_tricks.sliding_window_view(sheet[:, :94], (64, 86, 3))
         assert (windows == np.asarray(generated.source)).all(axis=(-1, -2, -3)).any()
         heights.append(sheet.shape[0])
     assert heights[0] == 2 * heights[1]

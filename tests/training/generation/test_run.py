@@ -9,7 +9,7 @@ from training.generation.output_paths import OutputPaths
 from training.generation.requests import Request
 from training.generation.run import run_request, run_requests
 
-CONFIG = GenerationConfig(motion_px=(2.0, 19.0), num_inference_steps=1, size=(64,))
+CONFIG = GenerationConfig(motion_px=(2.0, 19.0), num_inference_steps=1)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 from shards.storage.location import ObjectPath
 from tests.bucket import upload_tree
 from tests.training.helpers import read_losses
+from training.data import DataConfig, open_data
 from training.data.latent_format import read_latent_manifest
 from training.errors import TrainingError
 from training.trainer.config import tiny
@@ -24,6 +25,12 @@ def test_latents_and_pictures_give_the_same_losses_to_rounding(small_shards, lat
     for name, location in (("pictures", small_shards), ("latents", latents)):
         Trainer(make_config(max_steps=5), str(location), tmp_path / name).train()
     assert read_losses(tmp_path / "latents") == pytest.approx(read_losses(tmp_path / "pictures"), abs=1e-3)
+
+
+def test_latents_keep_the_range_of_motion(small_shards, latents):
+    configs = (DataConfig(location=str(path), seed=0, global_batch=1, micro_batch=1) for path in (small_shards, latents))
+    pictures, cached = (open_data(config) for config in configs)
+    assert pictures.motion_range == cached.motion_range
 
 
 def test_a_finished_cache_is_kept_and_a_different_one_refused(small_shards, latents):

@@ -3,12 +3,13 @@ import json
 import pytest
 import torch
 
+from shards.reader import read_shard
 from tests.training.helpers import read_losses
 from tests.training.trainer.helpers import load_latest
 from training.checkpoint.checkpoint import load_checkpoint
 from training.data import DataError
 from training.errors import TrainingError
-from training.model.pipeline import Pix2GifPipeline
+from training.model.pipeline import Pix2GifPipeline, load_pipeline
 from training.trainer.trainer import Trainer
 
 GOLDEN_LOSSES = [1.13264, 1.1189, 1.04741, 0.99486, 0.94077, 0.8651, 0.80888, 0.76751, 0.68072, 0.62396]
@@ -39,6 +40,15 @@ def test_a_run_learns_and_writes_validation_gifs_and_a_model(finished):
     assert all(torch.equal(ema[f"{n:05d}"], parameter) for n, parameter in enumerate(saved))
     written = json.loads((finished / "config.json").read_text())
     assert (written["max_steps"], written["model"]["variant"]) == (20, "full")
+
+
+def test_the_model_records_the_range_of_motion_and_the_size_of_the_data(finished, small_shards):
+    trained_on = load_pipeline(finished / "model").trained_on
+    motions = [
+        sample.record.motion_px for shard in sorted((small_shards / "train").iterdir()) for sample in read_shard(shard)
+    ]
+    assert (trained_on.min_motion, trained_on.max_motion) == (int(min(motions)), int(max(motions)))
+    assert (trained_on.width, trained_on.height) == (128, 128)
 
 
 @pytest.mark.parametrize("variant", ["base", "motion-embed", "warp", "warp-add", "warp-concat"])
