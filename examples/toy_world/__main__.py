@@ -98,7 +98,8 @@ class Run:
         models = [f"--model={variant}={self.run_folder(variant) / 'model'}" for variant in VARIANTS]
         options = {"--motion": ",".join(map(str, preset.requested_px)), "--num-pairs": preset.num_clips,
                    "--image-guidance": preset.image_guidance, "--text-guidance": preset.text_guidance,
-                   "--steps": preset.sampling_steps, "--seed": self.seed, "--out": self.table}  # fmt: skip
+                   "--steps": preset.sampling_steps, "--seed": self.seed, "--noise": "shared",
+                   "--out": self.table}  # fmt: skip
         call(make_command("pix2gif", "evaluate", "table2", self.shards, *models, **options))
 
     def _write_config(self) -> None:

@@ -21,6 +21,7 @@ class Table1Options(TableOptions):
     msrvtt: Annotated[Path | None, typer.Option(help="MSR-VTT as downloaded: its JSON and its videos.")] = None
     metrics: Annotated[str, typer.Option(help="Metrics to compute.")] = ",".join(config.METRICS)
     num_videos: Annotated[int, typer.Option(help="Videos to draw from each data set.")] = 2048
+    start: Annotated[int, typer.Option(help="First frame of a real video; the source is frame 0.")] = 1
     every: Annotated[int, typer.Option(help="Use every n-th frame of a real video.")] = 3
     motion: Annotated[str, typer.Option(help="Motion of each frame, in pixels; one for each real frame.")] = (
         join_numbers(config.SIXTEEN_MOTIONS_PX)
@@ -42,6 +43,7 @@ class GridOptions(TableOptions):
         config.TABLE_2_GUIDANCE
     )
     num_pairs: Annotated[int, typer.Option(help="Pairs to draw from the val split.")] = 100
+    noise: Annotated[str, typer.Option(help="shared by all frames, or frame: each has its own.")] = "frame"
     resolution: Annotated[
         int | None,
         typer.Option(help="Side in pixels that images are resized to.", show_default="not resized"),
@@ -81,6 +83,7 @@ def table1(options: Table1Options) -> None:
     protocol = config.Table1Config(
         metrics=tuple(options.metrics.split(",")),
         num_videos=options.num_videos,
+        start=options.start,
         every=options.every,
         num_frames=len(sampling.motion_px),
         resolution=options.resolution,

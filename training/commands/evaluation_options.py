@@ -72,6 +72,7 @@ class TableOptions:
     steps: Annotated[int, typer.Option(help="Steps of the sampler.")] = 100
     text_guidance: Annotated[float, typer.Option(help="Text guidance scale s_T.")] = 7.5
     seed: Annotated[int, typer.Option(help="Seed of the drawn clips and of the noise.")] = 1371
+    noise: Annotated[str, typer.Option(help="shared by all frames, or frame: each has its own.")] = "shared"
     batch: Annotated[
         int | None,
         typer.Option(help="Frames that a model generates at once.", show_default="all of a clip"),
@@ -93,6 +94,7 @@ class TableOptions:
             num_inference_steps=self.steps,
             text_guidance=self.text_guidance,
             seed=self.seed,
+            noise=cast(config.Noise, self.noise),
             precision=cast(PrecisionName, self.precision),
             **fields,
         )

@@ -103,7 +103,7 @@ def generate(
 
     Example: pix2gif generate cat.png "a cat dancing" --model run/model --out cat.gif
     """
-    config = options.to_config(TrainedOn())  # Checked before the model is loaded, which has its own range.
+    options.to_config(TrainedOn())  # Checked before the model is loaded, which has its own range.
     if format_ not in _SUFFIXES:
         raise GenerationError(f"format is {format_}; it must be one of {', '.join(_SUFFIXES)}")
     if rows is not None and image is not None:

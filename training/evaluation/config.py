@@ -1,7 +1,7 @@
 """Configuration of the tables, with the paper's choices as defaults. Imports neither torch nor other heavy packages."""
 
 import dataclasses
-from typing import get_args
+from typing import Literal, get_args
 
 from training.evaluation.errors import EvaluationError
 from training.runtime.config_fields import Precision
@@ -19,6 +19,8 @@ CLIPSIM_NAME = "openai/clip-vit-base-patch16"
 """CLIP ViT-B/16, which the authors' code uses for Table 1."""
 SIMILARITY_CLIP_NAME = "openai/clip-vit-base-patch32"
 SIMILARITY_XCLIP_NAME = "microsoft/xclip-base-patch32"
+
+Noise = Literal["shared", "frame"]
 
 METRICS = ("fvd", "clipsim", "pic")
 """The metrics of Table 1."""
@@ -41,7 +43,11 @@ class SamplingConfig:
     """Image guidance scale s_I; cfg.img in the paper."""
 
     seed: int = 1371
-    """Seed of the noise. As in the authors' code, it is the same for every clip."""
+    """Seed of the noise."""
+
+    noise: Noise = "shared"
+    """`shared`: all frames of all clips start from the same noise, as in the authors' Table 1. `frame`: each frame of
+    each clip has noise of its own, as in their Table 2 and Figure 7."""
 
     precision: Precision = "no"
     """Precision of the model; `no` is float32."""
@@ -51,10 +57,9 @@ class SamplingConfig:
             raise EvaluationError(f"the motions are {self.motion_px}; give one or more, each 0 or more pixels")
         if self.num_inference_steps < 1:
             raise EvaluationError(f"the number of steps is {self.num_inference_steps}; it must be 1 or more")
-        if self.precision not in get_args(Precision):
-            raise EvaluationError(
-                f"the precision is {self.precision}; it must be one of {', '.join(get_args(Precision))}"
-            )
+        for field, allowed in (("noise", get_args(Noise)), ("precision", get_args(Precision))):
+            if getattr(self, field) not in allowed:
+                raise EvaluationError(f"the {field} is {getattr(self, field)}; it must be one of {', '.join(allowed)}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,6 +75,9 @@ class Table1Config:
     every: int = 3
     """Use every n-th frame of a real video."""
 
+    start: int = 1
+    """The first frame of a real video that is used. The source is frame 0."""
+
     num_frames: int = 16
     """Frames of a real video. A generated video has one frame for each motion."""
 
@@ -83,13 +91,15 @@ class Table1Config:
         for field in ("num_videos", "every", "num_frames", "resolution"):
             if getattr(self, field) < 1:
                 raise EvaluationError(f"{field} is {getattr(self, field)}; it must be 1 or more")
+        if self.start < 0:
+            raise EvaluationError(f"start is {self.start}; it must be 0 or more")
         if not self.metrics or set(self.metrics) - set(METRICS):
             raise EvaluationError(f"the metrics are {', '.join(self.metrics)}; choose from {', '.join(METRICS)}")
 
     @property
     def min_frames(self) -> int:
         """The number of frames that a real video needs."""
-        return (self.num_frames - 1) * self.every + 1
+        return self.start + (self.num_frames - 1) * self.every + 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -112,7 +112,7 @@ class Pix2GifPipeline(DiffusionPipeline):
         image_guidance: float = 1.8,
         height: int | None = None,
         width: int | None = None,
-        generator: torch.Generator | None = None,
+        generator: torch.Generator | list[torch.Generator] | None = None,
         seed: int | None = None,
         output_type: Literal["pil", "np", "pt", "latent"] = "pil",
     ) -> Pix2GifOutput:
@@ -121,9 +121,9 @@ class Pix2GifPipeline(DiffusionPipeline):
         image: a single image, resized to `height` x `width`, or with its sides rounded down to multiples of 32.
         prompt: the caption without the motion, whose words are appended here. motion: magnitudes in pixels.
         generator or seed: all frames share the same initial and ancestral noise. So frames differ only by their motion,
-        and do not depend on the other frames of the batch.
+        and do not depend on the other frames of the batch. A list of generators gives each frame noise of its own.
         text_guidance, image_guidance: s_T and s_I of `guide`; the motion is a condition in all three predictions.
-        Raises ModelError for no motion, a motion outside the embedding, or several images.
+        Raises ModelError for no motion, a motion outside the embedding, several images, or too few generators.
         """
         if not motion:
             raise ModelError("there is no motion; name one magnitude or more, one for each frame")
@@ -229,8 +229,14 @@ def _find_folder(name_or_folder: str | Path) -> Path:
         ) from error
 
 
-def _make_generators(num: int, generator: torch.Generator | None, seed: int | None) -> list[torch.Generator]:
-    """Return `num` generators in the same state: diffusers draws the noise of each frame from its own generator."""
+def _make_generators(
+    num: int, generator: torch.Generator | list[torch.Generator] | None, seed: int | None
+) -> list[torch.Generator]:
+    """Return the generator of each frame: the given ones, or `num` in the same state."""
+    if isinstance(generator, list):
+        if len(generator) != num:
+            raise ModelError(f"there are {len(generator)} generators for {num} frames; name one for each")
+        return generator
     if seed is None:
         device = "cpu" if generator is None else generator.device
         seed = int(torch.randint(2**62, (1,), generator=generator, device=device))

@@ -11,7 +11,6 @@ from training.generation.generate import Generator, load_generator
 from training.model.config import ModelConfig, TrainedOn
 from training.model.factory import build_random, make_pipeline
 
-
 TRAINED_ON = TrainedOn(min_motion=2, max_motion=19, width=64, height=64)
 
 

@@ -7,7 +7,8 @@ from training.generation.errors import GenerationError
 @pytest.mark.parametrize(
     "fields",
     [
-        {"motion_px": ()}, {"motion_px": (-1.0,)}, {"motion_px": (float("nan"),)}, {"size": (101,)}, {"size": (100,), "fit": "crop"}, {"fps": 0},
+        {"motion_px": ()}, {"motion_px": (-1.0,)}, {"motion_px": (float("nan"),)}, {"size": (101,)},
+        {"size": (100,), "fit": "crop"}, {"fps": 0},
         {"fps": 60}, {"batch": 0}, {"num_inference_steps": 0}, {"seed": -1}, {"dither": "x"}, {"loop": "x"},
         {"scheduler": "x"}, {"fit": "x"}, {"precision": "x"}, {"text_guidance": float("inf")},
     ],

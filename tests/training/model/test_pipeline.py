@@ -51,6 +51,17 @@ def test_the_same_seed_gives_the_same_frames(pipeline, image):
     assert torch.equal(*frames)
 
 
+def test_each_frame_may_have_a_generator_of_its_own(pipeline, image):
+    def make_generators(*seeds):
+        return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    frames = generate(pipeline, image, [4, 4, 4], seed=None, generator=make_generators(1, 2, 1))
+    assert torch.equal(frames[0], frames[2])
+    assert not torch.allclose(frames[0], frames[1])
+    with pytest.raises(ModelError, match="1 generators for 2 frames"):
+        generate(pipeline, image, [4, 4], seed=None, generator=make_generators(1))
+
+
 @all_variants
 def test_equal_motions_give_identical_frames(pipeline, image):
     """All frames share the same initial and ancestral noise."""

@@ -28,7 +28,9 @@ def test_latents_and_pictures_give_the_same_losses_to_rounding(small_shards, lat
 
 
 def test_latents_keep_the_range_of_motion(small_shards, latents):
-    configs = (DataConfig(location=str(path), seed=0, global_batch=1, micro_batch=1) for path in (small_shards, latents))
+    configs = (
+        DataConfig(location=str(path), seed=0, global_batch=1, micro_batch=1) for path in (small_shards, latents)
+    )
     pictures, cached = (open_data(config) for config in configs)
     assert pictures.motion_range == cached.motion_range
 

@@ -31,29 +31,29 @@ ANIMATIONS = (".gif", ".webp", ".apng")
 VIDEOS = (".avi", ".mp4", ".webm", ".mkv", ".mov", ".m4v")
 
 
-def iterate_frames(path: Path, every: int = 1, num_frames: int | None = None) -> Iterator[Frame]:
-    """Yield every `every`-th frame of a clip: the first `num_frames` of them, or all.
+def iterate_frames(path: Path, every: int = 1, num_frames: int | None = None, start: int = 0) -> Iterator[Frame]:
+    """Yield every `every`-th frame of a clip from frame `start` on: the first `num_frames` of them, or all.
 
     GIFs are decoded as curation decodes them, videos by OpenCV's FFmpeg.
     Raises EvaluationError if the clip cannot be decoded. A video that is damaged after its first frames ends early.
     """
     if path.is_dir():
-        frames: Iterator[Frame] = map(read_image, list_images(path)[::every])
+        frames: Iterator[Frame] = map(read_image, list_images(path)[start::every])
     elif path.suffix.lower() == ".gif":
-        frames = iter(_read_gif(path, every, num_frames))
+        frames = iter(_read_gif(path, every, num_frames, start))
     elif path.suffix.lower() in ANIMATIONS:
-        frames = _iterate_animation(path, every)
+        frames = _iterate_animation(path, every, start)
     else:
-        frames = _iterate_video(path, every)
+        frames = _iterate_video(path, every, start)
     yield from itertools.islice(frames, num_frames)
 
 
-def read_frames(path: Path, every: int = 1, num_frames: int | None = None) -> Frames:
-    """Read every `every`-th frame of a clip: the first `num_frames` of them, or all.
+def read_frames(path: Path, every: int = 1, num_frames: int | None = None, start: int = 0) -> Frames:
+    """Read every `every`-th frame of a clip from frame `start` on: the first `num_frames` of them, or all.
 
     Raises EvaluationError if the clip cannot be decoded, has too few frames, or has frames of several sizes.
     """
-    frames = list(iterate_frames(path, every, num_frames))
+    frames = list(iterate_frames(path, every, num_frames, start))
     if not frames or (num_frames is not None and len(frames) < num_frames):
         needed = "" if num_frames is None else f", but {num_frames} are needed (every {every})"
         raise EvaluationError(f"{path} has {len(frames)} frames{needed}: remove it, or ask for fewer frames")
@@ -69,12 +69,14 @@ def read_image(path: Path) -> Frame:
         return np.asarray(composite_on_white(image))
 
 
-def resize_frames(frames: Frames, width: int, height: int) -> Frames:
-    """Resize frames to [T, height, width, 3] with a Lanczos filter and no crop, as curation does."""
+def resize_frames(
+    frames: Frames, width: int, height: int, resample: Image.Resampling = Image.Resampling.LANCZOS
+) -> Frames:
+    """Resize frames to [T, height, width, 3] without a crop; the default filter is that of curation."""
     if frames.shape[1:3] == (height, width):
         return frames
     size = (width, height)
-    return np.stack([np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)) for frame in frames])
+    return np.stack([np.asarray(Image.fromarray(frame).resize(size, resample)) for frame in frames])
 
 
 def hash_clip(path: Path) -> str:
@@ -97,23 +99,23 @@ def size_of(frame: Frame) -> str:
     return f"{frame.shape[1]} x {frame.shape[0]}"
 
 
-def _read_gif(path: Path, every: int, num_frames: int | None) -> Frames:
+def _read_gif(path: Path, every: int, num_frames: int | None, start: int) -> Frames:
     try:
-        frames = curation.decode.read_frames(path, 0, max_frames=num_frames and (num_frames - 1) * every + 1)
+        frames = curation.decode.read_frames(path, 0, max_frames=num_frames and start + (num_frames - 1) * every + 1)
     except CurationError as error:
         raise EvaluationError(f"{path} cannot be decoded ({error})") from error
     if frames.damage:
         raise EvaluationError(f"{path} cannot be decoded ({frames.damage})")
-    return frames.rgb[::every]
+    return frames.rgb[start::every]
 
 
-def _iterate_animation(path: Path, every: int) -> Iterator[Frame]:
+def _iterate_animation(path: Path, every: int, start: int) -> Iterator[Frame]:
     with _decoding(path), Image.open(path, formats=IMAGE_FORMATS) as animation:
-        for page in itertools.islice(ImageSequence.Iterator(animation), 0, None, every):
+        for page in itertools.islice(ImageSequence.Iterator(animation), start, None, every):
             yield np.asarray(composite_on_white(page))
 
 
-def _iterate_video(path: Path, every: int) -> Iterator[Frame]:
+def _iterate_video(path: Path, every: int, start: int) -> Iterator[Frame]:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # A damaged video raises; FFmpeg must not print as well.
     capture = cv2.VideoCapture(str(path))
     try:
@@ -122,7 +124,7 @@ def _iterate_video(path: Path, every: int) -> Iterator[Frame]:
         for index in itertools.count():
             if not capture.grab():
                 return
-            if index % every:
+            if index < start or (index - start) % every:
                 continue
             is_decoded, frame = capture.retrieve()
             if not is_decoded:

@@ -115,6 +115,7 @@ class ModelFrames:
                 "set a --resolution"
             )
         batch = self._batch or len(sampling.motion_px)
+        seeds = _draw_seeds(sampling, request.key)
         frames = []
         for start in range(0, len(sampling.motion_px), batch):
             frames += pipeline(
@@ -124,7 +125,7 @@ class ModelFrames:
                 num_inference_steps=sampling.num_inference_steps,
                 text_guidance=sampling.text_guidance,
                 image_guidance=sampling.image_guidance,
-                seed=sampling.seed,
+                generator=[torch.Generator().manual_seed(seed) for seed in seeds[start : start + batch]],
             ).frames
         return np.stack([np.asarray(frame.convert("RGB")) for frame in frames])
 
@@ -168,6 +169,14 @@ class FolderFrames:
         if key not in self._clips[part]:
             raise EvaluationError(f"{self._folder / part} has no clip {key}, which the protocol needs")
         return self._clips[part][key]
+
+
+def _draw_seeds(sampling: SamplingConfig, key: str) -> list[int]:
+    """Return the seed of each frame's noise: the same for all, or drawn by seed, clip and frame."""
+    if sampling.noise == "shared":
+        return [sampling.seed] * len(sampling.motion_px)
+    digests = (digest([sampling.seed, key, index]) for index in range(len(sampling.motion_px)))
+    return [int(sha256[:15], 16) for sha256 in digests]
 
 
 def _describe(pipeline: Pix2GifPipeline) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from training.evaluation.tables.ranks import Ranks
 from training.evaluation.tables.render import Cell, Table
 from training.evaluation.tables.work_cache import WorkCache
 
+_FILTER = Image.Resampling.BICUBIC
+"""The authors' code resizes videos with Pillow's default filter, unlike training pictures."""
 _HEADINGS = ("FVD (lower is better)", "CLIPSim (higher)", "PIC (higher)")
 
 
@@ -74,8 +76,8 @@ class VideoSet:
         if i3d is None:
             return np.empty(0)
         recipe = {
-            "video": hash_clip(clip.path), "every": config.every, "num_frames": config.num_frames,
-            "resolution": config.resolution, "i3d": i3d.sha256,
+            "video": hash_clip(clip.path), "start": config.start, "every": config.every,
+            "num_frames": config.num_frames, "resolution": config.resolution, "i3d": i3d.sha256,
         }  # fmt: skip
         name = f"{self.name}/real/{clip.key}.i3d"
         return self.work.get_array(name, recipe, lambda: i3d.extract(self._read_real(clip)))
@@ -108,10 +110,11 @@ class VideoSet:
         }
 
     def make_request(self, clip: VideoClip) -> Request:
-        """Return the inputs of a clip; the source is its first frame."""
+        """Return the inputs of a clip: its first frame, and its caption with a full stop, as in TGIF's captions."""
         frame = read_frames(clip.path, num_frames=1)
-        source = resize_frames(frame, self.config.resolution, self.config.resolution)[0]
-        return Request(key=clip.key, caption=clip.caption, source=source)
+        source = resize_frames(frame, self.config.resolution, self.config.resolution, _FILTER)[0]
+        caption = clip.caption if clip.caption.endswith(".") else f"{clip.caption}."
+        return Request(key=clip.key, caption=caption, source=source)
 
     def score(self, origin: FrameOrigin, warn: Callable[[str], None]) -> Score:
         """Compute a method's metrics over all clips."""
@@ -139,8 +142,8 @@ class VideoSet:
             temporary.write_text("".join(lines), encoding="utf-8")
 
     def _read_real(self, clip: VideoClip) -> Frames:
-        frames = read_frames(clip.path, self.config.every, self.config.num_frames)
-        return resize_frames(frames, self.config.resolution, self.config.resolution)
+        frames = read_frames(clip.path, self.config.every, self.config.num_frames, self.config.start)
+        return resize_frames(frames, self.config.resolution, self.config.resolution, _FILTER)
 
 
 def score_methods(

@@ -13,6 +13,7 @@ def test_images_are_read_in_numeric_order(tmp_path):
     assert read_frames(folder)[:, 0, 0, 0].tolist() == list(range(12))
     assert read_frames(folder, every=3)[:, 0, 0, 0].tolist() == [0, 3, 6, 9]
     assert read_frames(folder, every=3, num_frames=2)[:, 0, 0, 0].tolist() == [0, 3]
+    assert read_frames(folder, every=3, num_frames=3, start=1)[:, 0, 0, 0].tolist() == [1, 4, 7]
 
 
 @pytest.mark.parametrize("suffix", ["gif", "mp4"])
@@ -22,6 +23,8 @@ def test_every_third_frame_is_read(tmp_path, suffix):
     save_gif(path, frames) if suffix == "gif" else save_video(path, frames, "mp4v")
     read = read_frames(path, every=3, num_frames=3)[:, 0, 0].mean(axis=1)
     np.testing.assert_allclose(read, [0, 75, 150], atol=4)
+    later = read_frames(path, every=3, num_frames=3, start=1)[:, 0, 0].mean(axis=1)
+    np.testing.assert_allclose(later, [25, 100, 175], atol=4)
 
 
 def test_transparent_pixels_are_white(tmp_path):
