@@ -8,16 +8,15 @@ does not get that far (`curation.run.sandbox`).
 import contextlib
 import itertools
 import os
-import signal
 import socket
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from curation.errors import ClusterError, WorkerLostError
+from curation.run.local_ray import call_in_thread, first_reason, init_ray, start_local_ray
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -26,9 +25,6 @@ _TASKS_AHEAD_PER_WORKER = 2
 _CORE_COUNT_INTERVAL_S = 5.0
 _NODE_TIMEOUT_S = 120.0
 _CONNECT_TIMEOUT_S = 10.0
-_START_ATTEMPTS = 4
-_OBJECT_STORE_BYTES = 80 * 2**20
-"""Ray's minimum. Only paths and counts pass through it."""
 _LOST_WORKER_RETRIES = 10
 """Clips cannot kill a worker, so something outside did, and may do so again."""
 _RAY_SETTINGS = {
@@ -36,10 +32,6 @@ _RAY_SETTINGS = {
     # Ray's default retries a task whose worker ran out of memory without limit.
     "task_oom_retries": str(_LOST_WORKER_RETRIES),
     "ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
-_LOCAL_RAY_SETTINGS = {
-    # Otherwise ray.init waits for the first workers, forever if one is killed before it registers (ray#40131).
-    "prestart_worker_first_driver": "0",
 }
 
 
@@ -100,20 +92,19 @@ class RayWorkers:
         """
         if self._ray is not None:
             return False
-        for name, value in (_RAY_SETTINGS if self._address else _RAY_SETTINGS | _LOCAL_RAY_SETTINGS).items():
+        for name, value in _RAY_SETTINGS.items():
             os.environ.setdefault(f"RAY_{name}", value)
         import ray
         import ray.util.scheduling_strategies
 
+        # Ray would send the command line to the cluster, which fails for bytes that are not UTF-8 and shows passwords.
+        ray._private.utils.get_entrypoint_name = lambda: "pix2gif"
         # Ray puts the driver's working directory first on the workers' import path. A user's own shards/ or training/
         # would be imported instead of ours, so Ray starts in an empty folder.
         empty = self.cleanup.enter_context(tempfile.TemporaryDirectory(prefix="pix2gif-"))
-        self.cleanup.callback(ray.shutdown)
-        handler = signal.getsignal(signal.SIGTERM)
         with contextlib.chdir(empty):
             self._connect(ray)
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)  # Ray's own handler would abort the process.
+        self.cleanup.callback(ray.shutdown)
         options = {"num_cpus": 1, "num_gpus": self._gpus_per_task, "max_retries": _LOST_WORKER_RETRIES}
         self._call = ray.remote(**options)(_call)
         self._ray = ray
@@ -157,25 +148,18 @@ class RayWorkers:
         return results
 
     def _connect(self, ray: Any) -> None:
-        """Connect to the cluster, or start Ray here, several times: it gives up on a busy machine after 30 seconds."""
-        local: dict[str, Any] = {
-            "num_cpus": self._num_workers,
-            "include_dashboard": False,
-            "object_store_memory": _OBJECT_STORE_BYTES,
-            **({} if self._gpus_per_task else {"num_gpus": 0}),
-        }
-        if self._address:
-            _check_reachable(self._address)
-        for attempts_left in reversed(range(1 if self._address else _START_ATTEMPTS)):
-            try:
-                options = {} if self._address else local
-                ray.init(address=self._address or "local", log_to_driver=False, logging_level="ERROR", **options)
-                return
-            except Exception as error:
-                # Ray raises exceptions of several unrelated types here.
-                ray.shutdown()
-                if not attempts_left:
-                    raise ClusterError(_describe_failed_start(self._address, error)) from error
+        """Connect to the cluster, or start Ray here. Raises ClusterError."""
+        if not self._address:
+            options = {"num_cpus": self._num_workers, **({} if self._gpus_per_task else {"num_gpus": 0})}
+            start_local_ray(ray, self.cleanup, options)
+            return
+        _check_reachable(self._address)
+        try:
+            call_in_thread(lambda: init_ray(ray, address=self._address), self.cleanup)
+        except Exception as error:
+            # Ray raises exceptions of several unrelated types here.
+            ray.shutdown()
+            raise ClusterError(_describe_failed_join(self._address, error)) from error
 
     def _count_window(self) -> int:
         """Return the limit of tasks in flight. Cores are counted again now and then: a cluster may grow and shrink."""
@@ -236,18 +220,11 @@ def _check_reachable(address: str) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT_TIMEOUT_S).close()
     except (OSError, OverflowError) as error:
-        raise ClusterError(_describe_failed_start(address, error)) from error
+        raise ClusterError(_describe_failed_join(address, error)) from error
 
 
-def _describe_failed_start(address: str | None, error: Exception) -> str:
-    message = getattr(error, "strerror", None) or str(error)
-    reason = (message.strip().splitlines() or [type(error).__name__])[0].removesuffix(".")
-    if address is None:
-        return (
-            f"Ray does not start on this machine: {reason}; the machine may be too busy: try again, or work without "
-            "Ray: --workers 0"
-        )
+def _describe_failed_join(address: str, error: Exception) -> str:
     return (
-        f"cannot join the Ray cluster at {address}: {reason}; check that `ray status --address {address}` works on "
-        "this machine, with the same Ray and Python versions and the same RAY_AUTH_MODE"
+        f"cannot join the Ray cluster at {address}: {first_reason(error)}; check that `ray status --address {address}` "
+        "works on this machine, with the same Ray and Python versions and the same RAY_AUTH_MODE"
     )
