@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 import gradio as gr
+from gradio.data_classes import ImageData
 
 from training.errors import TrainingError
 from training.generation.config import GenerationConfig, Loop, SchedulerName
@@ -18,8 +19,12 @@ THEME = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]
 """System fonts: gradio downloads fonts that are not named as strings."""
 
 
+def _get_path(upload: ImageData | None) -> str | None:
+    return upload.path if upload else None
+
+
 def build_page(generator: Generator) -> gr.Blocks:
-    """Build the page around a loaded model. Its files are deleted after an hour."""
+    """Build the page around a loaded model. Its files are in GRADIO_TEMP_DIR and are deleted after an hour."""
 
     def generate_gif(
         image: str | None,
@@ -60,6 +65,8 @@ def build_page(generator: Generator) -> gr.Blocks:
         with gr.Row():
             with gr.Column():
                 image = gr.Image(label="Image", type="filepath", image_mode=None, sources=["upload", "clipboard"])
+                # gradio would open the upload with any decoder of Pillow; read_source checks it first.
+                image.preprocess = _get_path  # type: ignore[assignment]
                 prompt = gr.Textbox(label="Prompt", placeholder="a cat dancing")
                 first_motion = gr.Slider(low, high, value=low, step=1, label="Motion of the first frame")
                 last_motion = gr.Slider(low, high, value=high, step=1, label="Motion of the last frame")

@@ -1,5 +1,6 @@
 """Web server of the viewer: one page, an API that lists samples, and their pictures."""
 
+import errno
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,14 +13,12 @@ from curation.inspection.sample_index import Filters, find_samples, read_picture
 from curation.inspection.web.short_text import shorten
 from curation.inspection.web.templates import csp_hash, load_template, read_scripts
 from shards.errors import StoreError
+from shards.loopback import HOST, names_own_address
 from shards.manifest import Manifest
 from shards.schema import sample_key
 from shards.storage.location import Location
 
-HOST = "127.0.0.1"
-"""Loopback only: the user may not have the right to publish the data."""
 PAGE_LENGTH = 24
-_ALLOWED_HOSTS = (HOST, "localhost")
 
 
 def make_app(out: Location, manifest: Manifest, index: pa.Table) -> web.Application:
@@ -57,7 +56,10 @@ def make_app(out: Location, manifest: Manifest, index: pa.Table) -> web.Applicat
 
 
 def bind(port: int) -> socket.socket:
-    """Return a listening socket; port 0 picks a free one. Raises CurationError if the port is in use."""
+    """Return a socket that listens on the loopback interface; port 0 picks a free one.
+
+    Raises CurationError if the port cannot be used.
+    """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -65,7 +67,8 @@ def bind(port: int) -> socket.socket:
         listener.listen()
     except OSError as error:
         listener.close()
-        raise CurationError(f"port {port} is in use; choose another --port, or 0 for a free one") from error
+        reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+        raise CurationError(f"port {port} {reason}; choose another --port, or 0 for a free one") from error
     return listener
 
 
@@ -78,9 +81,10 @@ def serve(app: web.Application, listener: socket.socket) -> None:
 async def _check_host(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Reject requests with another Host header: DNS rebinding would let a foreign page read the data."""
-    if request.host.rpartition(":")[0] not in _ALLOWED_HOSTS:
-        raise web.HTTPForbidden(text=f"host not allowed; use {' or '.join(_ALLOWED_HOSTS)}")
+    """Reject requests that name another address: a page of another site must not read the data."""
+    port = request.transport.get_extra_info("sockname")[1] if request.transport else 0
+    if not names_own_address(request.headers.get("Host"), request.headers.get("Origin"), port):
+        raise web.HTTPForbidden(text=f"this address is not allowed; use http://{HOST}:{port}")
     return await handler(request)
 
 

@@ -1,5 +1,6 @@
 """The page in a real browser. Requests to other machines are blocked."""
 
+import asyncio
 import io
 import os
 import re
@@ -15,26 +16,32 @@ import requests
 from PIL import Image, ImageSequence
 
 from tests.browser import open_browser
+from training.generation.page_guard import MAX_FOLDER_BYTES, PageGuard
 
 BIN = Path(sys.executable).parent
 _START_S = 180
 
 
-@pytest.fixture
-def address(model, tmp_path):
+@pytest.fixture(scope="module")
+def address(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    temporary = folder / "temporary"
+    temporary.mkdir()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GRADIO_TEMP_DIR": str(tmp_path / "gradio")}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(temporary)}
     command = [BIN / "pix2gif", "app", "--model", model, "--port", str(port)]
-    with (tmp_path / "log").open("w") as log:
+    with (folder / "log").open("w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
-        wait_for(f"http://127.0.0.1:{port}/", server, tmp_path / "log")
+        wait_for(f"http://127.0.0.1:{port}/", server, folder / "log")
         yield f"http://127.0.0.1:{port}/"
+        assert [path.stat().st_mode & 0o077 for path in temporary.glob("pix2gif-*")] == [0]
     finally:
         server.terminate()
         server.wait(30)
+    assert list(temporary.glob("pix2gif-*")) == []
 
 
 def wait_for(url, server, log):
@@ -73,3 +80,54 @@ def test_the_page_generates_a_gif_from_an_upload(address, cat):
         frames = [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(gif)]
     assert [frame.shape for frame in frames] == [(64, 86, 3)] * 3
     assert not np.array_equal(frames[0], frames[2])
+
+
+def generate_from(address, path):
+    """Upload a file and ask for a GIF as the page does; return the events of the answer."""
+    with path.open("rb") as file:
+        (uploaded,) = requests.post(f"{address}gradio_api/upload", files={"files": file}, timeout=30).json()
+    image = {"path": uploaded, "meta": {"_type": "gradio.FileData"}}
+    call = f"{address}gradio_api/call/generate_gif"
+    data = [image, "a cat", 4, 18, 1, "none", "dpm++", 1, 0]
+    event = requests.post(call, json={"data": data}, timeout=30).json()["event_id"]
+    return requests.get(f"{call}/{event}", timeout=60).text
+
+
+def test_files_that_are_no_usable_image_give_the_sentence_of_the_command(address, tmp_path):
+    bomb, text, postscript = (tmp_path / f"{name}.png" for name in ("bomb", "text", "postscript"))
+    Image.new("1", (30_000, 20_000)).save(bomb)
+    text.write_text("hello")
+    Image.new("RGB", (40, 40)).save(postscript, "EPS")
+    for path, sentence in ((bomb, "is too large"), (text, "is not an image"), (postscript, "is not an image")):
+        assert f"{path.name} {sentence}" in generate_from(address, path)
+
+
+def test_requests_of_other_pages_are_refused(address):
+    port = address.rsplit(":", 1)[1].rstrip("/")
+    for headers in ({"Host": f"evil.example:{port}"}, {"Origin": "http://evil.example"}, {"Origin": "null"}):
+        for path in ("", "config", "gradio_api/upload"):
+            assert requests.post(address + path, headers=headers, timeout=10).status_code == 403
+            assert requests.get(address + path, headers=headers, timeout=10).status_code == 403
+    assert requests.get(f"{address}config", headers={"Origin": address.rstrip("/")}, timeout=10).status_code == 200
+
+
+def test_uploads_stop_where_the_folder_is_full(tmp_path):
+    with (tmp_path / "upload").open("wb") as file:
+        file.truncate(MAX_FOLDER_BYTES + 1)
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    async def answer(scope, receive, send):
+        sent.append("passed on")
+
+    guard = PageGuard(answer, tmp_path)
+    scope = {"type": "http", "headers": [(b"host", b"127.0.0.1:7860")], "server": ("127.0.0.1", 7860)}
+    asyncio.run(guard({**scope, "path": "/gradio_api/upload"}, None, send))
+    asyncio.run(guard({**scope, "path": "/gradio_api/queue/join"}, None, send))
+    assert [message if message == "passed on" else message.get("status") for message in sent] == [
+        507,
+        None,
+        "passed on",
+    ]
