@@ -5,12 +5,13 @@ Each command is in the room it belongs to; `encode`, which joins two rooms, is h
 
 import contextlib
 import errno
+import io
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -25,6 +26,7 @@ from curation.commands.verify import verify
 from curation.commands.view import view
 from curation.errors import CurationError
 from shards.errors import DatasetError, StoreError
+from shards.printable import printable
 from training.commands.app import app as serve_page
 from training.commands.evaluate import evaluate_app
 from training.commands.generate import generate
@@ -43,8 +45,7 @@ def _print_errors() -> Iterator[None]:
     try:
         yield
     except (CurationError, DatasetError, StoreError, TrainingError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        sys.exit(1)
+        _fail(str(error))
     except OSError as error:
         if error.errno not in (
             errno.ENOSPC,
@@ -59,13 +60,16 @@ def _print_errors() -> Iterator[None]:
         ):
             raise
         reason = os.strerror(error.errno)
-        where = f", writing {error.filename}" if error.filename else ""
-        typer.echo(
-            f"Error: {reason[:1].lower()}{reason[1:]}{where}; finished work is kept: fix this and run the same command "
-            "again",
-            err=True,
+        where = f": {error.filename}" if error.filename else ""
+        _fail(
+            f"{reason[:1].lower()}{reason[1:]}{where}; finished work is kept: fix this and run the same command again"
         )
-        sys.exit(1)
+
+
+def _fail(message: str) -> NoReturn:
+    """Print an error, to the standard output where there is no other stream, and exit with status 1."""
+    typer.echo(f"Error: {printable(message)}", err=not _has_no_stderr)
+    sys.exit(1)
 
 
 app = typer.Typer(
@@ -171,6 +175,25 @@ def _interrupt(signum: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
+_STDERR = 2
+_has_no_stderr = sys.stderr is None
+
+
+def _prepare_streams() -> None:
+    """Open streams that are closed, and print what the terminal's encoding lacks as escapes.
+
+    Otherwise the next file that is opened gets a closed stream's number, and what libraries print goes into it.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(number)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(_STDERR, "w", closefd=False)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _handle_sigterm() -> None:
     """Make SIGTERM, which schedulers and containers send, end a run like Ctrl-C."""
     signal.signal(signal.SIGTERM, _interrupt)
@@ -178,6 +201,7 @@ def _handle_sigterm() -> None:
 
 def main() -> None:
     """Run `pix2gif`."""
+    _prepare_streams()
     _handle_sigterm()
     with _print_errors():
         app()
@@ -185,6 +209,7 @@ def main() -> None:
 
 def curate_main() -> None:
     """Run `pix2gif-curate`, which is `pix2gif curate`."""
+    _prepare_streams()
     _handle_sigterm()
     with _print_errors():
         curate_app()

@@ -128,7 +128,7 @@ def finish_dataset(curated: Curated, stages: tuple[StageTime, ...]) -> Manifest:
     )
     report = render_report(gather_report(sources, manifest))
     with write_atomically(curated.out / REPORT) as temporary:
-        temporary.write_text(report, encoding="utf-8")
+        temporary.write_text(report, encoding="utf-8", errors="backslashreplace")
     manifest = dataclasses.replace(manifest, files=describe_files(curated.out, REPORT))
     if write_card(curated.out, manifest):
         card = describe_file(curated.out / CARD)
@@ -148,7 +148,8 @@ def _write_clips(curated: Curated) -> tuple[dict[str, int], pa.Table]:
     reduced = []
     with (
         write_atomically(curated.out / CLIPS) as temporary,
-        pq.ParquetWriter(temporary, CLIPS_SCHEMA, compression="zstd", write_page_checksum=True) as file,
+        pa.OSFile(os.fsencode(temporary), "wb") as sink,
+        pq.ParquetWriter(sink, CLIPS_SCHEMA, compression="zstd", write_page_checksum=True) as file,
     ):
         for batch in make_clip_rows(curated.verdicts):
             counts.update(batch["verdict"].to_pylist())

@@ -124,7 +124,7 @@ def write_manifest(out: Location, manifest: Manifest) -> None:
     if manifest.has_hashes:
         fields["digest"] = _digest_fields(fields)
     with write_atomically(out / MANIFEST) as temporary:
-        temporary.write_text(json.dumps(fields, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(fields, indent=2, ensure_ascii=False) + "\n", "utf-8", "backslashreplace")
 
 
 def _to_json(manifest: Manifest) -> dict[str, Any]:

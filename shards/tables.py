@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from shards.errors import DatasetError
 from shards.schema import FLOW_SCHEMA, add_missing_columns
-from shards.storage.location import Location
+from shards.storage.location import Location, for_arrow
 
 
 def read_rows_by_clip(path: Location, file: Path) -> list[tuple[str, pa.Table]]:
@@ -30,7 +30,7 @@ def read_rows_by_clip(path: Location, file: Path) -> list[tuple[str, pa.Table]]:
 def read_table(path: Location, file: Path, schema: pa.Schema) -> pa.Table:
     """Read a Parquet file with a schema of the contract; `path` names it in errors. Raises DatasetError."""
     try:
-        table = pq.read_table(file, page_checksum_verification=True)
+        table = pq.read_table(for_arrow(file), page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"{path}: cannot be read as Parquet: {error}") from error
     table = add_missing_columns(table, schema)

@@ -141,7 +141,7 @@ def test_full_disk_prints_one_sentence_and_keeps_finished_work(listing, tmp_path
 
     words = ("pix2gif-curate", listing, "--out", "made", "--workers", "0", "--quiet")
     said = refused(command(*words, cwd=tmp_path, preexec_fn=small_files))
-    assert re.search(r"Error: file too large, writing .*made.*; finished work is kept", said)
+    assert re.search(r"Error: file too large: .*made.*; finished work is kept", said)
     assert list((tmp_path / "made" / "flow").glob("*.parquet"))
     assert not list((tmp_path / "made").rglob("*.tmp"))
     ended = command("pix2gif-curate", listing, "--out", "made", "--workers", "0", cwd=tmp_path)

@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from curation.decode.probe import ProbedClip
 from curation.listing.clips import Clips
+from shards.printable import printable
 from shards.schema import Verdict
 
 _VERDICTS: tuple[Verdict | None, ...] = (None, *Verdict)
 _UNKNOWN = -1
 DIGEST_BYTES = 32
+MAX_DETAIL_CHARS = 200
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,10 +52,13 @@ class Verdicts:
         """By clip number; most clips have none."""
 
     def record(self, number: int, verdict: Verdict | None, detail: str | None) -> None:
-        """Set the verdict of a clip, replacing an earlier one. None: the clip is usable."""
+        """Set the verdict of a clip, replacing an earlier one. None: the clip is usable.
+
+        The detail may quote a server, a file or an exception: it is made printable and cut to MAX_DETAIL_CHARS.
+        """
         self._codes[number] = _VERDICTS.index(verdict)
         if detail is not None:
-            self.details[number] = detail
+            self.details[number] = printable(detail.replace("\n", " "), MAX_DETAIL_CHARS)
         else:
             self.details.pop(number, None)
 

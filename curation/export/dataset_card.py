@@ -27,7 +27,7 @@ def write_card(out: Location, manifest: Manifest) -> bool:
     if path.exists() and was_card_edited(out):
         return False
     with write_atomically(path) as temporary:
-        temporary.write_text(render_card(out.name, manifest), encoding="utf-8")
+        temporary.write_text(render_card(out.name, manifest), encoding="utf-8", errors="backslashreplace")
     return True
 
 

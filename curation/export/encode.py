@@ -5,6 +5,7 @@ A task encodes a fragment of a shard: an Arrow file of pictures in the work fold
 
 import dataclasses
 import io
+import os
 from collections.abc import Iterable
 
 import cv2
@@ -90,9 +91,10 @@ def encode_fragment(task: EncodeTask) -> EncodeResult:
     table = pa.table(columns, schema=FRAGMENT_SCHEMA)
     with (
         write_atomically(task.fragment, is_lasting=False) as temporary,
-        pa.ipc.new_file(str(temporary), FRAGMENT_SCHEMA) as file,
+        pa.OSFile(os.fsencode(temporary), "wb") as file,
+        pa.ipc.new_file(file, FRAGMENT_SCHEMA) as writer,
     ):
-        file.write_table(table)
+        writer.write_table(table)
     return EncodeResult(shard=task.shard, num_samples=task.num_samples, failures=tuple(failures))
 
 

@@ -4,6 +4,7 @@ Pictures come from the fragments that this run encoded, or from shards of the da
 """
 
 import dataclasses
+import os
 
 import pyarrow as pa
 
@@ -54,7 +55,7 @@ def pack_shard(task: PackTask) -> PackResult:
     """
     pictures = read_spans(task.reused)
     for path in task.fragments:
-        with on_disk(path) as copy, pa.memory_map(str(copy)) as file:
+        with on_disk(path) as copy, pa.memory_map(os.fsencode(copy)) as file:
             keys, frames, encoded = pa.ipc.open_file(file).read_all().to_pydict().values()
             pictures |= zip(zip(keys, frames, strict=True), encoded, strict=True)
     samples = (

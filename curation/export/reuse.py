@@ -7,6 +7,7 @@ pictures have the same bytes. Only on disk: a request for a picture in an object
 import collections
 import contextlib
 import dataclasses
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -28,7 +29,7 @@ _INDEX_SCHEMA = pa.schema(
     [
         pa.field("clip_key", pa.dictionary(pa.int32(), pa.string())),
         pa.field("frame", pa.int32()),
-        pa.field("shard", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("shard", pa.dictionary(pa.int32(), pa.binary())),
         pa.field("offset", pa.int64()),
         pa.field("size", pa.int32()),
     ]
@@ -70,7 +71,7 @@ class ReusablePictures:
         """Find the pictures of some clips."""
         rows = _filter_clips(self._index, clip_keys)
         return {
-            (clip_key, frame): Span(shard, offset, size)
+            (clip_key, frame): Span(os.fsdecode(shard), offset, size)
             for clip_key, frame, shard, offset, size in zip(*rows.to_pydict().values(), strict=True)
         }
 
@@ -126,7 +127,7 @@ def index_shard(task: IndexTask) -> pa.Table:
                     clip_key, source, target = sample.key.rsplit("_", 2)
                     for frame, member in ((source, sample.source), (target, sample.target)):
                         spans[clip_key, int(frame)] = Span(str(task.path), member.offset, member.size)
-    rows = [(*picture, span.shard, span.offset, span.size) for picture, span in spans.items()]
+    rows = [(*picture, os.fsencode(span.shard), span.offset, span.size) for picture, span in spans.items()]
     columns = zip(*rows, strict=True) if rows else [[] for _ in _INDEX_SCHEMA]
     return pa.table(list(columns), schema=_INDEX_SCHEMA)
 

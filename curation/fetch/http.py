@@ -19,6 +19,7 @@ from curation.fetch.public_addresses import AddressRefusedError, AllowedHosts, m
 from curation.fetch.rate_limits import HostLimits, RateLimits
 from curation.options import FetchOptions
 from curation.run.versions import software_versions
+from shards.printable import printable
 
 USER_AGENT = f"pix2gif-curate/{software_versions()['pix2gif']} (makes data sets of GIFs)"
 MAX_REDIRECTS = 5
@@ -26,6 +27,7 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _TOO_MANY_REQUESTS = 429
 _TRANSIENT_STATUSES = (408, 425, _TOO_MANY_REQUESTS)
 _CHUNK_BYTES = 2**16
+_MAX_REASON_CHARS = 100
 
 
 class HttpClient:
@@ -154,7 +156,7 @@ def _redirect_target(response: aiohttp.ClientResponse) -> URL:
 
 def _status_error(response: aiohttp.ClientResponse, host: HostLimits) -> FetchError:
     """Return the error of a status, transient if a retry may succeed, and pause the host if it asks for that."""
-    message = f"HTTP {response.status} {response.reason or ''}".strip()
+    message = printable(f"HTTP {response.status} {response.reason or ''}".strip(), _MAX_REASON_CHARS)
     if response.status not in _TRANSIENT_STATUSES and response.status < 500:
         return FetchError(message)
     wait_s = _retry_after_s(response.headers.get("Retry-After"))

@@ -118,5 +118,14 @@ def user_cache_folder() -> Path:
 
 
 def for_arrow(path: Location) -> Any:
-    """Return what Arrow can read a Parquet file from: a path on disk, or the bytes of an object."""
-    return path if isinstance(path, Path) else pa.BufferReader(path.read_bytes())
+    """Return what Arrow can read a Parquet file from: a path on disk, or the bytes of an object.
+
+    Arrow takes only paths that are UTF-8; any other file is opened here.
+    """
+    if not isinstance(path, Path):
+        return pa.BufferReader(path.read_bytes())
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return path.open("rb")
+    return path

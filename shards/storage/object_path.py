@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import fnmatch
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ class ObjectPath:
         """Write a file on disk to the object, replacing one that exists. The object appears when it is complete."""
         # In one write: after a fault between two, closing the stream would publish what the store has by then.
         # An empty file cannot be memory-mapped.
-        data = pa.memory_map(str(file)).read_buffer() if file.stat().st_size else b""
+        data = pa.memory_map(os.fsencode(file)).read_buffer() if file.stat().st_size else b""
         try:
             with self._client() as (store, path):
                 with store.open_output_stream(path, compression=None) as stream:

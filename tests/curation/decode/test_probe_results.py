@@ -31,7 +31,7 @@ results = st.builds(
     height=counts,
     num_frames=counts,
     verdict=st.none() | st.sampled_from(Verdict),
-    detail=st.none() | st.text(max_size=20),
+    detail=st.none() | st.text("0aé, ", max_size=20),
 )
 
 
