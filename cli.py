@@ -25,6 +25,7 @@ from curation.commands.retry import retry
 from curation.commands.verify import verify
 from curation.commands.view import view
 from curation.errors import CurationError
+from shards.credentials import redact
 from shards.errors import DatasetError, StoreError
 from shards.printable import printable
 from training.commands.app import app as serve_page
@@ -68,7 +69,7 @@ def _print_errors() -> Iterator[None]:
 
 def _fail(message: str) -> NoReturn:
     """Print an error, to the standard output where there is no other stream, and exit with status 1."""
-    typer.echo(f"Error: {printable(message)}", err=not _has_no_stderr)
+    typer.echo(f"Error: {printable(redact(message))}", err=not _has_no_stderr)
     sys.exit(1)
 
 

@@ -55,6 +55,8 @@ class CurationConfig:
     """Time limit in seconds for measuring a clip, or a slice of a long one, and for encoding its frames."""
     clip_memory: float = 4.0
     """Memory limit for decoding, measuring or encoding one clip, in GiB."""
+    keep_credentials: bool = False
+    """Write the passwords, tokens and signatures of the listing's URLs to the data set."""
 
     def __post_init__(self) -> None:
         """Raise ConfigError with the name of an invalid field, its value and what is allowed."""

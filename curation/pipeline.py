@@ -161,7 +161,10 @@ def _have_sources_changed(run: Run, catalog: Catalog) -> bool:
 
 def _list_parameters(config: CurationConfig, catalog: Catalog) -> dict[str, Any]:
     """Return everything that can change a byte of the data set, besides the listing and the software."""
-    return {**dataclasses.asdict(config), "split_lists": catalog.split_lists}
+    parameters = {**dataclasses.asdict(config), "split_lists": catalog.split_lists}
+    if not config.keep_credentials:
+        del parameters["keep_credentials"]  # Data sets that were made before the option stay equal.
+    return parameters
 
 
 def _list_differences(manifest: Manifest, catalog: Catalog, parameters: dict[str, Any]) -> Iterator[str]:

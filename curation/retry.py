@@ -1,6 +1,7 @@
 """Retry the clips of a data set that failed to be fetched, timed out or crashed."""
 
 import dataclasses
+from pathlib import Path
 
 from curation.errors import ConfigError, OutputError
 from curation.export.dataset import read_intact_manifest
@@ -9,14 +10,17 @@ from curation.pipeline import curate
 from curation.run.progress import Progress
 from curation.run.saved_options import load_options
 from curation.run.workspace import Workspace
+from shards.credentials import REDACTED
 from shards.storage.location import Location
 
 
-def retry(out: Location, *, workers: int | None, progress: Progress) -> Summary | None:
+def retry(
+    out: Location, *, workers: int | None, progress: Progress, listing: Path | str | None = None
+) -> Summary | None:
     """Run again with the saved options and retry failed clips; return None if no clip failed.
 
-    Fetched GIFs, measurements and shards that are still valid are kept. Raises OutputError if OUT holds no run, or if
-    its listing has changed since.
+    Fetched GIFs, measurements and shards that are still valid are kept. `listing` names the run's listing again, which
+    is needed if its URL had credentials. Raises OutputError if OUT holds no run, or if its listing has changed since.
     """
     if workers is not None and workers < 0:
         raise ConfigError(f"workers is {workers}; it must be 0 or more")
@@ -29,6 +33,13 @@ def retry(out: Location, *, workers: int | None, progress: Progress) -> Summary 
             )
         return None
     options, config = saved
+    if listing is not None:
+        options = dataclasses.replace(options, listing=listing)
+    elif REDACTED in str(options.listing):
+        raise OutputError(
+            f"the URL of the listing of {out} had credentials, which are not kept; name it again: pix2gif retry {out} "
+            "--listing URL"
+        )
     # OUT may have been moved since. Overwriting is off, so that only the data set of these options is replaced.
     options = dataclasses.replace(options, out=workspace.out, overwrite=False)
     if workers is not None:

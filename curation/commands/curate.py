@@ -112,6 +112,14 @@ class CurateOptions:
             "allow_host", "Allow HOST or HOST:PORT even at a private or loopback address; repeatable.", default="none"
         ),
     ] = None
+    keep_credentials: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-credentials",
+            help="Write passwords and tokens of URLs to the data set; otherwise they become REDACTED.",
+            rich_help_panel="Fetching",
+        ),
+    ] = None
     max_fetches: Annotated[int | None, fetch_option("max_fetches", "Concurrent downloads.")] = None
     fetches_per_host: Annotated[int | None, fetch_option("fetches_per_host", "Concurrent downloads per host.")] = None
     rate_per_host: Annotated[

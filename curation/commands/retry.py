@@ -10,6 +10,12 @@ def retry(
     workers: Annotated[
         int | None, typer.Option(help="Ray workers; 0 works in this process.", show_default="as in the run")
     ] = None,
+    listing: Annotated[
+        str | None,
+        typer.Option(
+            help="The listing of the run, if its URL has credentials: they are not kept.", show_default="as in the run"
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Try again what failed to be fetched, timed out or crashed, and bring every file of OUT up to date.
@@ -23,7 +29,7 @@ def retry(
     from shards.storage.location import parse_location
 
     place = parse_location(out)
-    summary = run(place, workers=workers, progress=Progress(quiet=quiet))
+    summary = run(place, workers=workers, progress=Progress(quiet=quiet), listing=listing)
     if quiet:
         return
     typer.echo(f"{place}: nothing failed that could be tried again." if summary is None else str(summary))

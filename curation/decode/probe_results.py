@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from curation.decode.probe import ProbedClip
 from curation.listing.clips import Clips
+from shards.credentials import redact
 from shards.printable import printable
 from shards.schema import Verdict
 
@@ -54,11 +55,12 @@ class Verdicts:
     def record(self, number: int, verdict: Verdict | None, detail: str | None) -> None:
         """Set the verdict of a clip, replacing an earlier one. None: the clip is usable.
 
-        The detail may quote a server, a file or an exception: it is made printable and cut to MAX_DETAIL_CHARS.
+        The detail may quote a server, a file or an exception: it is redacted, made printable and
+        cut to MAX_DETAIL_CHARS.
         """
         self._codes[number] = _VERDICTS.index(verdict)
         if detail is not None:
-            self.details[number] = printable(detail.replace("\n", " "), MAX_DETAIL_CHARS)
+            self.details[number] = printable(redact(detail).replace("\n", " "), MAX_DETAIL_CHARS)
         else:
             self.details.pop(number, None)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curation.config import CurationConfig
@@ -13,6 +14,7 @@ from curation.flow.measure_results import MeasureResults
 from curation.listing.catalog import Catalog
 from curation.selection.duplicates import Duplicate
 from curation.selection.pairs import Selection
+from shards.credentials import redact
 from shards.schema import CLIPS_SCHEMA, Verdict
 
 _VERDICTS = tuple(Verdict)
@@ -121,7 +123,7 @@ def _make_batch(verdicts: ClipVerdicts, listed: pa.RecordBatch, rows: NDArray[np
     counts = {name: getattr(verdicts, name) for name in ("num_pairs", "num_in_range", "num_kept")}
     columns = {
         "row": rows,
-        "uri": listed["uri"],
+        "uri": listed["uri"] if verdicts.config.keep_credentials else _redact(listed["uri"]),
         "caption": listed["caption"],
         "clip_key": clip_keys,
         "split": [clips.split(number) for number in numbers.tolist()],
@@ -141,3 +143,9 @@ def _make_batch(verdicts: ClipVerdicts, listed: pa.RecordBatch, rows: NDArray[np
         for field in CLIPS_SCHEMA
     ]
     return pa.record_batch(arrays, schema=CLIPS_SCHEMA)
+
+
+def _redact(uris: pa.Array) -> pa.Array:
+    if not pc.any(pc.match_substring(uris, "://")).as_py():
+        return uris
+    return pa.array(map(redact, uris.to_pylist()), pa.string())

@@ -1,8 +1,9 @@
 """Read a finished data set back, to check it or to make another one from it."""
 
 import dataclasses
+import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ import pyarrow.parquet as pq
 from curation.config import CurationConfig
 from curation.export.completed_shards import is_intact, receipt_path
 from curation.flow.table import count_rows
-from curation.listing.catalog import Catalog, Row, make_catalog
+from curation.listing.catalog import Catalog, Row, make_catalog, parse_rows
 from curation.options import RunOptions
 from curation.run.workspace import PART_NAME, Workspace
+from shards.credentials import REDACTED
 from shards.errors import DatasetError
 from shards.files import find_changed, find_missing_or_resized
 from shards.manifest import Manifest, check_digest, read_manifest
@@ -127,7 +129,8 @@ def rebuild_catalog(dataset: FinishedDataset, options: RunOptions, config: Curat
     Splits from official lists stay, unless the options name other lists. Other splits are drawn again by the config:
     the same seed and fraction give the same splits. Raises ListingError.
     """
-    catalog = make_catalog(_listed_rows(dataset.clips), dataset.manifest.listing.sha256, options, config)
+    rows = _reread_listing(dataset, options) or _listed_rows(dataset.clips)
+    catalog = make_catalog(rows, dataset.manifest.listing.sha256, options, config)
     lists = dataset.manifest.config.get("split_lists") or {}
     if options.splits or not lists:
         return catalog
@@ -141,6 +144,17 @@ def _listed_rows(clips: pa.Table) -> Iterator[Row]:
     for batch in clips.select(["uri", "caption", "clip_key"]).to_batches(max_chunksize=_ROWS_PER_BATCH):
         for row in batch.to_pylist():
             yield Row(**row)
+
+
+def _reread_listing(dataset: FinishedDataset, options: RunOptions) -> Iterable[Row] | None:
+    """Return the rows of the listing itself if the clip table lacks credentials and the listing is still there."""
+    is_redacted = pc.any(pc.match_substring(dataset.clips["uri"], REDACTED)).as_py()
+    if not is_redacted or not isinstance(options.listing, Path) or not options.listing.is_file():
+        return None
+    data = options.listing.read_bytes()
+    if hashlib.sha256(data).hexdigest() != dataset.manifest.listing.sha256:
+        return None
+    return parse_rows(options.listing, data)
 
 
 def find_sources(dataset: FinishedDataset, gifs: Path | None) -> dict[str, Any]:

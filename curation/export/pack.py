@@ -15,6 +15,7 @@ from curation.export.reuse import Picture, Span, read_spans
 from curation.export.shard_plan import PlannedPair, PlannedShard
 from curation.listing.clips import Clip
 from curation.run.versions import software_versions
+from shards.credentials import redact
 from shards.manifest import ShardEntry, digest
 from shards.sample_order import choose_caption
 from shards.schema import Sample, SampleRecord
@@ -83,7 +84,7 @@ def make_record(pair: PlannedPair, clip: Clip, config: CurationConfig) -> Sample
         gap_ms=pair.gap_ms,
         clip_key=clip.key,
         split=clip.split,
-        uri=clip.uri,
+        uri=clip.uri if config.keep_credentials else redact(clip.uri),
     )
 
 

@@ -1,8 +1,8 @@
 """Cache of fetched GIFs, in a folder or an object store.
 
-`objects/AB/SHA256` holds bytes; `urls/AB/HASH.json` holds the SHA-256 of what a URL returned. An object's name is the
-hash of its bytes, so damage is noticed and the object fetched again. Runs may share a cache: files are complete or
-absent, and two runs that fetch the same URL write the same bytes.
+`objects/AB/SHA256` holds bytes; `urls/AB/HASH.json` holds the SHA-256 of what a URL returned, and the URL without its
+credentials, which HASH includes. An object's name is the hash of its bytes, so damage is noticed and the object fetched
+again. Runs may share a cache: files are complete or absent, and two runs that fetch the same URL write the same bytes.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from shards.credentials import redact
 from shards.storage.atomic import write_atomically
 from shards.storage.location import Location, ObjectPath
 from shards.storage.object_stores import open_store
@@ -66,7 +67,7 @@ class Cache:
         num_bytes = file.stat().st_size
         _move(file, path)
         with write_atomically(self._entry_path(url), is_lasting=False) as temporary:
-            entry = {"url": url, "sha256": sha256, "num_bytes": num_bytes}
+            entry = {"url": redact(url), "sha256": sha256, "num_bytes": num_bytes}
             temporary.write_text(json.dumps(entry), encoding="utf-8")
         return str(path)
 

@@ -60,7 +60,7 @@ class Catalog:
 
 def read_catalog(data: bytes, options: RunOptions, config: CurationConfig) -> Catalog:
     """Parse the bytes of the listing and read the official split lists, if any. Raises ListingError."""
-    return make_catalog(_parse_rows(options.listing, data), hashlib.sha256(data).hexdigest(), options, config)
+    return make_catalog(parse_rows(options.listing, data), hashlib.sha256(data).hexdigest(), options, config)
 
 
 def make_catalog(rows: Iterable[Row], sha256: str, options: RunOptions, config: CurationConfig) -> Catalog:
@@ -140,7 +140,8 @@ def read_table(path: Path, what: str) -> bytes:
         raise ListingError(f"cannot read the {what} {path}: {error.strerror}") from error
 
 
-def _parse_rows(path: Path | str, data: bytes) -> Iterator[Row]:
+def parse_rows(path: Path | str, data: bytes) -> Iterator[Row]:
+    """Yield the rows of a listing; `path` names it in errors. Raises ListingError."""
     is_empty = True
     for number, line in enumerate(_decode_lines(path, data), 1):
         if not line.strip():

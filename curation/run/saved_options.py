@@ -7,6 +7,7 @@ from typing import Any
 from curation.config import CurationConfig
 from curation.errors import CurationError
 from curation.options import FetchOptions, RunOptions
+from shards.credentials import redact
 from shards.schema import Verdict
 from shards.storage.atomic import write_atomically
 from shards.storage.location import Location
@@ -17,9 +18,12 @@ _NAME = "run.json"
 
 
 def save_options(work: Location, options: RunOptions, config: CurationConfig) -> None:
-    """Save the options and the config of a run in its work folder."""
-    record = {"options": dataclasses.asdict(options), "config": dataclasses.asdict(config)}
+    """Save the options and the config of a run in its work folder, without the credentials of the listing's URL."""
+    listing = str(options.listing) if config.keep_credentials else redact(str(options.listing))
+    record = {"options": dataclasses.asdict(options) | {"listing": listing}, "config": dataclasses.asdict(config)}
     with write_atomically(work / _NAME) as temporary:
+        temporary.touch()
+        temporary.chmod(0o600)
         temporary.write_text(json.dumps(record, default=str, indent=1), encoding="utf-8")
 
 

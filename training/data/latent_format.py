@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -113,7 +114,7 @@ def write_latent_shard(path: Path, rows: Iterable[LatentRow]) -> LatentEntry:
     """
     batch = _to_batch(list(rows))
     with write_atomically(path) as temporary:
-        with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
+        with pa.OSFile(os.fsencode(temporary), "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
             writer.write_batch(batch)
         start, end = _find_values(temporary)
         return LatentEntry(
@@ -129,7 +130,7 @@ def write_latent_shard(path: Path, rows: Iterable[LatentRow]) -> LatentEntry:
 
 def _find_values(path: Path) -> tuple[int, int]:
     """Return the offsets of the latents' values, which are the last columns of a shard that was just written."""
-    with pa.memory_map(str(path)) as file:
+    with pa.memory_map(os.fsencode(path)) as file:
         data = file.read_buffer()
     batch = pa.ipc.open_file(data).get_batch(0)
     values = [batch[name].flatten().buffers()[1] for name in batch.schema.names if name.endswith(TENSORS)]

@@ -12,6 +12,7 @@ h, w: the resolution divided by 8. L: tokens of a prompt, 77.
 
 import collections
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ class LatentShard:
         with raise_data_errors(path):
             _check_frame(path, entry, label)
         try:
-            with pa.ipc.open_file(pa.memory_map(str(path))) as reader:
+            with pa.ipc.open_file(pa.memory_map(os.fsencode(path))) as reader:
                 batch = reader.get_batch(0)
                 shape = tuple(json.loads(batch.schema.metadata[b"latent_shape"]))
             self._keys, self._captions = batch["key"], batch["caption"]
