@@ -4,7 +4,6 @@ Each command is in the room it belongs to; `encode`, which joins two rooms, is h
 """
 
 import contextlib
-import errno
 import io
 import os
 import signal
@@ -48,17 +47,7 @@ def _print_errors() -> Iterator[None]:
     except (CurationError, DatasetError, StoreError, TrainingError) as error:
         _fail(str(error))
     except OSError as error:
-        if error.errno not in (
-            errno.ENOSPC,
-            errno.EDQUOT,
-            errno.EROFS,
-            errno.EACCES,
-            errno.EPERM,
-            errno.EFBIG,
-            errno.EEXIST,
-            errno.ENOTDIR,
-            errno.EISDIR,
-        ):
+        if error.errno is None:
             raise
         reason = os.strerror(error.errno)
         where = f": {error.filename}" if error.filename else ""

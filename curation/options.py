@@ -33,7 +33,7 @@ class FetchOptions:
         """Make the cache's path absolute. Raises ConfigError with the name of an invalid field and what is allowed."""
         check_types(self)
         if self.cache is not None and "://" not in self.cache:
-            object.__setattr__(self, "cache", str(Path(self.cache).expanduser().absolute()))
+            object.__setattr__(self, "cache", str(_make_absolute("cache", Path(self.cache))))
         hosts: Any = self.allow_host
         check(self, "allow_host", isinstance(hosts, list | tuple), "a list of hosts")
         object.__setattr__(self, "allow_host", tuple(hosts))
@@ -91,10 +91,18 @@ class RunOptions:
         for name in ("listing", "gifs", "splits"):
             value = getattr(self, name)
             if value is not None and "://" not in str(value):
-                object.__setattr__(self, name, Path(value).expanduser().absolute())
+                object.__setattr__(self, name, _make_absolute(name, Path(value)))
         for name in ("out", "flow"):
             if (value := getattr(self, name)) is not None:
                 location = parse_location(value)
-                absolute = location.expanduser().absolute() if isinstance(location, Path) else location
+                absolute = _make_absolute(name, location) if isinstance(location, Path) else location
                 object.__setattr__(self, name, absolute)
         check_range(self, "workers", 0)
+
+
+def _make_absolute(name: str, path: Path) -> Path:
+    """Return an absolute path without `~`. Raises ConfigError if there is no such user."""
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError as error:
+        raise ConfigError(f"{name} is {path}; there is no home folder of {path.parts[0]}") from error

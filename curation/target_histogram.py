@@ -6,12 +6,12 @@ therefore contains the target itself rather than a file name.
 
 import bisect
 import itertools
-import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
 
 from curation.errors import ConfigError
+from shards.json_fields import load_json
 
 BALANCES = ("flat", "none")
 _ALLOWED = "flat, none, or a JSON file with bin_edges (whole pixels, ascending) and counts (0 or more, one per bin)"
@@ -29,7 +29,7 @@ def read_balance(value: str) -> str:
     if value in BALANCES or (":" in value and not path.exists()):
         return value
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = load_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"balance is {value!r}; it must be {_ALLOWED}: {error.strerror}") from None
     except ValueError as error:

@@ -13,6 +13,8 @@ MAX_DEPTH = 32
 MAX_COUNT = 2**63 - 1
 _MAX_SHOWN = 60
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_PATH_ERRORS = "surrogateescape"
+"""How Python writes the bytes of paths that are not UTF-8 (PEP 383)."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -25,6 +27,14 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def load_json(text: str | bytes) -> Any:
+    """Parse JSON without checks. Raises ValueError, also where it is nested too deeply for the parser."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise FieldError("is nested too deeply") from None
 
 
 def parse_fields(data: bytes, max_bytes: int) -> "Fields":
@@ -40,7 +50,7 @@ def parse_fields(data: bytes, max_bytes: int) -> "Fields":
         raise FieldError(f"is nested more than {MAX_DEPTH} levels deep")
     if _SURROGATE.search(data):
         try:
-            json.dumps(values, ensure_ascii=False).encode()
+            json.dumps(values, ensure_ascii=False).encode("utf-8", _PATH_ERRORS)
         except UnicodeEncodeError:
             raise FieldError("holds half of a surrogate pair, which is no character") from None
     return Fields(values)
@@ -107,16 +117,23 @@ class Fields:
         return value
 
     def text(self, name: str) -> str:
-        """Return a string."""
+        """Return a string that can be written as UTF-8."""
         value = self._get(name)
-        if type(value) is not str:
+        if not _is_text(value):
             self._refuse(name, "text")
+        return str(value)
+
+    def path(self, name: str) -> str:
+        """Return a string that can name a file: its bytes may be other than UTF-8 (PEP 383)."""
+        value = self._get(name)
+        if not _is_text(value, _PATH_ERRORS):
+            self._refuse(name, "a path")
         return str(value)
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return a list of strings, at least one."""
         values = self._list(name)
-        if not values or any(type(value) is not str for value in values):
+        if not values or not all(map(_is_text, values)):
             self._refuse(name, "a list of texts")
         return tuple(values)
 
@@ -175,6 +192,16 @@ class Fields:
 
     def _refuse(self, name: str, expected: str) -> NoReturn:
         raise FieldError(f"{self._path(name)[:200]} is {_show(self.values[name])}; {expected} is expected")
+
+
+def _is_text(value: Any, errors: str = "strict") -> bool:
+    if type(value) is not str:
+        return False
+    try:
+        value.encode("utf-8", errors)
+    except UnicodeEncodeError:  # A lone surrogate.
+        return False
+    return True
 
 
 def _show(value: Any) -> str:

@@ -206,11 +206,11 @@ def _parse_manifest(fields: Fields, version: int) -> Manifest:
 
 def _parse_listing(fields: Fields) -> ListingEntry:
     return ListingEntry(
-        uri=fields.text("uri"),
+        uri=fields.path("uri"),
         sha256=fields.sha256("sha256"),
         num_rows=fields.count("num_rows"),
-        folder=fields.text("folder") if "folder" in fields else None,
-        gifs=fields.text("gifs") if "gifs" in fields else None,
+        folder=fields.path("folder") if "folder" in fields else None,
+        gifs=fields.path("gifs") if "gifs" in fields else None,
     )
 
 

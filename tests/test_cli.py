@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from curation.errors import ConfigError
+from curation.options import FetchOptions, RunOptions
 from shards.manifest import read_manifest
 
 BIN = Path(sys.executable).parent
@@ -181,3 +183,27 @@ def test_flow_prints_csv_or_draws_a_heat_map(listing, tmp_path):
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
     assert "must end in .csv or .png" in refused(command("pix2gif", "flow", gif, "--out", "map.bmp", cwd=tmp_path))
     assert "an HTML page" in refused(command("pix2gif", "flow", gif.with_name("gone.gif")))
+
+
+def test_closed_standard_error_loses_no_message(dataset, tmp_path):
+    def run(*words):
+        shell = ["/bin/sh", "-c", 'exec "$@" 2>&-', "sh", BIN / "pix2gif", *words]
+        return subprocess.run(shell, stdout=subprocess.PIPE, text=True, timeout=60, check=False)
+
+    failed, succeeded = run("verify", tmp_path), run("verify", dataset)
+    assert (failed.returncode, failed.stdout) == (1, f"Error: {tmp_path}: no dataset.json, so no finished data set\n")
+    assert (succeeded.returncode, "is valid" in succeeded.stdout) == (0, True)
+
+
+def test_name_that_is_too_long_prints_one_sentence(tmp_path):
+    said = refused(command("pix2gif", "retry", "n" * 300, cwd=tmp_path))
+    assert said.startswith("Error: file name too long: ")
+
+
+@pytest.mark.parametrize("name", ["listing", "out", "gifs", "splits", "flow"])
+def test_unknown_user_in_a_path_is_named(name):
+    options = {"listing": "listing.tsv", "out": "out", name: "~nosuchuser/x"}
+    with pytest.raises(ConfigError, match=rf"^{name} is ~nosuchuser/x; there is no home folder of ~nosuchuser$"):
+        RunOptions(**options)
+    with pytest.raises(ConfigError, match="^cache is ~nosuchuser/x"):
+        FetchOptions(cache="~nosuchuser/x")

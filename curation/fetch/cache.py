@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shards.credentials import redact
+from shards.json_fields import load_json
 from shards.storage.atomic import write_atomically
 from shards.storage.location import Location, ObjectPath
 from shards.storage.object_stores import open_store
@@ -97,7 +98,7 @@ class Cache:
 
     def _read_entry(self, path: Location) -> str | None:
         try:
-            sha256 = json.loads(path.read_bytes())["sha256"]
+            sha256 = load_json(path.read_bytes())["sha256"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return sha256 if isinstance(sha256, str) and len(sha256) == 64 and sha256.isalnum() else None

@@ -11,6 +11,7 @@ from typing import Any
 from curation.config import CurationConfig
 from curation.errors import CurationError
 from curation.run.sandbox import Failure
+from shards.json_fields import load_json
 from shards.schema import Verdict
 from shards.storage.atomic import write_atomically
 from shards.storage.location import Location, list_files
@@ -55,7 +56,7 @@ def quarantine(folder: Location, incident: Incident, data: bytes) -> None:
 def find_incident(folder: Location, clip_key: str) -> Incident | None:
     """Return the record of a clip; None if there is none or it is damaged."""
     try:
-        record: dict[str, Any] = json.loads((folder / f"{clip_key}.json").read_text(encoding="utf-8"))
+        record: dict[str, Any] = load_json((folder / f"{clip_key}.json").read_text(encoding="utf-8"))
         failure = Failure(verdict=Verdict(record["verdict"]), detail=record["detail"], error="\n".join(record["error"]))
         return Incident(
             clip_key=clip_key,

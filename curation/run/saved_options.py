@@ -8,6 +8,7 @@ from curation.config import CurationConfig
 from curation.errors import CurationError
 from curation.options import FetchOptions, RunOptions
 from shards.credentials import redact
+from shards.json_fields import load_json
 from shards.schema import Verdict
 from shards.storage.atomic import write_atomically
 from shards.storage.location import Location
@@ -30,7 +31,7 @@ def save_options(work: Location, options: RunOptions, config: CurationConfig) ->
 def load_options(work: Location) -> tuple[RunOptions, CurationConfig] | None:
     """Return the saved options and config; None if there are none, or if this version cannot read them."""
     try:
-        record: dict[str, Any] = json.loads((work / _NAME).read_text(encoding="utf-8"))
+        record: dict[str, Any] = load_json((work / _NAME).read_text(encoding="utf-8"))
         options = record["options"]
         fetch = FetchOptions(**options.pop("fetch"))
         return RunOptions(fetch=fetch, **options), CurationConfig(**record["config"])

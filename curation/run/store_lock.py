@@ -24,6 +24,7 @@ from typing import Any
 
 from curation.errors import OutputError
 from shards.errors import StoreError
+from shards.json_fields import load_json
 from shards.storage.atomic import write_atomically
 from shards.storage.location import Location, ObjectPath
 
@@ -157,7 +158,7 @@ class StoreLock:
 def _read_lock(path: ObjectPath) -> dict[str, Any] | None:
     """Return the record of a lock; None if it is gone or damaged."""
     try:
-        record: dict[str, Any] = json.loads(path.read_text())
+        record: dict[str, Any] = load_json(path.read_text())
         return record if {"host", "pid", "machine", "since"} <= record.keys() else None
     except (FileNotFoundError, ValueError, AttributeError):
         return None

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from shards.json_fields import load_json
 from shards.storage.atomic import write_atomically
 from shards.storage.location import Location
 
@@ -39,7 +40,7 @@ class OutputKind:
 def read_record(path: Location) -> dict[str, Any]:
     """Read a JSON object; empty if the file is missing, damaged or holds something else."""
     try:
-        record = json.loads(path.read_bytes())
+        record = load_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}

@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 
+from shards.json_fields import load_json
 from shards.storage.atomic import write_atomically
 from training.generation.config import GenerationConfig
 from training.generation.errors import GenerationError
@@ -58,7 +59,7 @@ def is_generated(paths: OutputPaths, recipe: Recipe) -> bool:
     if not paths.record.exists():
         return False
     try:
-        record = json.loads(paths.record.read_text(encoding="utf-8"))
+        record = load_json(paths.record.read_text(encoding="utf-8"))
         old_recipe, hashes = record["recipe"], record["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise GenerationError(

@@ -1,10 +1,10 @@
 """Requests: an image, a prompt and optional motion, read from the rows of a TSV or JSONL file."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shards.json_fields import load_json
 from training.generation.errors import GenerationError
 from training.generation.motions import parse_motion
 
@@ -57,7 +57,7 @@ def _parse_tabs(line: str, row: str) -> tuple[str, str, tuple[float, ...] | None
 
 def _parse_json(line: str, row: str) -> tuple[str, str, tuple[float, ...] | None]:
     try:
-        values: Any = json.loads(line)
+        values: Any = load_json(line)
         image, prompt, motion = values["image"], values["prompt"], values.get("motion")
         if not (isinstance(image, str) and image and isinstance(prompt, str)):
             raise TypeError(image)

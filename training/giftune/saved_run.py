@@ -5,7 +5,6 @@ inversion (GIF-Tune, Method), so RUN/inversions/ caches one for each checkpoint 
 """
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor
 
+from shards.json_fields import load_json
 from shards.storage.atomic import write_atomically
 from training.checkpoint.checkpoint import load_checkpoint, resolve_resume
 from training.errors import TrainingError
@@ -87,7 +87,7 @@ def read_run(folder: Path, checkpoint: str = "latest") -> SavedRun:
 
 def _read_config(path: Path) -> GifTuneConfig:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = load_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise TrainingError(
             f"{path.parent} is not a run of `pix2gif giftune train`: {path.name} is missing or damaged"

@@ -4,11 +4,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
 from training.model.errors import ModelError
 
-LOADING_ERRORS = (OSError, ValueError, RuntimeError, SafetensorError)
+LOADING_ERRORS = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    SafetensorError,
+    StrictDataclassError,
+)
 """What diffusers and transformers raise for files that are missing, damaged or another model's."""
 
 

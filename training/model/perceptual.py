@@ -123,7 +123,10 @@ def _build_features() -> nn.Sequential:
 
 
 def _find_weights(source: str | Path) -> Path:
-    path = Path(source).expanduser()
+    try:
+        path = Path(source).expanduser()
+    except RuntimeError as error:
+        raise ModelError(f"there are no VGG19 weights at {source}: there is no such user") from error
     if path.is_file():
         return path
     if path.is_dir():

@@ -4,7 +4,6 @@ B samples, H x W latent pixels, 77 tokens, D: width of the text model. z_t: nois
 z_W: warped source latent; c_T and c_M: embeddings of text and motion; c_L = c_T + c_M.
 """
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -12,6 +11,7 @@ import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
+from shards.json_fields import load_json
 from training.model.config import ModelConfig, Variant
 from training.model.errors import ModelError
 from training.model.loading import load_weights
@@ -147,7 +147,7 @@ def _read_variant(folder: Path) -> Variant:
     if not path.is_file():
         raise ModelError(f"there is no Pix2Gif model in {folder}")
     try:
-        return ModelConfig(variant=json.loads(path.read_text(encoding="utf-8"))["model_variant"]).variant
+        return ModelConfig(variant=load_json(path.read_text(encoding="utf-8"))["model_variant"]).variant
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path} does not name a variant of Pix2Gif") from error
 

@@ -12,6 +12,7 @@ from typing import Any, Self, SupportsFloat, TextIO
 
 from torch.utils.tensorboard import SummaryWriter
 
+from shards.json_fields import load_json
 from shards.progress import ProgressBar
 from shards.storage.atomic import write_atomically
 from training.errors import TrainingError
@@ -111,7 +112,7 @@ def _drop_later_lines(path: Path, step: int) -> None:
     kept: dict[int, str] = {}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            line_step = json.loads(line)["step"]
+            line_step = load_json(line)["step"]
         except (ValueError, KeyError, TypeError):
             continue
         if isinstance(line_step, int) and line_step <= step:

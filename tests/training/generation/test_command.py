@@ -2,11 +2,16 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from training.errors import TrainingError
+from training.generation.generate import load_generator
 
 
 def run(*arguments):
@@ -43,3 +48,17 @@ def test_invalid_options_give_a_one_line_error(cat, tmp_path, arguments, message
     assert result.stderr.startswith("Error: ")
     assert result.stderr.count("\n") == 1
     assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("model_index.json", "[" * 100_000, "does not name a variant of Pix2Gif"),
+        ("text_encoder/config.json", '{"hidden_size": "x"}', "no text model can be loaded from"),
+    ],
+)
+def test_odd_content_of_a_model_folder_raises_one_error(model, tmp_path, file, content, message):
+    folder = Path(shutil.copytree(model, tmp_path / "model"))
+    (folder / file).write_text(content)
+    with pytest.raises(TrainingError, match=message):
+        load_generator(str(folder), "cpu")

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import itertools
-import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from shards.json_fields import load_json
 from training.evaluation.errors import EvaluationError
 from training.evaluation.inputs.frames import VIDEOS, iterate_frames
 
@@ -107,7 +107,7 @@ def draw_videos(clips: Sequence[VideoClip], num_videos: int, num_frames: int, se
 def _read_listings(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     for path in sorted(folder.rglob("*.json")):
         try:
-            listing = json.loads(path.read_text(encoding="utf-8"))
+            listing = load_json(path.read_text(encoding="utf-8"))
         except (ValueError, OSError) as error:
             raise EvaluationError(f"{path} cannot be read as JSON ({error})") from error
         if isinstance(listing, dict) and {"videos", "sentences"} <= listing.keys():

@@ -1,7 +1,6 @@
 """Compute the metrics that need networks on folders of clips. Each function returns its values by name."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shards.json_fields import load_json
 from training.evaluation.errors import EvaluationError
 from training.evaluation.inputs.clips import find_clips, find_image, iterate_clips, iterate_with_source
 from training.evaluation.metrics import clipsim
@@ -100,7 +100,7 @@ def read_captions(path: Path) -> dict[str, str]:
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix.lower() == ".json":
-            captions = json.loads(text)
+            captions = load_json(text)
             if not isinstance(captions, dict):
                 raise ValueError("it is not an object")
             return {str(key): str(caption) for key, caption in captions.items()}

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from shards.json_fields import load_json
 from shards.manifest import digest
 from shards.storage.atomic import write_atomically, write_folder_atomically
 from training.evaluation.errors import EvaluationError
@@ -51,7 +52,7 @@ class WorkCache:
         """
         folder, recipe_digest = self.folder / name, digest(recipe)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, ValueError, EvaluationError):
-            cached = json.loads((folder / _RECIPE).read_text(encoding="utf-8"))
+            cached = load_json((folder / _RECIPE).read_text(encoding="utf-8"))
             if cached.get("digest") == recipe_digest:
                 frames = read_frames(folder)
                 if len(frames) == cached.get("num_frames"):
