@@ -49,7 +49,8 @@ def _print_errors() -> Iterator[None]:
     except OSError as error:
         if error.errno is None:
             raise
-        reason = os.strerror(error.errno)
+        # Arrow names the file in its message only.
+        reason = os.strerror(error.errno) if error.filename else str(error.strerror or error).partition("\n")[0]
         where = f": {error.filename}" if error.filename else ""
         _fail(
             f"{reason[:1].lower()}{reason[1:]}{where}; finished work is kept: fix this and run the same command again"

@@ -7,7 +7,7 @@ from typing import Any
 
 from curation.config_checks import check, check_range, check_type, check_types, parse_host
 from curation.errors import ConfigError
-from shards.storage.location import Location, parse_location
+from shards.storage.location import Location, parse_location, path_of_file_url
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ class RunOptions:
     def __post_init__(self) -> None:
         """Make every path absolute, because workers have another working directory. Raises ConfigError."""
         check_types(self)
-        object.__setattr__(self, "listing", str(self.listing).removeprefix("file://"))
+        object.__setattr__(self, "listing", path_of_file_url(str(self.listing)) or str(self.listing))
         for name in ("listing", "gifs", "splits"):
             value = getattr(self, name)
             if value is not None and "://" not in str(value):

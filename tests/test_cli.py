@@ -205,5 +205,5 @@ def test_unknown_user_in_a_path_is_named(name):
     options = {"listing": "listing.tsv", "out": "out", name: "~nosuchuser/x"}
     with pytest.raises(ConfigError, match=rf"^{name} is ~nosuchuser/x; there is no home folder of ~nosuchuser$"):
         RunOptions(**options)
-    with pytest.raises(ConfigError, match="^cache is ~nosuchuser/x"):
+    with pytest.raises(ConfigError, match=r"^cache is ~nosuchuser/x"):
         FetchOptions(cache="~nosuchuser/x")

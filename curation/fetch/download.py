@@ -57,7 +57,9 @@ class Downloads:
             elif is_object(url):
                 await self._download_object(url, write)
             elif scheme == "file":
-                raise FetchError("file:// is read only where the listing lies on this machine")
+                raise FetchError(
+                    "file:// is read only where the listing is on this machine too, and names no other host"
+                )
             else:
                 raise FetchError(f"{scheme}:// locations cannot be fetched")
         return digest.hexdigest()

@@ -198,7 +198,8 @@ def _describe_error(error: Exception, url: URL) -> FetchError:
         return FetchError(f"the certificate of {host} is not valid: {error.certificate_error}"[:200])
     if isinstance(error, aiohttp.ClientConnectorError):
         if isinstance(error.os_error, AddressRefusedError):
-            return FetchError(f"{host} is at {error.os_error.strerror}; --allow-host {host} would allow it")
+            advice = f"; --allow-host {host} would allow it" if error.os_error.may_be_allowed else ""
+            return FetchError(f"{host} is at {error.os_error.strerror}{advice}")
         return TransientError(f"cannot connect to {host}: {error.os_error.strerror or error.os_error}"[:200])
     if isinstance(error, aiohttp.ClientPayloadError):
         return TransientError("the response was cut short")

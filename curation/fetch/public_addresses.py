@@ -21,8 +21,10 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 class AddressRefusedError(OSError):
     """An address that is not public. All have the same message, so that a host's verdict does not depend on which."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str) -> None:
         super().__init__(errno.EACCES, "a private, loopback, link-local or reserved address")
+        self.may_be_allowed = not _is_link_local(address)
+        """False for link-local addresses: clouds serve the credentials of a machine there."""
 
 
 def is_public(address: str) -> bool:
@@ -37,6 +39,15 @@ def is_public(address: str) -> bool:
 def _is_public(address: Address) -> bool:
     site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local
     return address.is_global and not (address.is_multicast or address.is_reserved or site_local)
+
+
+def _is_link_local(address: str) -> bool:
+    try:
+        outer = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = outer.ipv4_mapped if isinstance(outer, ipaddress.IPv6Address) else None
+    return any(inner.is_link_local for inner in (mapped or outer, *_find_destinations(outer)))
 
 
 def _find_destinations(address: Address) -> Iterator[Address]:
@@ -56,7 +67,7 @@ def make_public_socket(address_info: tuple[Any, ...]) -> socket.socket:
     """Create a socket for a result of getaddrinfo. Raises AddressRefusedError if the address is not public."""
     family, kind, protocol, _, address = address_info
     if not is_public(address[0]):
-        raise AddressRefusedError
+        raise AddressRefusedError(address[0])
     return socket.socket(family, kind, protocol)
 
 

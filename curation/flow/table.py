@@ -105,7 +105,8 @@ def _copy(path: Location, folder: Location) -> Location:
 def read_part(path: Location, method: str | None = None) -> FlowPart | None:
     """Read a part's footer.
 
-    Returns None if the file's bytes do not match its name, or if `method` is given and the part has another one.
+    Returns None if the file's bytes do not match its name, or if `method` is given and the part has another one. Raises
+    PermissionError.
     """
     try:
         parquet = pq.read_metadata(pa.BufferReader(_read_bytes(path)))
@@ -116,6 +117,8 @@ def read_part(path: Location, method: str | None = None) -> FlowPart | None:
             measurements=_parse_measurements(footer[_CLIPS]),
             is_narrow=parquet.schema.to_arrow_schema().field("gap_ms").type != FLOW_SCHEMA.field("gap_ms").type,
         )
+    except PermissionError:
+        raise  # Whoever runs this can change that, and then nothing is measured again.
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
         return None
     return part if method in (None, part.method) else None

@@ -6,7 +6,9 @@ user's cache directory under the hash of the manifest.
 
 import contextlib
 import dataclasses
+import os
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,13 +17,14 @@ import pyarrow.parquet as pq
 
 from curation.run.progress import Progress
 from shards.errors import DatasetError
-from shards.manifest import Manifest
+from shards.manifest import Manifest, ShardEntry
 from shards.members import walk_samples
 from shards.schema import IMAGE_MIME, MANIFEST, SampleRecord
 from shards.storage.atomic import write_atomically
 from shards.storage.location import Location, on_disk, user_cache_folder
 from shards.writer import file_sha256
 
+_MAX_THREADS = 16
 _INDEX_SCHEMA = pa.schema(
     [
         pa.field("split", pa.dictionary(pa.int8(), pa.string())),
@@ -56,8 +59,9 @@ class Filters:
 def load_index(out: Location, manifest: Manifest, progress: Progress) -> pa.Table:
     """Return the table of all samples, in the order of the shards, from the cache or else from the shards.
 
-    Raises DatasetError if a shard is damaged or does not match the manifest.
+    Raises DatasetError if a shard is damaged, cannot be opened or does not match the manifest.
     """
+    _check_shards(out, manifest)
     path = _cache_folder() / f"{file_sha256(out / MANIFEST)}.parquet"
     num_samples = sum(entry.num_samples for entry in manifest.splits.values())
     with contextlib.suppress(OSError, pa.ArrowException):
@@ -80,6 +84,28 @@ def load_index(out: Location, manifest: Manifest, progress: Progress) -> pa.Tabl
     with write_atomically(path) as temporary:
         pq.write_table(index, temporary, compression="zstd", write_page_checksum=True)
     return index
+
+
+def _check_shards(out: Location, manifest: Manifest) -> None:
+    """Raise DatasetError if a shard cannot be opened or does not have the size that the manifest lists.
+
+    The cache may know samples whose shards are gone by now.
+    """
+    shards = [(out / split / shard.name, shard) for split, entry in manifest.splits.items() for shard in entry.shards]
+    with ThreadPoolExecutor(_MAX_THREADS) as threads:
+        list(threads.map(lambda shard: _check_size(*shard), shards))
+
+
+def _check_size(path: Location, shard: ShardEntry) -> None:
+    try:
+        with path.open("rb") as file:
+            num_bytes = file.seek(0, os.SEEK_END)
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be opened: {error.strerror or error}") from error
+    if num_bytes != shard.num_bytes:
+        raise DatasetError(
+            f"{path} has {num_bytes:,} bytes, but {MANIFEST} lists {shard.num_bytes:,}; copy the data set again"
+        )
 
 
 def find_samples(index: pa.Table, filters: Filters) -> pa.Array:

@@ -26,6 +26,7 @@ from curation.listing.clips import ROWS_SCHEMA, Clips
 from curation.options import RunOptions
 from shards.schema import SPLITS
 from shards.seeded_hash import uniform
+from shards.storage.location import path_of_file_url
 
 _ROWS_PER_BATCH = 16_384
 MAX_TEXT_BYTES = 2**16
@@ -220,8 +221,6 @@ def _locate(uri: str, options: RunOptions) -> str:
         # A remote listing must not read local files, so every location gets a scheme.
         folder = re.split(r"[?#]", options.listing)[0].rpartition("/")[0]
         return uri if "://" in uri else f"{folder}/{uri}"
-    if uri.startswith("file://"):
-        return unquote(uri.removeprefix("file://"))
-    if "://" in uri:
-        return uri
-    return str(options.listing.parent / uri)
+    if path := path_of_file_url(uri):
+        return path
+    return uri if "://" in uri else str(options.listing.parent / uri)

@@ -11,11 +11,13 @@
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
+from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -35,6 +37,7 @@ __all__ = [
     "on_disk",
     "parse_location",
     "parse_readable_location",
+    "path_of_file_url",
     "read_at_most",
     "remove_tree",
     "user_cache_folder",
@@ -45,6 +48,7 @@ Location: TypeAlias = Path | ObjectPath
 ReadableLocation: TypeAlias = Location | HttpPath
 """Where a finished data set can be read."""
 
+_FILE_URL = re.compile(r"file://(?:localhost)?(/.*)", re.IGNORECASE | re.DOTALL)
 _STORE_SCHEMES = ("s3", *GOOGLE_SCHEMES)
 _HTTP_SCHEMES = ("http", "https")
 
@@ -100,8 +104,20 @@ def list_sizes(folder: Location) -> dict[str, int]:
 
 
 def list_files(folder: Location, pattern: str) -> list[Location]:
-    """Return the files of a folder that match a pattern, sorted by name; none where there is no such folder."""
+    """Return the files of a folder that match a pattern, sorted by name; none where there is no such folder.
+
+    Raises PermissionError where the folder cannot be read.
+    """
+    if isinstance(folder, Path):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.scandir(folder).close()  # `glob` finds nothing in a folder that it cannot read.
     return sorted(folder.glob(pattern), key=str)
+
+
+def path_of_file_url(url: str) -> str | None:
+    """Return the path in a file:// URL of this machine, percent-decoded; None for anything else."""
+    found = _FILE_URL.fullmatch(url)
+    return unquote(found[1]) if found else None
 
 
 def remove_tree(folder: Location) -> None:

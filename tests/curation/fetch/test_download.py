@@ -54,6 +54,11 @@ def test_scheme_is_case_insensitive(web_server: WebServer, tmp_path: Path) -> No
     assert fetch(tmp_path, f"{web_server.url}/a.gif".replace("http", "HTTP")) == GIF
 
 
+def test_metadata_service_is_refused_without_advice(tmp_path: Path) -> None:
+    with pytest.raises(FetchError, match=r"is at a private, loopback, link-local or reserved address$"):
+        fetch(tmp_path, "http://169.254.169.254/latest/meta-data/")
+
+
 def test_loopback_is_refused_unless_allowed(web_server: WebServer, tmp_path: Path) -> None:
     for url in (f"{web_server.url}/a.gif", f"http://localhost:{web_server.port}/a.gif"):
         with pytest.raises(FetchError, match="is at a private, loopback, link-local or reserved address; --allow-host"):

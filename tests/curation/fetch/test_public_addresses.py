@@ -64,6 +64,21 @@ def test_other_addresses_are_refused(address: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("address", "may_be_allowed"),
+    [
+        ("127.0.0.1", True),
+        ("192.168.1.1", True),
+        ("169.254.169.254", False),
+        ("::ffff:169.254.169.254", False),
+        ("64:ff9b::a9fe:a9fe", False),
+        ("fe80::1%1", False),
+    ],
+)
+def test_metadata_services_are_not_advised(address: str, may_be_allowed: bool) -> None:
+    assert AddressRefusedError(address).may_be_allowed is may_be_allowed
+
+
+@pytest.mark.parametrize(
     ("text", "parsed"),
     [
         ("host", ("host", None)),

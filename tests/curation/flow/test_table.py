@@ -1,6 +1,8 @@
 """Flow parts are read back as written; damaged ones are skipped."""
 
+import os
 from pathlib import Path
+from typing import NoReturn
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -117,3 +119,19 @@ def test_part_with_any_flipped_bit_is_skipped(part: FlowPart) -> None:
     for offset in range(0, len(data), 97):
         part.path.write_bytes(data[:offset] + bytes([data[offset] ^ 1]) + data[offset + 1 :])
         assert read_part(part.path, METHOD) is None
+
+
+def test_folder_and_part_that_may_not_be_read_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = tmp_path / "part-1.parquet"
+    part.touch()
+
+    def refuse(*_: object) -> NoReturn:
+        raise PermissionError(13, "Permission denied", str(part))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", refuse)  # Root may read every file.
+        with pytest.raises(PermissionError, match="part-1"):
+            list(read_parts(tmp_path))
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError, match="part-1"):
+        list(read_parts(tmp_path))

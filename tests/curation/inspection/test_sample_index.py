@@ -48,13 +48,20 @@ def test_filters_select_matching_samples(dataset):
     assert find(text="(no such [words") == []
 
 
-def test_cached_index_needs_no_shard(dataset, tmp_path):
+def test_cached_index_reads_no_sample_but_opens_every_shard(dataset, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(dataset, out)
     first = load(out)
     for path in out.glob("*/*.tar"):
-        path.unlink()
+        path.write_bytes(bytes(path.stat().st_size))
     assert load(out).equals(first)
+    shard = next((out / "train").glob("*.tar"))
+    shard.write_bytes(b"shorter")
+    with pytest.raises(DatasetError, match=rf"{shard.name} has 7 bytes, but dataset.json lists .*; copy the data set"):
+        load(out)
+    shard.unlink()
+    with pytest.raises(DatasetError, match=rf"{shard.name} cannot be opened: No such file or directory"):
+        load(out)
 
 
 def test_damaged_cache_is_rebuilt(dataset, cache_folder):

@@ -121,6 +121,9 @@ def test_paths_are_relative_to_the_listing_and_urls_are_unchanged(tmp_path: Path
     assert locate(tmp_path, "gifs/a%20b.gif") == str(tmp_path / "gifs/a%20b.gif")
     assert locate(tmp_path, "/elsewhere/a.gif") == "/elsewhere/a.gif"
     assert locate(tmp_path, "file:///elsewhere/a%20b.gif") == "/elsewhere/a b.gif"
+    assert locate(tmp_path, "FILE:///elsewhere/a%20b.gif") == "/elsewhere/a b.gif"
+    assert locate(tmp_path, "file://localhost/elsewhere/a.gif?x") == "/elsewhere/a.gif?x"
+    assert locate(tmp_path, "file://host/elsewhere/a.gif") == "file://host/elsewhere/a.gif"
     assert locate(tmp_path, "https://host/a%20b.gif?x") == "https://host/a%20b.gif?x"
 
 
