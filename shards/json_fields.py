@@ -13,8 +13,6 @@ MAX_DEPTH = 32
 MAX_COUNT = 2**63 - 1
 _MAX_SHOWN = 60
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_PATH_ERRORS = "surrogateescape"
-"""How Python writes the bytes of paths that are not UTF-8 (PEP 383)."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -50,7 +48,7 @@ def parse_fields(data: bytes, max_bytes: int) -> "Fields":
         raise FieldError(f"is nested more than {MAX_DEPTH} levels deep")
     if _SURROGATE.search(data):
         try:
-            json.dumps(values, ensure_ascii=False).encode("utf-8", _PATH_ERRORS)
+            json.dumps(values, ensure_ascii=False).encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
             raise FieldError("holds half of a surrogate pair, which is no character") from None
     return Fields(values)
@@ -126,7 +124,7 @@ class Fields:
     def path(self, name: str) -> str:
         """Return a string that can name a file: its bytes may be other than UTF-8 (PEP 383)."""
         value = self._get(name)
-        if not _is_text(value, _PATH_ERRORS):
+        if type(value) is not str:  # `parse_fields` refuses other surrogates.
             self._refuse(name, "a path")
         return str(value)
 
@@ -194,12 +192,12 @@ class Fields:
         raise FieldError(f"{self._path(name)[:200]} is {_show(self.values[name])}; {expected} is expected")
 
 
-def _is_text(value: Any, errors: str = "strict") -> bool:
+def _is_text(value: Any) -> bool:
     if type(value) is not str:
         return False
     try:
-        value.encode("utf-8", errors)
-    except UnicodeEncodeError:  # A lone surrogate.
+        value.encode()
+    except UnicodeEncodeError:  # A byte of a path.
         return False
     return True
 

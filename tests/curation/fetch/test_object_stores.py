@@ -119,7 +119,9 @@ def test_remote_listing_cannot_name_local_files(s3, listing: Path, tmp_path: Pat
     curate(options, CurationConfig(), Progress(quiet=True))
     clips = pq.read_table(tmp_path / "out" / "clips.parquet").to_pylist()
     assert [clip["verdict"] for clip in clips] == ["fetch_failed"] * len(rows)
-    assert clips[0]["detail"] == "file:// is read only where the listing lies on this machine"
+    assert clips[0]["detail"] == (
+        "file:// is read only where the listing is on this machine too, and names no other host"
+    )
 
 
 def test_missing_listing_and_cache_raise(s3, listing: Path, tmp_path: Path) -> None:
