@@ -45,9 +45,11 @@ class TrainingState:
 class Checkpoint:
     """Content of a checkpoint, on the CPU."""
 
+    path: Path
+    """The folder that it was read from."""
     state: TrainingState
     parts: dict[str, dict[str, Any]]
-    """State dicts by name: optimizer, lr_scheduler, ema, scaler, random."""
+    """State dicts by name: optimizer, ema, scaler, random."""
     tensors: dict[str, dict[str, torch.Tensor]]
     """Flat tensors by name: model, ema."""
     config: dict[str, Any]
@@ -147,6 +149,7 @@ def load_checkpoint(path: Path, *, only: Collection[str] | None = None) -> Check
         except Exception as error:
             raise TrainingError(f"cannot read {file} ({error}); resume from another checkpoint") from error
     return Checkpoint(
+        path=path,
         state=TrainingState(step=description["step"], position=description["position"]),
         parts=parts,
         tensors=tensors,

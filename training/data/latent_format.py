@@ -99,6 +99,8 @@ class LatentManifest:
     """Name or path of the autoencoder."""
     vae_sha256: str
     """SHA-256 of its weights."""
+    tokenizer_sha256: str | None = None
+    """SHA-256 of the tokenizer and of the form of prompts; None in caches of earlier versions."""
     resolution: int
     """Of the pictures, in pixels."""
     has_flips: bool
@@ -207,6 +209,7 @@ def _parse_manifest(data: bytes, path: ReadableLocation) -> LatentManifest:
             dataset_sha256=fields.sha256("dataset_sha256"),
             vae=fields.text("vae"),
             vae_sha256=fields.sha256("vae_sha256"),
+            tokenizer_sha256=fields.sha256("tokenizer_sha256") if "tokenizer_sha256" in fields else None,
             resolution=fields.count("resolution"),
             has_flips=fields.flag("has_flips"),
             config=fields.part("config").values,

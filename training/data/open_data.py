@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.manifest import Manifest, read_manifest
+from shards.schema import MANIFEST
 from shards.storage.location import ObjectPath, parse_readable_location, user_cache_folder
 from shards.verify import verify_dataset
+from shards.writer import file_sha256
 from training.data.batch import Batch, LatentBatch
 from training.data.config import DataConfig
 from training.data.errors import DamageError, DataError, raise_data_errors
@@ -67,6 +69,8 @@ class OpenData:
     manifest: Manifest | LatentManifest
     motion_range: tuple[int, int] | None
     """Lowest and highest motion of the split, cut to whole pixels; None if the manifest does not say."""
+    dataset_sha256: str
+    """SHA-256 of the data set's manifest, dataset.json; of latents, that of the data set that was encoded."""
     is_fork_safe: bool
     """Whether a process that read from the location may fork and the child read too."""
 
@@ -101,6 +105,7 @@ def _open_pictures(config: DataConfig, files: ShardFiles, manifest: Manifest) ->
         resolution=source.size,
         manifest=manifest,
         motion_range=manifest.splits[config.split].motion_histogram.whole_range,
+        dataset_sha256=file_sha256(files.location / MANIFEST),
         is_fork_safe=_is_fork_safe(files),
     )
 
@@ -123,6 +128,7 @@ def _open_latents(config: DataConfig, files: ShardFiles, manifest: LatentManifes
         resolution=size,
         manifest=manifest,
         motion_range=histogram.whole_range if histogram else None,
+        dataset_sha256=manifest.dataset_sha256,
         is_fork_safe=_is_fork_safe(files),
     )
 

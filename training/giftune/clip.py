@@ -4,6 +4,7 @@ F frames of H x W pixels, latents of c x h x w.
 """
 
 import dataclasses
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -45,9 +46,14 @@ class Clip:
         """Return the frames as inputs of the autoencoder: float32 [F, 3, H, W] in [-1, 1]."""
         return torch.from_numpy(self.frames).permute(0, 3, 1, 2).float() / 127.5 - 1
 
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of frames and caption."""
+        return hashlib.sha256(f"{self.frames.shape} {self.prompt}\n".encode() + self.frames.tobytes()).hexdigest()
+
     def is_same_as(self, other: "Clip") -> bool:
         """Return whether another clip has the same frames and caption."""
-        return self.prompt == other.prompt and np.array_equal(self.frames, other.frames)
+        return self.sha256 == other.sha256
 
 
 def make_clip(frames: NDArray[np.uint8], durations_ms: NDArray[np.int32], prompt: str, config: GifTuneConfig) -> Clip:

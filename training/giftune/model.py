@@ -15,6 +15,7 @@ from training.giftune.clip import Clip, decode_clip, encode_clip
 from training.giftune.config import GifTuneConfig
 from training.giftune.ddim import Denoise, guide, invert, sample
 from training.giftune.inflation import InflatedUNet
+from training.model.factory import fingerprint_frozen_parts
 from training.model.stable_diffusion import StableDiffusion, load_stable_diffusion, make_random_stable_diffusion
 from training.model.text import count_cut_tokens, encode_text, tokenize
 from training.runtime.devices import DTYPES, check_precision
@@ -33,8 +34,8 @@ class TunedModel:
     parts: StableDiffusion
     """The image model; its U-Net is inflated in place."""
     model: InflatedUNet
-    image_model_sha256: str
-    """Hash of the image model's U-Net before inflation."""
+    fingerprints: dict[str, str]
+    """SHA-256 of the clip, of the U-Net before inflation and of the frozen parts, by their names in messages."""
     device: torch.device
 
     def clip_latents(self) -> Tensor:
@@ -81,7 +82,7 @@ def make_tuned_model(config: GifTuneConfig, clip: Clip, device: torch.device) ->
         raise TrainingError(f"resolution is {config.resolution}; it must be a multiple of {factor}")
     for prompt in (clip.prompt, config.validation_prompt or ""):
         check_prompt_length(parts, prompt)
-    sha256 = hash_weights(parts.unet)
+    fingerprints = {"clip": clip.sha256, "image model": hash_weights(parts.unet), **fingerprint_frozen_parts(parts)}
     frozen: tuple[nn.Module, ...] = (parts.vae, parts.text_encoder)
     for part in frozen:
         part.to(device, DTYPES[config.precision])
@@ -91,7 +92,7 @@ def make_tuned_model(config: GifTuneConfig, clip: Clip, device: torch.device) ->
     if config.gradient_checkpointing:
         parts.unet.enable_gradient_checkpointing()
     return TunedModel(
-        config=config, clip=clip, parts=parts, model=model.to(device), image_model_sha256=sha256, device=device
+        config=config, clip=clip, parts=parts, model=model.to(device), fingerprints=fingerprints, device=device
     )
 
 

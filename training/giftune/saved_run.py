@@ -80,7 +80,7 @@ def read_run(folder: Path, checkpoint: str = "latest") -> SavedRun:
     if device.type == "cpu" and config.precision == "fp16":
         config = dataclasses.replace(config, precision="no")  # A CPU can sample a model tuned on a GPU.
     tuned = make_tuned_model(config, clip, device)
-    restore_weights(tuned.image_model_sha256, tuned.model.trained_parameters(), loaded)
+    restore_weights(tuned, loaded)
     tuned.model.eval().requires_grad_(False)
     return SavedRun(folder=folder, step=loaded.state.step, tuned=tuned)
 

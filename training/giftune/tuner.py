@@ -15,26 +15,26 @@ from accelerate import Accelerator
 from shards.storage.atomic import write_atomically
 from shards.storage.ownership import OutputKind
 from training.checkpoint.checkpoint import Checkpoint, TrainingState, load_checkpoint, resolve_resume, save_checkpoint
+from training.checkpoint.resume import FINGERPRINTS, check_fingerprints, list_changes, restore_optimizer
 from training.errors import TrainingError
 from training.giftune.clip import CLIP_FILE, Clip, read_clip, write_clip, write_clip_gif
 from training.giftune.config import GifTuneConfig
 from training.giftune.depth import Disparity, load_depth_model
-from training.giftune.model import make_tuned_model
+from training.giftune.model import TunedModel, make_tuned_model
 from training.giftune.step import TuneStep
 from training.runtime.devices import choose_device
 from training.runtime.guards import (
     catch_stop_signals,
     check_finite_loss,
     check_run_folder,
-    check_same_run,
     explain_out_of_memory,
 )
 from training.runtime.metrics import METRICS_ENTRIES, MetricsLog
 from training.runtime.throughput import Throughput
 
 CONFIG_FILE = "config.json"
-_FIXED = ("model", "random_size", "resolution", "num_frames", "first_frame", "frame_step", "seed")
-"""Fields of the config that must not change when a run resumes."""
+_FIXED = ("random_size", "resolution", "num_frames", "first_frame", "frame_step", "seed")
+"""Fields of the config that a resumed run cannot change: they decide the clip or the random numbers."""
 
 TUNING_RUN = OutputKind(
     name="GIF-Tune run",
@@ -80,14 +80,14 @@ class Tuner:
         self.state = checkpoint.state if checkpoint else TrainingState(step=0, position=0)
         self.trained = self.tuned.model.trained_parameters()
         if checkpoint:
-            restore_weights(self.tuned.image_model_sha256, self.trained, checkpoint)
+            restore_weights(self.tuned, checkpoint)
         self.step = TuneStep(self.tuned, disparity)
         optimizer = torch.optim.AdamW(
             self.trained.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
         self.model, self.optimizer = self.accelerator.prepare(self.tuned.model.train(), optimizer)
         if checkpoint:
-            self.optimizer.load_state_dict(checkpoint.parts["optimizer"])
+            restore_optimizer(self.optimizer, checkpoint.parts["optimizer"])
             if self.accelerator.scaler is not None and checkpoint.parts["scaler"]:
                 self.accelerator.scaler.load_state_dict(checkpoint.parts["scaler"])
 
@@ -137,7 +137,7 @@ class Tuner:
         return {**values, "grad_norm": norm, "learning_rate": self.config.learning_rate}
 
     def save(self) -> None:
-        """Write a checkpoint of the trained parameters, with the hash of the image model that they belong to."""
+        """Write a checkpoint of the trained parameters, with the fingerprints of the parts that they belong to."""
         scaler = self.accelerator.scaler
         save_checkpoint(
             self.out / "checkpoints",
@@ -147,7 +147,7 @@ class Tuner:
                 "scaler": scaler.state_dict() if scaler is not None else {},
             },
             tensors={"model": {name: parameter.detach() for name, parameter in self.trained.items()}},
-            config={**dataclasses.asdict(self.config), "image_model_sha256": self.tuned.image_model_sha256},
+            config={**dataclasses.asdict(self.config), FINGERPRINTS: self.tuned.fingerprints},
             keep=self.config.keep_checkpoints,
         )
 
@@ -158,8 +158,10 @@ class Tuner:
         if path is None:
             return None
         checkpoint = load_checkpoint(path)
-        check_same_run(checkpoint.config, self.config, _FIXED, path)
+        changes = list_changes(checkpoint.config, self.config, _FIXED, path)
         print(f"resumed from {path}, step {checkpoint.state.step}")
+        for change in changes:
+            print(f"changed since then: {change}")
         return checkpoint
 
     def _validate(self, step: int) -> None:
@@ -189,13 +191,9 @@ class Tuner:
         return explain_out_of_memory(f"{len(self.clip.frames)} frames of {config.resolution} pixels", options)
 
 
-def restore_weights(image_model_sha256: str, trained: dict[str, torch.nn.Parameter], checkpoint: Checkpoint) -> None:
-    """Copy a checkpoint's weights to `trained`. Raises TrainingError if it belongs to another image model."""
-    if checkpoint.config.get("image_model_sha256") != image_model_sha256:
-        raise TrainingError(
-            f"the weights of {checkpoint.config.get('model')} have changed since the run began; restore them, or start "
-            "a new run in another --out"
-        )
+def restore_weights(tuned: TunedModel, checkpoint: Checkpoint) -> None:
+    """Copy a checkpoint's weights to a model. Raises TrainingError if they belong to another image model or clip."""
+    check_fingerprints(checkpoint.config, tuned.fingerprints, checkpoint.path)
     with torch.no_grad():
-        for name, parameter in trained.items():
+        for name, parameter in tuned.model.trained_parameters().items():
             parameter.copy_(checkpoint.tensors["model"][name])

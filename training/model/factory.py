@@ -9,10 +9,13 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteScheduler
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from shards.manifest import digest
 from training.model.config import ModelConfig, TrainedOn
 from training.model.pipeline import Pix2GifPipeline
 from training.model.pix2gif import Pix2Gif
 from training.model.stable_diffusion import Size, StableDiffusion, initialize_stable_diffusion, load_stable_diffusion
+from training.model.text import hash_tokenizer
+from training.runtime.weights import hash_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,17 @@ def build_random(config: ModelConfig, size: Size, seed: int = 0, device: str | t
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.device(device):
         torch.manual_seed(seed)
         return _assemble(initialize_stable_diffusion(size), config)
+
+
+def fingerprint_frozen_parts(parts: Components | StableDiffusion) -> dict[str, str]:
+    """Return the SHA-256 of each frozen part, as it was loaded, by its name in messages."""
+    schedule = [parts.scheduler.alphas_cumprod.tolist(), parts.scheduler.config["prediction_type"]]
+    return {
+        "autoencoder": hash_weights(parts.vae),
+        "text encoder": hash_weights(parts.text_encoder),
+        "tokenizer": hash_tokenizer(parts.tokenizer),
+        "noise schedule": digest(schedule),
+    }
 
 
 def make_pipeline(components: Components, trained_on: TrainedOn | None = None) -> Pix2GifPipeline:

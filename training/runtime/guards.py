@@ -1,4 +1,4 @@
-"""Guards of a training run: mismatched checkpoints, non-finite losses, stop signals, out of memory."""
+"""Guards of a training run: folders of others, non-finite losses, stop signals, out of memory."""
 
 import contextlib
 import dataclasses
@@ -8,7 +8,6 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,23 +15,7 @@ from shards.storage.atomic import write_atomically
 from shards.storage.ownership import OutputKind, describe_conflict, find_link, list_entries, read_record
 from training.errors import TrainingError
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
 _OTHER_OUTPUTS = ("dataset.json", "latents.json")
-
-
-def check_same_run(
-    saved: Mapping[str, Any], config: "DataclassInstance", fixed: Sequence[str], checkpoint: Path
-) -> None:
-    """Raise TrainingError if a checkpoint's config differs from this run's in one of the `fixed` fields."""
-    values = dataclasses.asdict(config)
-    for name in fixed:
-        if saved.get(name) != values[name]:
-            raise TrainingError(
-                f"{checkpoint} was written with {name} {saved.get(name)}, and this run has {values[name]}; "
-                "use the same value, another --out, or --resume none"
-            )
 
 
 def check_run_folder(out: Path, kind: OutputKind) -> None:

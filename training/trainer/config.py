@@ -16,6 +16,8 @@ from training.runtime.config_fields import (
     replace_fields,
 )
 
+LearningRateSchedule = Literal["constant", "linear", "cosine"]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
@@ -41,8 +43,10 @@ class TrainingConfig:
     """Optimizer steps."""
     learning_rate: float = 1e-4
     """Learning rate of AdamW after the warm-up."""
+    lr_schedule: LearningRateSchedule = "constant"
+    """Learning rate after the warm-up: constant, or falling to 0 at the last step, linearly or as a cosine."""
     warmup_steps: int = 10_000
-    """Optimizer steps of linear warm-up from 0; the learning rate is constant afterwards."""
+    """Optimizer steps of linear warm-up from 0."""
     weight_decay: float = 0.01
     """Weight decay of AdamW."""
     max_grad_norm: float | None = 1.0
@@ -100,6 +104,8 @@ class TrainingConfig:
         )
         check_field(self, "snr_gamma", self.snr_gamma is None or self.snr_gamma > 0, "more than 0, or left out")
         check_field(self, "precision", self.precision in get_args(Precision), "no, bf16 or fp16")
+        schedules = get_args(LearningRateSchedule)
+        check_field(self, "lr_schedule", self.lr_schedule in schedules, "constant, linear or cosine")
 
 
 def paper() -> TrainingConfig:

@@ -1,10 +1,12 @@
 """Exponential moving average (EMA) of the trained weights."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from diffusers.training_utils import EMAModel
+from torch import Tensor
 
 from training.model.pix2gif import Pix2Gif
 
@@ -23,3 +25,19 @@ def averaged_weights(model: Pix2Gif, ema: EMAModel) -> Iterator[None]:
     finally:
         ema.restore(parameters)
         model.train()
+
+
+def restore_ema(ema: EMAModel, state: Mapping[str, Any], averaged: Mapping[str, Tensor]) -> None:
+    """Restore the averaged weights of a checkpoint, in the memory format and on the device of `ema`, whose decay stays.
+
+    `averaged` holds the weights under their numbers, as `number_weights` names them.
+    """
+    ema.load_state_dict({**state, "decay": ema.decay})
+    with torch.no_grad():
+        for shadow, saved in zip(ema.shadow_params, (averaged[name] for name in sorted(averaged)), strict=True):
+            shadow.copy_(saved)
+
+
+def number_weights(ema: EMAModel) -> dict[str, Tensor]:
+    """Return the averaged weights under the numbers of their parameters."""
+    return {f"{number:05d}": shadow for number, shadow in enumerate(ema.shadow_params)}

@@ -53,7 +53,7 @@ from training.data.latent_format import (
 )
 from training.errors import TrainingError
 from training.model.latents import Moments, encode_moments
-from training.model.text import make_prompt, tokenize
+from training.model.text import hash_tokenizer, make_prompt, tokenize
 from training.runtime.devices import choose_device
 from training.runtime.weights import hash_weights
 from training.trainer.config import TrainingConfig
@@ -188,11 +188,12 @@ def _check_ownership(out: Path) -> None:
 
 def _identify_cache(shards: ReadableLocation, config: TrainingConfig) -> dict[str, Any]:
     """Return the fields of the cache's manifest that tell it from other caches."""
-    vae, _ = _load_frozen_parts(config)
+    vae, tokenizer = _load_frozen_parts(config)
     return {
         "dataset_sha256": file_sha256(shards / MANIFEST),
         "vae": config.autoencoder or config.pretrained or f"random {config.random_size}, seed {config.seed}",
         "vae_sha256": hash_weights(vae),
+        "tokenizer_sha256": hash_tokenizer(tokenizer),
         "has_flips": config.flip,
     }
 
@@ -203,7 +204,9 @@ def _is_finished(out: Path, identity: Mapping[str, Any]) -> bool:
         return False
     existing = read_latent_manifest(out)
     if any(getattr(existing, name) != value for name, value in identity.items()):
-        raise TrainingError(f"{out} holds the latents of another data set or autoencoder; choose another --out")
+        raise TrainingError(
+            f"{out} holds the latents of another data set, autoencoder or tokenizer; choose another --out"
+        )
     return True
 
 

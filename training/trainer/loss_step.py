@@ -14,7 +14,6 @@ from training.model.latents import Moments, encode_moments, encode_source, sampl
 from training.model.losses import diffusion_loss, drop_conditions, snr_weights, total_loss
 from training.model.perceptual import PerceptualLoss
 from training.model.text import encode_null_text, encode_text, make_prompt, tokenize
-from training.runtime.devices import DTYPES
 from training.runtime.sample_noise import SampleNoise, draw_noise
 from training.trainer.config import TrainingConfig
 
@@ -50,20 +49,16 @@ class StepInputs:
 
 
 class LossStep:
-    """Computes losses. Holds the frozen parts in the precision of the run."""
+    """Computes losses with the frozen parts."""
 
     def __init__(
         self, config: TrainingConfig, parts: Components, perceptual: PerceptualLoss | None, device: torch.device
     ) -> None:
-        """Freeze the autoencoder and the text encoder and move them to `device`."""
+        """Take the parts of `place_frozen_parts`, and move the perceptual loss to `device`."""
         self._config = config
         self._device = device
-        frozen: tuple[nn.Module, ...] = (parts.vae, parts.text_encoder)
-        for part in frozen:
-            part.to(device, DTYPES[config.precision]).requires_grad_(False).eval()
-        if config.channels_last:  # The layout of the pictures; otherwise each convolution converts its weights.
-            for part in (parts.vae, *([perceptual] if perceptual is not None else ())):
-                part.to(memory_format=torch.channels_last)
+        if config.channels_last and perceptual is not None:
+            perceptual.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # Not in torch's stubs.
         self._vae, self._text_encoder = parts.vae, parts.text_encoder
         self._motion_embedding = parts.model.motion_embedding
         self._tokenizer = parts.tokenizer

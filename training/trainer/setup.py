@@ -1,6 +1,8 @@
 """Config -> the parts of a run: checkpoint, models, data config, optimizer, kernels, advice on memory."""
 
-from collections.abc import Sequence
+import copy
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -9,18 +11,29 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import nn
 from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR
 
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint, resolve_resume
+from training.checkpoint.resume import list_changes
 from training.data import BatchStream, DataConfig
+from training.data.latent_format import LatentManifest
+from training.data.open_data import OpenData
+from training.errors import TrainingError
 from training.model.config import TrainedOn
-from training.model.factory import Components, build_from_stable_diffusion, build_random
+from training.model.factory import Components, build_from_stable_diffusion, build_random, fingerprint_frozen_parts
 from training.model.perceptual import PerceptualLoss
-from training.runtime.guards import check_same_run, explain_out_of_memory
+from training.runtime.devices import DTYPES
+from training.runtime.guards import explain_out_of_memory
+from training.runtime.weights import hash_weights
 from training.trainer.config import TrainingConfig
 
-FIXED_FIELDS = ("model", "random_size", "global_batch", "seed", "flip")
-"""Fields of the config that a resumed run cannot change: they decide the model or the order of the data."""
+FIXED_FIELDS = (
+    *("model", "random_size", "global_batch", "seed", "flip", "resolution", "window_shards", "channels_last"),
+    "perceptual_weight",
+)
+"""Fields of the config that a resumed run cannot change.
+
+They decide the model, the loss or the order of the data; `channels_last` the memory layout of weights and moments.
+"""
 
 
 def build_parts(config: TrainingConfig) -> Components:
@@ -37,6 +50,54 @@ def load_perceptual(config: TrainingConfig) -> PerceptualLoss | None:
     if config.perceptual_weights is None:
         return PerceptualLoss.random(config.seed)
     return PerceptualLoss.from_weights(config.perceptual_weights)
+
+
+def fingerprint_parts(parts: Components, perceptual: PerceptualLoss | None) -> dict[str, str]:
+    """Return the SHA-256 of each frozen part, as it was loaded, by its name in messages."""
+    fingerprints = fingerprint_frozen_parts(parts)
+    if perceptual is not None:
+        fingerprints["VGG19 of the perceptual loss"] = hash_weights(perceptual)
+    return fingerprints
+
+
+def check_latents(data: OpenData, fingerprints: Mapping[str, str], location: str) -> None:
+    """Raise TrainingError if a latent cache was made with another autoencoder or tokenizer than the run's."""
+    if not isinstance(data.manifest, LatentManifest):
+        return
+    if data.manifest.tokenizer_sha256 is None:
+        raise TrainingError(
+            f"{location} is of an earlier version, which did not record its tokenizer; run `pix2gif encode` again with "
+            "another --out"
+        )
+    if data.manifest.vae_sha256 != fingerprints["autoencoder"]:
+        raise TrainingError(
+            f"{location} was encoded with another autoencoder, {data.manifest.vae}; name it with --autoencoder, or run "
+            "`pix2gif encode` with this run's"
+        )
+    if data.manifest.tokenizer_sha256 != fingerprints["tokenizer"]:
+        raise TrainingError(
+            f"{location} was made with another tokenizer; name its model with --pretrained, or run `pix2gif encode` "
+            "with this run's"
+        )
+
+
+def place_frozen_parts(parts: Components, config: TrainingConfig, device: torch.device) -> Components:
+    """Return the parts with autoencoder and text encoder on the device, in the precision of the run.
+
+    They are copies where the precision is less than float32, so that `parts` can be saved as they were loaded.
+    """
+    dtype = DTYPES[config.precision]
+    placed = parts
+    if dtype != torch.float32:
+        placed = dataclasses.replace(
+            parts, vae=copy.deepcopy(parts.vae), text_encoder=copy.deepcopy(parts.text_encoder)
+        )
+    frozen: tuple[nn.Module, ...] = (placed.vae, placed.text_encoder)
+    for part in frozen:
+        part.to(device, dtype).requires_grad_(False).eval()
+    if config.channels_last:  # The layout of the pictures; otherwise each convolution converts its weights.
+        placed.vae.to(memory_format=torch.channels_last)  # type: ignore[call-arg]  # Wrapped by diffusers.
+    return placed
 
 
 def make_data_config(config: TrainingConfig, location: str) -> DataConfig:
@@ -63,28 +124,33 @@ def describe_data(stream: BatchStream) -> TrainedOn:
     return TrainedOn(min_motion=low, max_motion=high, width=width, height=height)
 
 
-def make_optimizer(config: TrainingConfig, parameters: Sequence[nn.Parameter]) -> tuple[AdamW, LambdaLR]:
-    """Return AdamW and its schedule: linear warm-up, then constant."""
-    optimizer = AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
-    return optimizer, LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / max(1, config.warmup_steps)))
+def make_optimizer(config: TrainingConfig, parameters: Sequence[nn.Parameter]) -> AdamW:
+    """Return AdamW."""
+    return AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
 
 
-def find_checkpoint(accelerator: Accelerator, config: TrainingConfig, folder: Path, resume: str) -> Checkpoint | None:
+def find_checkpoint(
+    accelerator: Accelerator, wait: Callable[[], None], config: TrainingConfig, folder: Path, resume: str
+) -> Checkpoint | None:
     """Load the checkpoint to resume from on every process, or return None to start at step 0.
 
-    Raises TrainingError if there is no complete checkpoint where one is required, or it is of a different run.
+    Prints what changed in the config. Raises TrainingError if there is no complete checkpoint where one is required, or
+    a field changed that cannot.
     """
     paths: list[Path | None] = [None]
     if accelerator.is_main_process:  # It verifies every byte; the others only learn the path.
         paths[0], damaged = resolve_resume(folder, resume)
         for error in damaged:
             accelerator.print(f"skipped: {error}")
+    wait()
     path = broadcast_object_list(paths)[0]
     if path is None:
         return None
     checkpoint = load_checkpoint(path)
-    check_same_run(checkpoint.config, config, FIXED_FIELDS, path)
+    changes = list_changes(checkpoint.config, config, FIXED_FIELDS, path)
     accelerator.print(f"resumed from {path}, step {checkpoint.state.step}")
+    for change in changes:
+        accelerator.print(f"changed since then: {change}")
     return checkpoint
 
 

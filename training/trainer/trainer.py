@@ -21,27 +21,33 @@ from torch import Tensor
 from shards.storage.atomic import write_atomically, write_folder_atomically
 from shards.storage.ownership import OutputKind
 from training.checkpoint.checkpoint import Checkpoint, TrainingState, save_checkpoint
+from training.checkpoint.resume import FINGERPRINTS, check_fingerprints, restore_optimizer
 from training.data import Batch, BatchStream, LatentBatch
 from training.model.factory import make_pipeline
+from training.runtime.barrier import make_barrier
 from training.runtime.devices import check_precision, choose_device
 from training.runtime.guards import StopRequest, catch_stop_signals, check_finite_loss, check_run_folder
 from training.runtime.metrics import METRICS_ENTRIES, MetricsLog
 from training.runtime.rng_state import get_rng_state, set_rng_state
 from training.runtime.throughput import Throughput
 from training.trainer.config import TrainingConfig
-from training.trainer.ema import averaged_weights
+from training.trainer.ema import averaged_weights, number_weights, restore_ema
 from training.trainer.flops import count_sample_flops
 from training.trainer.loss_step import LossStep
 from training.trainer.prefetch import Prefetcher
 from training.trainer.preview import write_preview
+from training.trainer.schedule import compute_learning_rate, set_learning_rate
 from training.trainer.setup import (
     advise_on_memory,
     build_parts,
+    check_latents,
     describe_data,
     find_checkpoint,
+    fingerprint_parts,
     load_perceptual,
     make_data_config,
     make_optimizer,
+    place_frozen_parts,
     tune_kernels,
 )
 
@@ -70,7 +76,8 @@ class Trainer:
             kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
         )
         tune_kernels(config)
-        checkpoint = find_checkpoint(self.accelerator, config, out / "checkpoints", resume)
+        self.wait = make_barrier()
+        checkpoint = find_checkpoint(self.accelerator, self.wait, config, out / "checkpoints", resume)
         self.state = checkpoint.state if checkpoint else TrainingState(step=0, position=0)
         self.stream = BatchStream(
             make_data_config(config, location),
@@ -78,9 +85,16 @@ class Trainer:
             world_size=self.accelerator.num_processes,
             start_position=self.state.position,
         )
+        self.fingerprints = {"data set": self.stream.data.dataset_sha256}
+        if checkpoint:
+            check_fingerprints(checkpoint.config, self.fingerprints, checkpoint.path)
         set_seed(config.seed)
         perceptual = load_perceptual(config)
         self.parts = build_parts(config)
+        self.fingerprints |= fingerprint_parts(self.parts, perceptual)
+        check_latents(self.stream.data, self.fingerprints, location)
+        if checkpoint:
+            check_fingerprints(checkpoint.config, self.fingerprints, checkpoint.path)
         self.model = self.parts.model.train()
         if config.gradient_checkpointing:
             self.model.enable_gradient_checkpointing()
@@ -89,14 +103,14 @@ class Trainer:
         if checkpoint:
             self.model.load_state_dict(checkpoint.tensors["model"])
         self.model.to(self.accelerator.device)
-        self.loss_step = LossStep(config, self.parts, perceptual, self.accelerator.device)
+        self.placed_parts = place_frozen_parts(self.parts, config, self.accelerator.device)
+        self.loss_step = LossStep(config, self.placed_parts, perceptual, self.accelerator.device)
         parameters = self.model.trained_parameters()
         self.ema = EMAModel(parameters, decay=config.ema_decay, foreach=True)
-        # The schedule is not prepared by accelerate, which would step it once for each process.
-        optimizer, self.schedule = make_optimizer(config, parameters)
+        optimizer = make_optimizer(config, parameters)
         if config.compile:
             self.model.unet.compile()  # In place, so that names in checkpoints do not change.
-            self.parts.vae.encoder.compile()
+            self.placed_parts.vae.encoder.compile()
         self.wrapped_model, self.optimizer = self.accelerator.prepare(self.model, optimizer)
         if checkpoint:
             self._restore(checkpoint)
@@ -174,10 +188,10 @@ class Trainer:
         checked = ("loss",) if self.accelerator.scaler is not None else ("loss", "grad_norm")
         record = self.out / f"not-a-number-{self.accelerator.process_index}.json"
         check_finite_loss({name: values[name] for name in checked}, self.state.step + 1, positions, record)
-        values["learning_rate"] = float(self.schedule.get_last_lr()[0])
+        values["learning_rate"] = compute_learning_rate(self.config, self.state.step)
+        set_learning_rate(self.optimizer, values["learning_rate"])
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.schedule.step()
         self.ema.step(self.model.trained_parameters())
         return values, is_stopping
 
@@ -213,35 +227,31 @@ class Trainer:
         """Write a checkpoint on the main process; the others wait."""
         if self.is_main:
             ema = self.ema.state_dict()
-            averaged = ema.pop("shadow_params")
+            del ema["shadow_params"]
             scaler = self.accelerator.scaler
             save_checkpoint(
                 self.out / "checkpoints",
                 self.state,
                 parts={
                     "optimizer": self.optimizer.state_dict(),
-                    "lr_scheduler": self.schedule.state_dict(),
                     "ema": ema,
                     "scaler": scaler.state_dict() if scaler is not None else {},
                     "random": get_rng_state(),
                 },
                 tensors={
                     "model": {name: tensor.detach() for name, tensor in self.model.state_dict().items()},
-                    "ema": {f"{number:05d}": tensor for number, tensor in enumerate(averaged)},
+                    "ema": number_weights(self.ema),
                 },
-                config=dataclasses.asdict(self.config),
+                config={**dataclasses.asdict(self.config), FINGERPRINTS: self.fingerprints},
                 keep=self.config.keep_checkpoints,
             )
-        self.accelerator.wait_for_everyone()
+        self.wait()
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         """Restore all but the model's weights, which were loaded before the optimizer was created."""
         parts = checkpoint.parts
-        self.optimizer.load_state_dict(parts["optimizer"])
-        self.schedule.load_state_dict(parts["lr_scheduler"])
-        averaged = [checkpoint.tensors["ema"][name] for name in sorted(checkpoint.tensors["ema"])]
-        self.ema.load_state_dict({**parts["ema"], "shadow_params": averaged})
-        self.ema.to(self.accelerator.device)
+        restore_optimizer(self.optimizer, parts["optimizer"])
+        restore_ema(self.ema, parts["ema"], checkpoint.tensors["ema"])
         if self.accelerator.scaler is not None and parts["scaler"]:
             self.accelerator.scaler.load_state_dict(parts["scaler"])
         set_rng_state(parts["random"])
@@ -250,15 +260,17 @@ class Trainer:
         """Write validation GIFs with the averaged weights on the main process; the others wait."""
         if self.is_main and self.config.validation_clips:
             with averaged_weights(self.model, self.ema):
-                write_preview(self.parts, self.location, self.config, self.out / "validation" / f"step-{step:08d}.gif")
-        self.accelerator.wait_for_everyone()
+                write_preview(
+                    self.placed_parts, self.location, self.config, self.out / "validation" / f"step-{step:08d}.gif"
+                )
+        self.wait()
 
     def _write_model(self) -> None:
-        """Write the averaged weights as a folder that `Pix2GifPipeline.from_pretrained` loads."""
+        """Write the averaged weights and the unrounded frozen parts, for `Pix2GifPipeline.from_pretrained`."""
         if self.is_main:
             with averaged_weights(self.model, self.ema), write_folder_atomically(self.out / "model") as temporary:
                 make_pipeline(self.parts, describe_data(self.stream)).save_pretrained(temporary)
-        self.accelerator.wait_for_everyone()
+        self.wait()
 
     def _write_config(self) -> None:
         if self.is_main:

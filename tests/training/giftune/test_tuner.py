@@ -12,6 +12,7 @@ from training.errors import TrainingError
 from training.giftune.saved_run import read_run
 from training.giftune.tuner import Tuner
 from training.model.stable_diffusion import make_random_stable_diffusion
+from training.model.tokenizer import make_tokenizer
 from training.runtime.weights import hash_weights
 
 
@@ -90,12 +91,40 @@ def test_resuming_with_another_clip_or_config_raises(quick, clip, tmp_path):
     assert read_run(tmp_path).tuned.clip.is_same_as(other)
 
 
-def test_a_changed_image_model_raises(quick, clip, tmp_path):
+def test_what_may_change_on_a_resume_takes_effect_and_is_printed(quick, clip, tmp_path, capsys):
+    Tuner(quick(max_steps=2), clip, tmp_path).tune(num_steps=1)
+    tuner = Tuner(quick(max_steps=2, learning_rate=1e-12, weight_decay=0.3), clip, tmp_path)
+    assert "changed since then: learning_rate 0.001 -> 1e-12\n" in capsys.readouterr().out
+    before = copy_weights(tuner)
+    tuner.tune()
+    group = tuner.optimizer.param_groups[0]
+    assert (group["lr"], group["weight_decay"]) == (1e-12, 0.3)
+    after = copy_weights(tuner)
+    assert max(float((after[name] - before[name]).abs().max()) for name in before) < 1e-6
+
+
+def test_a_checkpoint_of_another_clip_raises(quick, clip, tmp_path):
+    Tuner(quick(max_steps=1), clip, tmp_path / "run").tune()
+    other = dataclasses.replace(clip, prompt="another caption")
+    with pytest.raises(TrainingError, match="was written with another clip"):
+        Tuner(quick(max_steps=2), other, tmp_path / "other", resume=str(tmp_path / "run/checkpoints/step-00000001"))
+
+
+@pytest.mark.parametrize("name", ["image model", "autoencoder", "text encoder", "tokenizer"])
+def test_a_changed_part_of_the_image_model_raises(quick, clip, tmp_path, name):
     folder = save_parts(make_random_stable_diffusion("tiny", seed=1), tmp_path / "sd")
     Tuner(quick(max_steps=1, model=str(folder)), clip, tmp_path / "run").tune()
     assert read_run(tmp_path / "run").step == 1
-    make_random_stable_diffusion("tiny", seed=2).unet.save_pretrained(folder / "unet")
-    with pytest.raises(TrainingError, match="have changed since the run began"):
+    other = make_random_stable_diffusion("tiny", seed=2)
+    if name == "tokenizer":
+        make_tokenizer(["zebra"]).save_pretrained(folder / "tokenizer")
+    elif name == "autoencoder":
+        other.vae.save_pretrained(folder / "vae")
+    elif name == "text encoder":
+        other.text_encoder.save_pretrained(folder / "text_encoder")
+    else:
+        other.unet.save_pretrained(folder / "unet")
+    with pytest.raises(TrainingError, match=f"was written with another {name}"):
         read_run(tmp_path / "run")
 
 

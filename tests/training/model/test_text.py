@@ -8,6 +8,7 @@ from training.model.text import (
     count_cut_tokens,
     encode_null_text,
     encode_text,
+    hash_tokenizer,
     make_prompt,
     spell,
     tokenize,
@@ -71,6 +72,15 @@ def test_a_tokenizer_without_vocabulary_raises():
     check_tokenizer(make_tokenizer())
     with pytest.raises(ModelError, match="no vocabulary"):
         check_tokenizer(CLIPTokenizer())
+
+
+def test_the_hash_of_a_tokenizer_depends_on_vocabulary_and_merges(tmp_path):
+    sha256 = hash_tokenizer(make_tokenizer())
+    assert hash_tokenizer(make_tokenizer()) == sha256
+    assert hash_tokenizer(make_tokenizer(["zebra"])) != sha256
+    tokenizer = make_tokenizer()
+    tokenizer.save_pretrained(tmp_path)
+    assert hash_tokenizer(CLIPTokenizer.from_pretrained(tmp_path)) == sha256
 
 
 def test_prompts_of_different_motion_differ_in_one_token():
