@@ -1,9 +1,10 @@
 """Fixtures of the trainer: a data set with short epochs, and a run on it without a stop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from accelerate.state import AcceleratorState
 
 from curation.config import CurationConfig
 from curation.options import RunOptions
@@ -11,6 +12,14 @@ from curation.pipeline import curate
 from curation.run.progress import Progress
 from training.trainer.config import TrainingConfig
 from training.trainer.trainer import Trainer
+
+
+@pytest.fixture
+def any_precision() -> Iterator[None]:
+    """Let a test run in another precision than the tests before it; accelerate fixes that of a process."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture(scope="session")
