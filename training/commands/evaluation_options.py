@@ -60,7 +60,8 @@ class TableOptions:
 
     out: Annotated[Path, typer.Option(help="Folder for results and cache. The same command continues a stopped run.")]
     model: Annotated[
-        list[str] | None, typer.Option(help="NAME=DIR or DIR: folder or hub repository of a pipeline; repeatable.")
+        list[str] | None,
+        typer.Option(help="NAME=DIR or DIR: a run, a pipeline or a hub repository; repeatable."),
     ] = None
     frames: Annotated[
         list[str] | None,

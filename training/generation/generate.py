@@ -22,7 +22,7 @@ from training.generation.motions import list_motion_notes
 from training.generation.sheet import draw_contact_sheet, to_displacements
 from training.model.errors import ModelError
 from training.model.pipeline import Pix2GifPipeline, load_pipeline
-from training.model.pix2gif import INDEX_FILE
+from training.model.pix2gif import INDEX_FILE, MODEL_FOLDER
 from training.model.text import NUM_TOKENS, count_cut_tokens, make_prompt
 from training.runtime.config_fields import Precision
 from training.runtime.devices import DTYPES, check_precision, choose_device
@@ -126,10 +126,10 @@ def draw_generated_sheet(
 def _check_model_path(name_or_folder: str) -> None:
     """Raise ModelError for a path that is not a model's, before the hub is asked for it."""
     folder = Path(name_or_folder)
-    if folder.is_dir() and not (folder / INDEX_FILE).is_file():
-        inner = folder / "model"
-        hint = f"name {inner}" if (inner / INDEX_FILE).is_file() else "name one that `pix2gif train` wrote"
-        raise ModelError(f"{folder} is not a model folder, {INDEX_FILE} is missing; {hint}")
+    if folder.is_dir() and not any((place / INDEX_FILE).is_file() for place in (folder, folder / MODEL_FOLDER)):
+        raise ModelError(
+            f"{folder} is not a model folder, {INDEX_FILE} is missing; name one that `pix2gif train` wrote at its end"
+        )
     if not folder.exists() and (name_or_folder.count("/") != 1 or name_or_folder.startswith((".", "/", "~"))):
         raise ModelError(
             f"there is no model folder {name_or_folder}; name one that `pix2gif train` wrote, or a hub repository"

@@ -24,7 +24,7 @@ from training.model.errors import ModelError
 from training.model.latents import decode_latents, encode_source
 from training.model.loading import LOADING_ERRORS, load_weights
 from training.model.motion import MotionEmbedding
-from training.model.pix2gif import Pix2Gif
+from training.model.pix2gif import INDEX_FILE, MODEL_FOLDER, Pix2Gif
 from training.model.text import check_tokenizer, encode_null_text, encode_text, make_prompt, tokenize
 from training.model.warp import WarpingModule
 
@@ -191,7 +191,7 @@ def guide(noise: Tensor, text_guidance: float, image_guidance: float) -> Tensor:
 
 
 def load_pipeline(name_or_folder: str | Path) -> Pix2GifPipeline:
-    """Load a pipeline from a folder or a hub repository.
+    """Load a pipeline from a folder, from the folder of a training run that holds one, or from a hub repository.
 
     Raises ModelError for missing or damaged parts, where `from_pretrained` would initialize weights randomly.
     """
@@ -218,8 +218,11 @@ def load_pipeline(name_or_folder: str | Path) -> Pix2GifPipeline:
 
 def _find_folder(name_or_folder: str | Path) -> Path:
     """Return the folder of a pipeline, downloaded from the hub if it is not on this machine."""
-    if Path(name_or_folder).is_dir():
-        return Path(name_or_folder)
+    folder = Path(name_or_folder)
+    if (folder / MODEL_FOLDER / INDEX_FILE).is_file():
+        return folder / MODEL_FOLDER
+    if folder.is_dir():
+        return folder
     try:
         return Path(Pix2GifPipeline.download(str(name_or_folder)))
     except LOADING_ERRORS as error:

@@ -21,6 +21,8 @@ from training.model.warp import WarpingModule
 
 INDEX_FILE = "model_index.json"
 """The index of a saved diffusers pipeline."""
+MODEL_FOLDER = "model"
+"""The folder of a training run that holds the pipeline."""
 
 
 class Prepared(NamedTuple):

@@ -145,11 +145,21 @@ class WarpingModule(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers
         self.flow_net = FlowNet(latent_channels, injected_channels, flow_norm, zero_last=flow_mode == "residual")
 
     def forward(self, source_latent: Tensor, c_l: Tensor) -> Warped:
-        """Warp a source latent [B, 4, H, W] under c_L [B, 77, D]. H and W must be multiples of 4, else ModelError."""
+        """Warp a source latent [B, 4, H, W] under c_L [B, 77, D]. H and W must be multiples of 4, else ModelError.
+
+        Under autocast an `absolute` flow is computed in float32.
+        """
         height, width = source_latent.shape[-2:]
         if height % 4 or width % 4:
             raise ModelError(f"a latent of {width} x {height} cannot be warped; its sides must be multiples of 4")
-        flow = self.flow_net(source_latent, self.injection(c_l, (height // 2, width // 2)))
+        size = (height // 2, width // 2)
+        device = source_latent.device.type
+        if self.flow_mode == "absolute" and torch.is_autocast_enabled(device):
+            # In bfloat16 a position near the edge would be wrong by some hundredths of a pixel.
+            with torch.autocast(device, enabled=False):
+                flow = self.flow_net(source_latent.float(), self.injection(c_l.float(), size))
+        else:
+            flow = self.flow_net(source_latent, self.injection(c_l, size))
         return Warped(warp(source_latent, flow, self.flow_mode), flow)
 
 

@@ -43,11 +43,16 @@ def build_parts(config: TrainingConfig) -> Components:
     return build_random(config.model, size=config.random_size, seed=config.seed)
 
 
-def load_perceptual(config: TrainingConfig) -> PerceptualLoss | None:
-    """Load VGG19 for variants with the perceptual loss. Raises ModelError if its weights are missing."""
+def load_perceptual(config: TrainingConfig, note: Callable[[str], None]) -> PerceptualLoss | None:
+    """Load VGG19 for variants with the perceptual loss. Raises ModelError if its weights are missing.
+
+    Notes random weights beside a pretrained model, whose result they would spoil.
+    """
     if not config.model.has_perceptual_loss:
         return None
     if config.perceptual_weights is None:
+        if config.pretrained is not None:
+            note("the VGG19 of the perceptual loss has random weights; name trained ones with --perceptual-weights")
         return PerceptualLoss.random(config.seed)
     return PerceptualLoss.from_weights(config.perceptual_weights)
 

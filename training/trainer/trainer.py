@@ -24,6 +24,7 @@ from training.checkpoint.checkpoint import Checkpoint, TrainingState, save_check
 from training.checkpoint.resume import FINGERPRINTS, check_fingerprints, restore_optimizer
 from training.data import Batch, BatchStream, LatentBatch
 from training.model.factory import make_pipeline
+from training.model.pix2gif import MODEL_FOLDER
 from training.runtime.barrier import make_barrier
 from training.runtime.devices import check_precision, choose_device
 from training.runtime.guards import StopRequest, catch_stop_signals, check_finite_loss, check_run_folder
@@ -55,7 +56,7 @@ TRAINING_RUN = OutputKind(
     name="training run",
     record="config.json",
     fields=frozenset({"data", "model", "global_batch", "max_steps"}),
-    entries=frozenset({"config.json", "checkpoints", "validation", "model", *METRICS_ENTRIES}),
+    entries=frozenset({"config.json", "checkpoints", "validation", MODEL_FOLDER, *METRICS_ENTRIES}),
 )
 
 
@@ -89,7 +90,7 @@ class Trainer:
         if checkpoint:
             check_fingerprints(checkpoint.config, self.fingerprints, checkpoint.path)
         set_seed(config.seed)
-        perceptual = load_perceptual(config)
+        perceptual = load_perceptual(config, lambda note: self.accelerator.print(f"Note: {note}"))
         self.parts = build_parts(config)
         self.fingerprints |= fingerprint_parts(self.parts, perceptual)
         check_latents(self.stream.data, self.fingerprints, location)
@@ -268,7 +269,7 @@ class Trainer:
     def _write_model(self) -> None:
         """Write the averaged weights and the unrounded frozen parts, for `Pix2GifPipeline.from_pretrained`."""
         if self.is_main:
-            with averaged_weights(self.model, self.ema), write_folder_atomically(self.out / "model") as temporary:
+            with averaged_weights(self.model, self.ema), write_folder_atomically(self.out / MODEL_FOLDER) as temporary:
                 make_pipeline(self.parts, describe_data(self.stream)).save_pretrained(temporary)
         self.wait()
 

@@ -129,3 +129,16 @@ def test_the_injection_does_not_interpolate_at_the_papers_size():
 def test_zero_last_sets_the_last_layer_to_zero():
     assert FlowNet(zero_last=True).flow0.weight.abs().max() == 0
     assert FlowNet(zero_last=False).flow0.weight.abs().max() > 0
+
+
+@pytest.mark.parametrize("mode", ["absolute", "residual"])
+def test_an_absolute_flow_is_computed_in_float32_under_autocast(mode):
+    module = WarpingModule(flow_mode=mode)
+    randomize_parameters(module)
+    latent, c_l = draw_latent(), torch.randn(2, 77, 768, generator=torch.Generator().manual_seed(1))
+    exact = module(latent, c_l)
+    with torch.autocast("cpu", torch.bfloat16):
+        flow = module(latent, c_l).flow
+    assert flow.dtype == (torch.float32 if mode == "absolute" else torch.bfloat16)
+    if mode == "absolute":
+        assert torch.equal(flow, exact.flow)

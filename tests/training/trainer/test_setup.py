@@ -1,15 +1,17 @@
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
 
 from tests.training.helpers import read_losses, run_command
 from training.errors import TrainingError
+from training.model.config import ModelConfig
 from training.runtime.guards import catch_stop_signals
 from training.runtime.throughput import Throughput
-from training.trainer.config import TrainingConfig
-from training.trainer.setup import advise_on_memory
+from training.trainer.config import TrainingConfig, tiny
+from training.trainer.setup import advise_on_memory, load_perceptual
 from training.trainer.trainer import Trainer
 
 
@@ -44,6 +46,21 @@ def test_flops_are_counted_on_the_first_batch_and_no_batch_is_lost(small_shards,
         assert [inputs.positions for inputs in batches] == [tuple(range(8)), tuple(range(8, 16))]
     assert 1e8 < throughput.flops_per_sample < 1e12
     assert all(parameter.grad is None for parameter in trainer.model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("config", "num_notes"),
+    [
+        (replace(tiny(), pretrained="folder"), 1),
+        (tiny(), 0),
+        (replace(tiny(), pretrained="folder", model=ModelConfig(variant="base")), 0),
+    ],
+)
+def test_random_perceptual_weights_beside_a_pretrained_model_are_noted(config, num_notes):
+    notes = []
+    load_perceptual(config, notes.append)
+    assert [note for note in notes if "random weights" in note and "--perceptual-weights" in note] == notes
+    assert len(notes) == num_notes
 
 
 @pytest.mark.parametrize("fields", [{"gradient_checkpointing": True}, {"snr_gamma": 5.0}])
