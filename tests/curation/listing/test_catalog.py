@@ -216,6 +216,7 @@ def test_url_that_cannot_be_parsed_is_accepted(tmp_path: Path) -> None:
     assert len(read(tmp_path, "http://[broken/a.gif\tone\nb.gif\ttwo\n").clips) == 2
 
 
+@pytest.mark.slow
 def test_listing_of_the_size_of_tgif_is_read(tmp_path: Path) -> None:
     listing = "".join(f"https://h/{n % 102_068:x}_500.gif\tcaption {n}\n" for n in range(125_782))
     catalog = read(tmp_path, listing)

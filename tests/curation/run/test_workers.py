@@ -1,7 +1,6 @@
 """Worker pools: results and exceptions, the same bytes for any number of workers, interrupts."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import pytest
 
 from curation.errors import CurationError
 from curation.run.workers import InProcess, open_workers
+from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from tests.curation.helpers import ANY, find_processes, run, shard_hashes, wait_until
 
 COMMAND = str(Path(sys.executable).with_name("pix2gif-curate"))
@@ -79,17 +79,12 @@ def count_parts(out: Path) -> int:
 
 
 def test_interrupted_runs_leave_no_process_and_resume(listing, tmp_path):
-    # Copies under other names make the run long enough to interrupt.
-    (tmp_path / "gifs").mkdir()
-    rows = []
-    for copy in range(5):
-        for line in listing.read_text().splitlines():
-            uri, caption = line.split("\t")
-            name = f"{Path(uri).stem}_{copy}.gif"
-            shutil.copy(listing.parent / uri, tmp_path / "gifs" / name)
-            rows.append(f"gifs/{name}\t{caption}\n")
+    # The long clip is measured first. Meanwhile the other worker finishes the parts of the short ones.
+    drawn = DrawnGif(name="", caption="", width=64, height=64, num_frames=180, dx=0.2, seed=0)
+    save_gif(tmp_path / "long.gif", draw_frames(drawn))
+    short = [f"{listing.parent}/{line}" for line in listing.read_text().splitlines()]
     long_listing, out = tmp_path / "listing.tsv", tmp_path / "out"
-    long_listing.write_text("".join(rows))
+    long_listing.write_text("\n".join(["long.gif\ta long clip", *short]) + "\n")
     for signum in (signal.SIGINT, signal.SIGTERM):
         interrupt(long_listing, out, signum)
     measured = count_parts(out)

@@ -9,7 +9,7 @@ import pytest
 from tests.curation.decode.gif.fuzz import run
 from tests.curation.decode.gif.guards import GUARD, OverrunError, guard_calls
 
-NUM_CASES = 8_000
+NUM_CASES = 4_000
 NUM_SLOW_CASES = 100_000
 NUM_BOUNDS_CASES = 400
 
@@ -36,6 +36,7 @@ def test_many_damaged_gifs_decode_as_with_the_plain_decoder() -> None:
     assert run(1, 0, NUM_SLOW_CASES).failures == []
 
 
+@pytest.mark.slow
 def test_damaged_gifs_decode_within_checked_bounds() -> None:
     assert run(2, 0, NUM_BOUNDS_CASES, check_bounds=True).failures == []
 

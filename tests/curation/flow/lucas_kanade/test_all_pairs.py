@@ -110,6 +110,7 @@ def test_corner_at_any_pixel_can_be_tracked(data: st.DataObject) -> None:
     assert ((tracked_fraction >= 0) & (tracked_fraction <= 1)).all()
 
 
+@pytest.mark.slow
 def test_no_array_index_is_out_of_bounds() -> None:
     if CHECKS_BOUNDS:
         pytest.skip("already running with bounds checking")
