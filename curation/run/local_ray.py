@@ -8,6 +8,7 @@ import contextlib
 import functools
 import os
 import secrets
+import signal
 import socket
 import tempfile
 import threading
@@ -156,9 +157,9 @@ def _check_loopback() -> None:
 def call_in_thread(function: Callable[[], object], cleanup: contextlib.ExitStack) -> None:
     """Call a function in a thread and wait; a signal ends the wait at once. Raises what the function raises.
 
-    The thread lives until `cleanup`: on Linux, Ray's processes are killed with the thread that started them. In a
-    thread, Ray does not replace the handlers of signals.
+    The thread lives until `cleanup`: on Linux, Ray's processes are killed with the thread that started them.
     """
+    handler = signal.getsignal(signal.SIGTERM)
     errors: list[BaseException] = []
     is_done, end = threading.Event(), threading.Event()
     cleanup.callback(end.set)
@@ -176,5 +177,7 @@ def call_in_thread(function: Callable[[], object], cleanup: contextlib.ExitStack
     # A daemon: the interpreter does not wait for it at its end.
     threading.Thread(target=call, name="start-ray", daemon=True).start()
     is_done.wait()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)  # Ray's own handler would abort the process.
     if errors:
         raise errors[0]
