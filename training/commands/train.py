@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from shards.command_options import with_options
-from training.trainer.config import resolve_config
+from training.trainer.config import DEFAULT_PRESET, resolve_config
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,12 +26,17 @@ class TrainingOptions:
     global_batch: Annotated[int | None, typer.Option(help="Samples per step, over all processes.")] = None
     micro_batch: Annotated[int | None, typer.Option(help="Samples per forward pass of a process.")] = None
     learning_rate: Annotated[float | None, typer.Option(help="Learning rate of AdamW after the warm-up.")] = None
+    lr_schedule: Annotated[str | None, typer.Option(help="After the warm-up: constant, linear or cosine.")] = None
+    optimizer: Annotated[str | None, typer.Option(help="adamw, or adamw-8bit (a quarter of the memory).")] = None
     warmup_steps: Annotated[int | None, typer.Option(help="Steps of linear warm-up.")] = None
     max_grad_norm: Annotated[float | None, typer.Option(help="Clip gradients to this norm.")] = None
     snr_gamma: Annotated[float | None, typer.Option(help="Weight timesteps by min(SNR, gamma) / SNR.")] = None
     precision: Annotated[str | None, typer.Option(help="no (float32), bf16 or fp16.")] = None
     gradient_checkpointing: Annotated[
         bool | None, typer.Option("--gradient-checkpointing", help="Half the memory for a third more time.")
+    ] = None
+    ema_on_cpu: Annotated[
+        bool | None, typer.Option("--ema-on-cpu", help="Keep the averaged weights in the CPU's memory.")
     ] = None
     compile: Annotated[bool | None, typer.Option("--compile", help="Compile the U-Net and the encoder.")] = None
     num_workers: Annotated[int | None, typer.Option(help="Data worker processes per rank.")] = None
@@ -53,8 +58,8 @@ def train(
     out: Annotated[Path, typer.Option(help="The run's folder: checkpoints, metrics, validation GIFs, the model.")],
     options: TrainingOptions,
     preset: Annotated[
-        str, typer.Option(help="paper, card24 (one GPU with 24 GB) or tiny (CPU, random weights).")
-    ] = "paper",
+        str, typer.Option(help="card80 or card24 (GPUs with 80 or 24 GB), paper (float32), tiny (CPU, random weights).")
+    ] = DEFAULT_PRESET,
     config: Annotated[
         Path | None, typer.Option(help="A TOML file with any field of the training config. Options override it.")
     ] = None,

@@ -8,8 +8,20 @@ from torch import Tensor
 
 PERCEPTUAL_WEIGHT = 0.01
 """Weight of the perceptual loss (Pix2Gif, eq. 8)."""
-DROP_RATE = 0.05
-"""Probability of each of the three cases of `drop_conditions`."""
+
+
+class DropRates(NamedTuple):
+    """Probabilities of the three cases of `drop_conditions` (Brooks et al., 2023, section 3.2.1; the authors' code)."""
+
+    text: float = 0.05
+    """Of dropping the text alone."""
+    both: float = 0.05
+    """Of dropping text and image."""
+    image: float = 0.05
+    """Of dropping the image alone."""
+
+
+DROP_RATES = DropRates()
 
 
 class Conditions(NamedTuple):
@@ -20,16 +32,16 @@ class Conditions(NamedTuple):
 
 
 def drop_conditions(
-    draw: Tensor, text_embeds: Tensor, null_embeds: Tensor, source_latent: Tensor, rate: float = DROP_RATE
+    draw: Tensor, text_embeds: Tensor, null_embeds: Tensor, source_latent: Tensor, rates: DropRates = DROP_RATES
 ) -> Conditions:
     """Drop the conditions of random samples, by one uniform draw r in [0, 1) per sample: `draw`, [B].
 
-    r < rate drops the text, rate <= r < 2 rate text and image, 2 rate <= r < 3 rate the image. A dropped text becomes
+    From 0 on, r drops the text with the first of `rates`, then text and image, then the image. A dropped text becomes
     `null_embeds`, [1, 77, D]; a dropped image becomes zeros. FlowNet, the U-Net and the perceptual loss all use the
-    result. Motion is never dropped (Brooks et al., 2023, section 3.2.1; the authors' code).
+    result. Motion is never dropped.
     """
-    no_text = draw < 2 * rate
-    no_image = (draw >= rate) & (draw < 3 * rate)
+    no_text = draw < rates.text + rates.both
+    no_image = (draw >= rates.text) & (draw < rates.text + rates.both + rates.image)
     text_embeds = torch.where(no_text[:, None, None], null_embeds.to(text_embeds), text_embeds)
     # torch.where and not a product: a dropped source is zero even if it was not finite.
     source_latent = torch.where(no_image[:, None, None, None], torch.zeros_like(source_latent), source_latent)

@@ -27,6 +27,24 @@ def averaged_weights(model: Pix2Gif, ema: EMAModel) -> Iterator[None]:
         model.train()
 
 
+def make_ema(model: Pix2Gif, *, decay: float, on_cpu: bool) -> EMAModel:
+    """Return averaged weights that start at the model's, on its device or the CPU."""
+    ema = EMAModel(model.trained_parameters(), decay=decay, foreach=True)
+    if on_cpu:
+        ema.to("cpu")
+    return ema
+
+
+def step_ema(ema: EMAModel, model: Pix2Gif, *, on_cpu: bool) -> None:
+    """Move the averaged weights towards those of the model; with `on_cpu`, on the model's device and back."""
+    parameters = model.trained_parameters()
+    if on_cpu:
+        ema.to(parameters[0].device)
+    ema.step(parameters)
+    if on_cpu:
+        ema.to("cpu")
+
+
 def restore_ema(ema: EMAModel, state: Mapping[str, Any], averaged: Mapping[str, Tensor]) -> None:
     """Restore the averaged weights of a checkpoint, in the memory format and on the device of `ema`, whose decay stays.
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from training.data.batch import Batch, LatentBatch
 from training.model.factory import Components
 from training.model.latents import Moments, encode_moments, encode_source, sample_target
-from training.model.losses import diffusion_loss, drop_conditions, snr_weights, total_loss
+from training.model.losses import DropRates, diffusion_loss, drop_conditions, snr_weights, total_loss
 from training.model.perceptual import PerceptualLoss
 from training.model.text import encode_null_text, encode_text, make_prompt, tokenize
 from training.runtime.sample_noise import SampleNoise, draw_noise
@@ -94,6 +94,7 @@ class LossStep:
             encode_text(self._text_encoder, inputs.token_ids).float(),
             self._null_embeds,
             source.float(),
+            DropRates(self._config.drop_text, self._config.drop_both, self._config.drop_image),
         )
         prediction = model(
             noisy, noise.timesteps, conditions.source_latent, conditions.text_embeds, batch.motion_px

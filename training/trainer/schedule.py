@@ -2,7 +2,6 @@
 
 import math
 
-from torch import Tensor
 from torch.optim import Optimizer
 
 from training.trainer.config import TrainingConfig
@@ -20,7 +19,4 @@ def compute_learning_rate(config: TrainingConfig, step: int) -> float:
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
     """Set the learning rate of all parameters."""
     for group in optimizer.param_groups:
-        if isinstance(group["lr"], Tensor):  # torchao keeps it in a tensor, which its compiled step reads.
-            group["lr"].fill_(rate)
-        else:
-            group["lr"] = rate
+        group["lr"] = rate

@@ -2,15 +2,17 @@
 
 import copy
 import dataclasses
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import nn
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint, resolve_resume
 from training.checkpoint.resume import list_changes
@@ -28,11 +30,11 @@ from training.trainer.config import TrainingConfig
 
 FIXED_FIELDS = (
     *("model", "random_size", "global_batch", "seed", "flip", "resolution", "window_shards", "channels_last"),
-    "perceptual_weight",
+    *("perceptual_weight", "optimizer"),
 )
 """Fields of the config that a resumed run cannot change.
 
-They decide the model, the loss or the order of the data; `channels_last` the memory layout of weights and moments.
+They decide the model, the loss or the order of the data; `channels_last` and `optimizer` the form of AdamW's moments.
 """
 
 
@@ -129,9 +131,23 @@ def describe_data(stream: BatchStream) -> TrainedOn:
     return TrainedOn(min_motion=low, max_motion=high, width=width, height=height)
 
 
-def make_optimizer(config: TrainingConfig, parameters: Sequence[nn.Parameter]) -> AdamW:
-    """Return AdamW."""
-    return AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+def make_optimizer(config: TrainingConfig, parameters: Sequence[nn.Parameter]) -> Optimizer:
+    """Return AdamW. Raises TrainingError if it needs bitsandbytes, which is missing."""
+    options: dict[str, Any] = {
+        "lr": config.learning_rate,
+        "betas": (config.adam_beta1, config.adam_beta2),
+        "weight_decay": config.weight_decay,
+    }
+    if config.optimizer == "adamw":
+        return AdamW(parameters, fused=True, **options)
+    try:
+        bitsandbytes = importlib.import_module("bitsandbytes")
+    except ImportError as error:
+        raise TrainingError(
+            "the optimizer adamw-8bit needs bitsandbytes; install it with pip install 'pix2gif[adamw-8bit]'"
+        ) from error
+    optimizer: Optimizer = bitsandbytes.optim.AdamW8bit(parameters, **options)
+    return optimizer
 
 
 def find_checkpoint(

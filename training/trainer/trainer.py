@@ -15,7 +15,6 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import set_seed
-from diffusers.training_utils import EMAModel
 from torch import Tensor
 
 from shards.storage.atomic import write_atomically, write_folder_atomically
@@ -32,7 +31,7 @@ from training.runtime.metrics import METRICS_ENTRIES, MetricsLog
 from training.runtime.rng_state import get_rng_state, set_rng_state
 from training.runtime.throughput import Throughput
 from training.trainer.config import TrainingConfig
-from training.trainer.ema import averaged_weights, number_weights, restore_ema
+from training.trainer.ema import averaged_weights, make_ema, number_weights, restore_ema, step_ema
 from training.trainer.flops import count_sample_flops
 from training.trainer.loss_step import LossStep
 from training.trainer.prefetch import Prefetcher
@@ -106,9 +105,8 @@ class Trainer:
         self.model.to(self.accelerator.device)
         self.placed_parts = place_frozen_parts(self.parts, config, self.accelerator.device)
         self.loss_step = LossStep(config, self.placed_parts, perceptual, self.accelerator.device)
-        parameters = self.model.trained_parameters()
-        self.ema = EMAModel(parameters, decay=config.ema_decay, foreach=True)
-        optimizer = make_optimizer(config, parameters)
+        self.ema = make_ema(self.model, decay=config.ema_decay, on_cpu=config.ema_on_cpu)
+        optimizer = make_optimizer(config, self.model.trained_parameters())
         if config.compile:
             self.model.unet.compile()  # In place, so that names in checkpoints do not change.
             self.placed_parts.vae.encoder.compile()
@@ -193,7 +191,7 @@ class Trainer:
         set_learning_rate(self.optimizer, values["learning_rate"])
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.ema.step(self.model.trained_parameters())
+        step_ema(self.ema, self.model, on_cpu=self.config.ema_on_cpu)
         return values, is_stopping
 
     def _accumulate_gradients(self, batches: Prefetcher) -> tuple[dict[str, Tensor], list[int]]:

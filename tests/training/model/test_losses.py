@@ -2,7 +2,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
-from training.model.losses import diffusion_loss, drop_conditions, snr_weights, total_loss
+from training.model.losses import DropRates, diffusion_loss, drop_conditions, snr_weights, total_loss
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,13 @@ def test_the_total_is_a_weighted_sum():
     torch.testing.assert_close(total_loss(noise, perceptual), torch.tensor([1.1, 2.2]))
     torch.testing.assert_close(total_loss(noise, perceptual, weights), torch.tensor([0.6, 2.2]))
     torch.testing.assert_close(total_loss(noise, perceptual, perceptual_weight=1), torch.tensor([11.0, 22.0]))
+
+
+def test_each_case_of_dropping_has_its_rate():
+    draw = torch.rand(100_000, generator=torch.Generator().manual_seed(0))
+    conditions = drop_conditions(
+        draw, torch.ones(100_000, 1, 1), torch.zeros(1, 1, 1), torch.ones(100_000, 1, 1, 1), DropRates(0.1, 0.2, 0.3)
+    )
+    no_text, no_image = conditions.text_embeds[:, 0, 0] == 0, conditions.source_latent[:, 0, 0, 0] == 0
+    for rows, rate in ((no_text & ~no_image, 0.1), (no_text & no_image, 0.2), (no_image & ~no_text, 0.3)):
+        assert float(rows.float().mean()) == pytest.approx(rate, abs=0.01)
