@@ -42,7 +42,7 @@ class TrainingOptions:
     num_workers: Annotated[int | None, typer.Option(help="Data worker processes per rank.")] = None
     seed: Annotated[int | None, typer.Option(help="Seed of the data order, the noise and all else.")] = None
     checkpoint_every: Annotated[int | None, typer.Option(help="Steps between checkpoints.")] = None
-    validate_every: Annotated[int | None, typer.Option(help="Steps between validation GIFs; 0 for none.")] = None
+    validate_every: Annotated[int | None, typer.Option(help="Steps between validations; 0 for none.")] = None
     wandb_project: Annotated[str | None, typer.Option(help="Also log to this project of Weights & Biases.")] = None
 
     def overrides(self) -> dict[str, Any]:

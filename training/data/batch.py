@@ -44,10 +44,13 @@ class _Rows:
         """Copy all tensors to a device."""
         return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
-    def head(self, num_samples: int) -> Self:
-        """Return the first samples, as views."""
-        rows = self._map(lambda tensor: tensor[:num_samples])
-        return dataclasses.replace(rows, keys=self.keys[:num_samples], captions=self.captions[:num_samples])
+    def split(self, num_samples: int) -> list[Self]:
+        """Return parts of `num_samples` samples, the last one of the rest, as views."""
+        return [self._part(slice(first, first + num_samples)) for first in range(0, len(self), num_samples)]
+
+    def _part(self, rows: slice) -> Self:
+        part = self._map(lambda tensor: tensor[rows])
+        return dataclasses.replace(part, keys=self.keys[rows], captions=self.captions[rows])
 
     def pin_memory(self) -> Self:
         """Copy to page-locked memory, so that transfers to a GPU overlap with its work."""

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, SupportsFloat, TextIO
 
+import numpy as np
+from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
 from shards.json_fields import load_json
@@ -86,6 +88,15 @@ class MetricsLog:
             self._tensorboard.add_scalar(name, number, step)
         if self._wandb is not None:
             self._wandb.log({"step": step, **numbers})
+
+    def log_picture(self, step: int, name: str, path: Path) -> None:
+        """Show a PNG of a step in TensorBoard and W&B."""
+        if self._tensorboard is None:
+            return
+        with Image.open(path, formats=["PNG"]) as picture:
+            self._tensorboard.add_image(name, np.asarray(picture.convert("RGB")), step, dataformats="HWC")
+        if self._wandb is not None:
+            self._wandb.log({"step": step, name: _import_wandb().Image(str(path))})
 
     def show_progress(self, step: int, loss: SupportsFloat) -> None:
         """Move the progress bar to `step`."""

@@ -101,7 +101,9 @@ class TrainingConfig:
     keep_checkpoints: int = 3
     """Number of checkpoints to keep, the latest ones."""
     validate_every: int = 1_000
-    """Optimizer steps between validation GIFs; 0 for none."""
+    """Optimizer steps between validations, of the averaged weights; 0 for none."""
+    validation_samples: int = 64
+    """Number of fixed samples of the val split in the validation loss; 0 for none."""
     validation_clips: int = 4
     """Number of fixed samples of the val split in the validation GIFs."""
 
@@ -109,7 +111,7 @@ class TrainingConfig:
         """Raise TrainingError for an invalid value, with the field's name and the allowed values."""
         for name in ("global_batch", "micro_batch", "max_steps", "log_every", "checkpoint_every", "keep_checkpoints"):
             check_field(self, name, getattr(self, name) >= 1, "1 or more")
-        for name in ("warmup_steps", "num_workers", "validate_every", "validation_clips", "seed"):
+        for name in ("warmup_steps", "num_workers", "validate_every", "validation_samples", "validation_clips", "seed"):
             check_field(self, name, getattr(self, name) >= 0, "0 or more")
         check_field(self, "learning_rate", self.learning_rate > 0, "more than 0")
         for name in ("ema_decay", "adam_beta1", "adam_beta2"):
@@ -164,6 +166,7 @@ def tiny() -> TrainingConfig:
         log_every=1,
         checkpoint_every=50,
         validate_every=50,
+        validation_samples=8,
         validation_clips=2,
     )
 

@@ -13,7 +13,7 @@ from training.trainer.loss_step import LossStep
 
 def count_sample_flops(model: Pix2Gif, loss_step: LossStep, batch: Batch | LatentBatch) -> int:
     """Count the FLOPs of one sample, forward and backward, frozen parts included. Clears the gradients."""
-    inputs = loss_step.prepare(batch.head(1))
+    inputs = loss_step.prepare(batch.split(1)[0])
     checkpointing = model.unet.is_gradient_checkpointing
     # FlopCounterMode does not see compiled code, and recomputed activations are not the model's own work.
     with torch.compiler.set_stance("force_eager"):

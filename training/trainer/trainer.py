@@ -19,8 +19,8 @@ from torch import Tensor
 
 from shards.storage.atomic import write_atomically, write_folder_atomically
 from shards.storage.ownership import OutputKind
-from training.checkpoint.checkpoint import Checkpoint, TrainingState, save_checkpoint
-from training.checkpoint.resume import FINGERPRINTS, check_fingerprints, restore_optimizer
+from training.checkpoint.checkpoint import TrainingState
+from training.checkpoint.resume import FINGERPRINTS, check_fingerprints
 from training.data import Batch, BatchStream, LatentBatch
 from training.model.factory import make_pipeline
 from training.model.pix2gif import MODEL_FOLDER
@@ -28,14 +28,13 @@ from training.runtime.barrier import make_barrier
 from training.runtime.devices import check_precision, choose_device
 from training.runtime.guards import StopRequest, catch_stop_signals, check_finite_loss, check_run_folder
 from training.runtime.metrics import METRICS_ENTRIES, MetricsLog
-from training.runtime.rng_state import get_rng_state, set_rng_state
 from training.runtime.throughput import Throughput
 from training.trainer.config import TrainingConfig
-from training.trainer.ema import averaged_weights, make_ema, number_weights, restore_ema, step_ema
+from training.trainer.ema import averaged_weights, make_ema, step_ema
 from training.trainer.flops import count_sample_flops
 from training.trainer.loss_step import LossStep
 from training.trainer.prefetch import Prefetcher
-from training.trainer.preview import write_preview
+from training.trainer.run_state import RunState
 from training.trainer.schedule import compute_learning_rate, set_learning_rate
 from training.trainer.setup import (
     advise_on_memory,
@@ -50,6 +49,7 @@ from training.trainer.setup import (
     place_frozen_parts,
     tune_kernels,
 )
+from training.trainer.validation import Validation, has_validation_split
 
 TRAINING_RUN = OutputKind(
     name="training run",
@@ -105,14 +105,18 @@ class Trainer:
         self.model.to(self.accelerator.device)
         self.placed_parts = place_frozen_parts(self.parts, config, self.accelerator.device)
         self.loss_step = LossStep(config, self.placed_parts, perceptual, self.accelerator.device)
+        self.validation = self._open_validation()
         self.ema = make_ema(self.model, decay=config.ema_decay, on_cpu=config.ema_on_cpu)
         optimizer = make_optimizer(config, self.model.trained_parameters())
         if config.compile:
             self.model.unet.compile()  # In place, so that names in checkpoints do not change.
             self.placed_parts.vae.encoder.compile()
         self.wrapped_model, self.optimizer = self.accelerator.prepare(self.model, optimizer)
+        self.run_state = RunState(
+            model=self.model, optimizer=self.optimizer, ema=self.ema, scaler=self.accelerator.scaler
+        )
         if checkpoint:
-            self._restore(checkpoint)
+            self.run_state.restore(checkpoint)
 
     @property
     def is_main(self) -> bool:
@@ -154,12 +158,16 @@ class Trainer:
                 self.state = TrainingState(step=step, position=self.state.position + config.global_batch)
                 throughput.count(config.global_batch)
                 metrics.show_progress(step, values["loss"])
-                if step % config.log_every == 0 or step == last_step:
+                is_validated = config.validate_every > 0 and step % config.validate_every == 0
+                if is_validated:
+                    with throughput.paused():
+                        if self.validation is not None:
+                            values |= self.validation.run(step, self.ema, metrics)
+                        self.wait()
+                if step % config.log_every == 0 or step == last_step or is_validated:
                     metrics.log(step, **values, **throughput.read())
-                with throughput.paused():
-                    if config.validate_every and step % config.validate_every == 0:
-                        self._validate(step)
-                    if step % config.checkpoint_every == 0 and step < last_step:
+                if step % config.checkpoint_every == 0 and step < last_step:
+                    with throughput.paused():
                         self.save()
         self.save()
         if self.state.step == config.max_steps:
@@ -225,44 +233,18 @@ class Trainer:
     def save(self) -> None:
         """Write a checkpoint on the main process; the others wait."""
         if self.is_main:
-            ema = self.ema.state_dict()
-            del ema["shadow_params"]
-            scaler = self.accelerator.scaler
-            save_checkpoint(
-                self.out / "checkpoints",
-                self.state,
-                parts={
-                    "optimizer": self.optimizer.state_dict(),
-                    "ema": ema,
-                    "scaler": scaler.state_dict() if scaler is not None else {},
-                    "random": get_rng_state(),
-                },
-                tensors={
-                    "model": {name: tensor.detach() for name, tensor in self.model.state_dict().items()},
-                    "ema": number_weights(self.ema),
-                },
-                config={**dataclasses.asdict(self.config), FINGERPRINTS: self.fingerprints},
-                keep=self.config.keep_checkpoints,
-            )
+            config = {**dataclasses.asdict(self.config), FINGERPRINTS: self.fingerprints}
+            self.run_state.save(self.out / "checkpoints", self.state, config, self.config.keep_checkpoints)
         self.wait()
 
-    def _restore(self, checkpoint: Checkpoint) -> None:
-        """Restore all but the model's weights, which were loaded before the optimizer was created."""
-        parts = checkpoint.parts
-        restore_optimizer(self.optimizer, parts["optimizer"])
-        restore_ema(self.ema, parts["ema"], checkpoint.tensors["ema"])
-        if self.accelerator.scaler is not None and parts["scaler"]:
-            self.accelerator.scaler.load_state_dict(parts["scaler"])
-        set_rng_state(parts["random"])
-
-    def _validate(self, step: int) -> None:
-        """Write validation GIFs with the averaged weights on the main process; the others wait."""
-        if self.is_main and self.config.validation_clips:
-            with averaged_weights(self.model, self.ema):
-                write_preview(
-                    self.placed_parts, self.location, self.config, self.out / "validation" / f"step-{step:08d}.gif"
-                )
-        self.wait()
+    def _open_validation(self) -> Validation | None:
+        """Return what the main process validates by; None on the others, and if there is nothing to validate on."""
+        if self.config.validate_every and not has_validation_split(self.stream.data):
+            self.accelerator.print(f"Note: {self.location} has no val split, so there is no validation")
+            return None
+        if not self.config.validate_every or not self.is_main:
+            return None
+        return Validation(self.config, self.location, self.placed_parts, self.loss_step, self.out / "validation")
 
     def _write_model(self) -> None:
         """Write the averaged weights and the unrounded frozen parts, for `Pix2GifPipeline.from_pretrained`."""

@@ -2,12 +2,15 @@ import importlib.util
 import json
 import math
 import re
+import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from training.errors import TrainingError
@@ -104,3 +107,19 @@ def test_progress_shows_the_loss_and_the_rate_of_this_process(
     assert shown is not None, err
     assert 1 < float(shown[1]) < 50
     assert out == ""
+
+
+def test_pictures_are_shown_in_tensorboard_and_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logged: list[dict[str, Any]] = []
+    run = SimpleNamespace(log=logged.append, define_metric=lambda *_, **__: None, finish=lambda **_: None)
+    wandb = SimpleNamespace(init=lambda **_: run, Image=lambda path: f"picture of {path}")
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    path = tmp_path / "sheet.png"
+    Image.new("RGB", (8, 4), "red").save(path)
+    with MetricsLog(tmp_path / "run", wandb_project="probe") as metrics:
+        metrics.log_picture(7, "validation", path)
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    (shown,) = events.Images("validation")
+    assert (shown.step, shown.width, shown.height) == (7, 8, 4)
+    assert logged == [{"step": 7, "validation": f"picture of {path}"}]

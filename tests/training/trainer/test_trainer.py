@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from shards.reader import read_shard
 from tests.training.helpers import read_losses
@@ -38,6 +39,9 @@ def test_a_run_learns_and_writes_validation_gifs_and_a_model(finished):
     ema = load_latest(finished)["ema"]
     saved = pipeline.model.trained_parameters()
     assert all(torch.equal(ema[f"{n:05d}"], parameter) for n, parameter in enumerate(saved))
+    events = EventAccumulator(str(finished / "tensorboard"))
+    events.Reload()
+    assert [(picture.step, picture.height > 128) for picture in events.Images("validation")] == [(20, True)]
     written = json.loads((finished / "config.json").read_text())
     assert (written["max_steps"], written["model"]["variant"]) == (20, "full")
 
