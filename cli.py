@@ -31,6 +31,7 @@ from training.commands.app import app as serve_page
 from training.commands.evaluate import evaluate_app
 from training.commands.generate import generate
 from training.commands.giftune import make_giftune_app
+from training.commands.push import push
 from training.commands.train import train
 from training.errors import TrainingError
 
@@ -105,6 +106,7 @@ app.command("audit")(audit)
 app.command("view")(view)
 app.command("train")(train)
 app.command("generate")(generate)
+app.command("push")(push)
 app.command("app")(serve_page)
 app.add_typer(evaluate_app, name="evaluate")
 

@@ -21,8 +21,9 @@ from training.generation.images import SourceImage, fit_image, plan_size
 from training.generation.motions import list_motion_notes
 from training.generation.sheet import draw_contact_sheet, to_displacements
 from training.model.errors import ModelError
-from training.model.pipeline import Pix2GifPipeline, load_pipeline
-from training.model.pix2gif import INDEX_FILE, MODEL_FOLDER
+from training.model.loading import INDEX_FILE, find_model_folder
+from training.model.pipeline import Pix2GifPipeline
+from training.model.saved import load_pipeline
 from training.model.text import NUM_TOKENS, count_cut_tokens, make_prompt
 from training.runtime.config_fields import Precision
 from training.runtime.devices import DTYPES, check_precision, choose_device
@@ -126,7 +127,7 @@ def draw_generated_sheet(
 def _check_model_path(name_or_folder: str) -> None:
     """Raise ModelError for a path that is not a model's, before the hub is asked for it."""
     folder = Path(name_or_folder)
-    if folder.is_dir() and not any((place / INDEX_FILE).is_file() for place in (folder, folder / MODEL_FOLDER)):
+    if folder.is_dir() and not (find_model_folder(folder) / INDEX_FILE).is_file():
         raise ModelError(
             f"{folder} is not a model folder, {INDEX_FILE} is missing; name one that `pix2gif train` wrote at its end"
         )

@@ -9,6 +9,11 @@ from safetensors import SafetensorError
 
 from training.model.errors import ModelError
 
+INDEX_FILE = "model_index.json"
+"""The index of a saved diffusers pipeline."""
+MODEL_FOLDER = "model"
+"""The folder of a training run that holds the pipeline."""
+
 LOADING_ERRORS = (
     OSError,
     ValueError,
@@ -20,6 +25,11 @@ LOADING_ERRORS = (
     StrictDataclassError,
 )
 """What diffusers and transformers raise for files that are missing, damaged or another model's."""
+
+
+def find_model_folder(folder: Path) -> Path:
+    """Return RUN/model for the folder of a training run that holds a model, and any other folder as it is."""
+    return folder / MODEL_FOLDER if (folder / MODEL_FOLDER / INDEX_FILE).is_file() else folder
 
 
 def check_name_or_folder(name_or_folder: str) -> None:

@@ -3,14 +3,15 @@
 import contextlib
 import dataclasses
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from diffusers.image_processor import PipelineImageInput, VaeImageProcessor
+from diffusers.loaders.lora_pipeline import StableDiffusionLoraLoaderMixin
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteScheduler
@@ -22,11 +23,13 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from training.model.config import ModelConfig, TrainedOn
 from training.model.errors import ModelError
 from training.model.latents import decode_latents, encode_source
-from training.model.loading import LOADING_ERRORS, load_weights
 from training.model.motion import MotionEmbedding
-from training.model.pix2gif import INDEX_FILE, MODEL_FOLDER, Pix2Gif
-from training.model.text import check_tokenizer, encode_null_text, encode_text, make_prompt, tokenize
+from training.model.pix2gif import Pix2Gif
+from training.model.text import encode_null_text, encode_text, make_prompt, tokenize
 from training.model.warp import WarpingModule
+
+Row = Literal["both", "image", "neither"]
+"""A row of guidance: the conditions of a prediction. The motion is always one of them."""
 
 
 @dataclass
@@ -40,14 +43,15 @@ class Pix2GifOutput(BaseOutput):
     """Flow of each frame, [F, 2, h, w], in grid units; None without a warping module."""
 
 
-class Pix2GifPipeline(DiffusionPipeline):
-    """All parts that generation needs. `save_pretrained` writes each part as safetensors with its config.
+class Pix2GifPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
+    """All parts that generation needs. The motion embedding and the warping module are None in variants without them.
 
-    Load it with `load_pipeline`. The motion embedding and the warping module are None in variants without them.
+    `load_lora_weights` loads a LoRA for Stable Diffusion 1.x, such as LCM-LoRA, into the U-Net and the text model.
     """
 
     model_cpu_offload_seq = "text_encoder->motion_embedding->warping->unet->vae"  # type: ignore[assignment]
     _optional_components = ["motion_embedding", "warping"]  # noqa: RUF012 (Declared like this in diffusers.)
+    _callback_tensor_inputs = ["latents"]  # noqa: RUF012
 
     vae: AutoencoderKL
     text_encoder: CLIPTextModel
@@ -64,8 +68,8 @@ class Pix2GifPipeline(DiffusionPipeline):
         tokenizer: CLIPTokenizer,
         unet: UNet2DConditionModel,
         scheduler: EulerAncestralDiscreteScheduler,
-        motion_embedding: MotionEmbedding | None = None,
-        warping: WarpingModule | None = None,
+        motion_embedding: ModelMixin | None = None,
+        warping: ModelMixin | None = None,
         model_variant: str = "full",
         trained_on: dict[str, int] | None = None,
     ) -> None:
@@ -115,6 +119,8 @@ class Pix2GifPipeline(DiffusionPipeline):
         generator: torch.Generator | list[torch.Generator] | None = None,
         seed: int | None = None,
         output_type: Literal["pil", "np", "pt", "latent"] = "pil",
+        callback_on_step_end: Callable[[Any, int, Tensor, dict[str, Any]], dict[str, Any]] | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
     ) -> Pix2GifOutput:
         """Generate one frame per motion magnitude, in one batch, each from the source image itself.
 
@@ -122,32 +128,36 @@ class Pix2GifPipeline(DiffusionPipeline):
         prompt: the caption without the motion, whose words are appended here. motion: magnitudes in pixels.
         generator or seed: all frames share the same initial and ancestral noise. So frames differ only by their motion,
         and do not depend on the other frames of the batch. A list of generators gives each frame noise of its own.
-        text_guidance, image_guidance: s_T and s_I of `guide`; the motion is a condition in all three predictions.
+        text_guidance, image_guidance: s_T and s_I of `guide`; the motion is a condition in all three predictions. A
+        prediction whose weight is zero is not computed: with 1 and 1 there is one instead of three.
+        callback_on_step_end: called after each step with the pipeline, the step, the timestep and a dict of `latents`;
+        it returns a dict whose `latents`, if there are any, replace them.
         Raises ModelError for no motion, a motion outside the embedding, several images, or too few generators.
         """
-        if not motion:
-            raise ModelError("there is no motion; name one magnitude or more, one for each frame")
-        if generator is not None and seed is not None:
-            raise ModelError("a generator and a seed exclude each other; name one of them")
+        if unknown := set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs):
+            raise ModelError(f"callbacks cannot have {', '.join(sorted(unknown))}; they can have latents")
         model = self.model
+        rows = choose_rows(text_guidance, image_guidance)
         generators = _make_generators(len(motion), generator, seed)
         with torch.no_grad(), _evaluating(model):
             source = self._encode_image(image, height, width)
-            # Batch of 3 F: (text, image), (no text, image), (no text, no image), F each.
-            prepared = model.prepare(*self._stack_conditions(source, prompt, motion))
+            prepared = model.prepare(*self._stack_conditions(source, prompt, motion, rows))
             self.scheduler.set_timesteps(num_inference_steps, device=self._execution_device)
             latents = randn_tensor(
                 (len(motion), *source.shape[1:]), generators, self._execution_device, self.unet.dtype
             )
-            latents = latents * self.scheduler.init_noise_sigma
             step_options = {}
             if "generator" in inspect.signature(self.scheduler.step).parameters:
                 step_options["generator"] = generators
-            for timestep in self.progress_bar(self.scheduler.timesteps):
+            latents = latents * self.scheduler.init_noise_sigma
+            for step, timestep in enumerate(self.progress_bar(self.scheduler.timesteps)):
                 noisy = self.scheduler.scale_model_input(latents, timestep)
-                noise = model.denoise(noisy.repeat(3, 1, 1, 1), timestep, prepared)
+                noise = model.denoise(noisy.repeat(len(rows), 1, 1, 1), timestep, prepared)
                 noise = guide(noise, text_guidance, image_guidance)
                 latents = self.scheduler.step(noise, timestep, latents, return_dict=False, **step_options)[0]
+                if callback_on_step_end is not None:
+                    tensors = {"latents": latents} if callback_on_step_end_tensor_inputs else {}
+                    latents = callback_on_step_end(self, step, timestep, tensors).get("latents", latents)
             if output_type == "latent":
                 frames: Any = latents
             else:
@@ -163,8 +173,10 @@ class Pix2GifPipeline(DiffusionPipeline):
             raise ModelError(f"there are {pixels.shape[0]} images; a GIF is generated from one")
         return encode_source(self.vae, pixels.to(self._execution_device)).to(self.unet.dtype)
 
-    def _stack_conditions(self, source: Tensor, prompt: str, motion: list[float]) -> tuple[Tensor, Tensor, Tensor]:
-        """Stack source latents [3 F, 4, h, w], text embeddings [3 F, 77, D] and motions [3 F] for guidance."""
+    def _stack_conditions(
+        self, source: Tensor, prompt: str, motion: list[float], rows: Sequence[Row]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Stack source latents [R F, 4, h, w], text embeddings [R F, 77, D] and motions [R F] of R rows of guidance."""
         device, num_frames = self._execution_device, len(motion)
         magnitudes = torch.tensor(motion, dtype=torch.float32)
         if self.motion_embedding is not None:
@@ -174,68 +186,51 @@ class Pix2GifPipeline(DiffusionPipeline):
         null = encode_null_text(self.tokenizer, self.text_encoder).expand_as(text)
         sources = source.expand(num_frames, -1, -1, -1)
         return (
-            torch.cat([sources, sources, torch.zeros_like(sources)]),
-            torch.cat([text, null, null]).to(self.unet.dtype),
-            magnitudes.repeat(3).to(device),
+            torch.cat([torch.zeros_like(sources) if row == "neither" else sources for row in rows]),
+            torch.cat([text if row == "both" else null for row in rows]).to(self.unet.dtype),
+            magnitudes.repeat(len(rows)).to(device),
         )
+
+
+def choose_rows(text_guidance: float, image_guidance: float) -> tuple[Row, ...]:
+    """Return the predictions that `guide` needs: those whose weight is not zero, in the order of the batch."""
+    weights: dict[Row, float] = {
+        "both": text_guidance,
+        "image": image_guidance - text_guidance,
+        "neither": 1 - image_guidance,
+    }
+    return tuple(row for row, weight in weights.items() if weight)
 
 
 def guide(noise: Tensor, text_guidance: float, image_guidance: float) -> Tensor:
-    """Combine noise predictions by classifier-free guidance (Brooks et al., 2023, eq. 3): [3 F, ...] -> [F, ...].
+    """Combine noise predictions by classifier-free guidance (Brooks et al., 2023, eq. 3): [R F, ...] -> [F, ...].
 
     Returns u + s_T (c - i) + s_I (i - u), with c, i and u the noise for (text, image), (no text, image) and (no text,
-    no image), s_T = `text_guidance`, s_I = `image_guidance`.
+    no image), s_T = `text_guidance`, s_I = `image_guidance`. `noise` has the R of them that `choose_rows` names.
     """
-    both, image, neither = noise.chunk(3)
-    return neither + text_guidance * (both - image) + image_guidance * (image - neither)
-
-
-def load_pipeline(name_or_folder: str | Path) -> Pix2GifPipeline:
-    """Load a pipeline from a folder, from the folder of a training run that holds one, or from a hub repository.
-
-    Raises ModelError for missing or damaged parts, where `from_pretrained` would initialize weights randomly.
-    """
-    folder = _find_folder(name_or_folder)
-    model = Pix2Gif.from_pretrained(folder)
-    vae = load_weights(AutoencoderKL.from_pretrained, "autoencoder", folder / "vae")
-    text_encoder = load_weights(CLIPTextModel.from_pretrained, "text model", folder / "text_encoder")
-    try:
-        pipeline: Pix2GifPipeline = Pix2GifPipeline.from_pretrained(
-            folder,
-            unet=model.unet,
-            motion_embedding=model.motion_embedding,
-            warping=model.warping,
-            vae=vae,
-            text_encoder=text_encoder,
-        )
-        check_tokenizer(pipeline.tokenizer)
-    except (*LOADING_ERRORS, AttributeError, ModelError) as error:
-        raise ModelError(
-            f"the pipeline in {name_or_folder} is incomplete: its index, tokenizer or scheduler is missing or damaged"
-        ) from error
-    return pipeline
-
-
-def _find_folder(name_or_folder: str | Path) -> Path:
-    """Return the folder of a pipeline, downloaded from the hub if it is not on this machine."""
-    folder = Path(name_or_folder)
-    if (folder / MODEL_FOLDER / INDEX_FILE).is_file():
-        return folder / MODEL_FOLDER
-    if folder.is_dir():
-        return folder
-    try:
-        return Path(Pix2GifPipeline.download(str(name_or_folder)))
-    except LOADING_ERRORS as error:
-        raise ModelError(
-            f"no Pix2Gif pipeline can be loaded from {name_or_folder}; name a folder that `pix2gif train` wrote, or a "
-            "hub repository that can be reached"
-        ) from error
+    rows = choose_rows(text_guidance, image_guidance)
+    predictions = dict(zip(rows, noise.chunk(len(rows)), strict=True))
+    if len(rows) == 1:
+        return predictions[rows[0]]
+    if "image" not in predictions:  # Both scales are equal.
+        return predictions["neither"] + text_guidance * (predictions["both"] - predictions["neither"])
+    image = predictions["image"]
+    guided = predictions.get("neither", image)
+    if "both" in predictions:
+        guided = guided + text_guidance * (predictions["both"] - image)
+    if "neither" in predictions:
+        guided = guided + image_guidance * (image - predictions["neither"])
+    return guided
 
 
 def _make_generators(
     num: int, generator: torch.Generator | list[torch.Generator] | None, seed: int | None
 ) -> list[torch.Generator]:
     """Return the generator of each frame: the given ones, or `num` in the same state."""
+    if not num:
+        raise ModelError("there is no motion; name one magnitude or more, one for each frame")
+    if generator is not None and seed is not None:
+        raise ModelError("a generator and a seed exclude each other; name one of them")
     if isinstance(generator, list):
         if len(generator) != num:
             raise ModelError(f"there are {len(generator)} generators for {num} frames; name one for each")

@@ -14,15 +14,10 @@ from torch import Tensor, nn
 from shards.json_fields import load_json
 from training.model.config import ModelConfig, Variant
 from training.model.errors import ModelError
-from training.model.loading import load_weights
+from training.model.loading import INDEX_FILE, load_weights
 from training.model.motion import MotionEmbedding
 from training.model.unet import widen_conv_in
 from training.model.warp import WarpingModule
-
-INDEX_FILE = "model_index.json"
-"""The index of a saved diffusers pipeline."""
-MODEL_FOLDER = "model"
-"""The folder of a training run that holds the pipeline."""
 
 
 class Prepared(NamedTuple):

@@ -20,6 +20,7 @@ from training.data import BatchStream, DataConfig
 from training.data.latent_format import LatentManifest
 from training.data.open_data import OpenData
 from training.errors import TrainingError
+from training.model.card import Origin
 from training.model.config import TrainedOn
 from training.model.factory import Components, build_from_stable_diffusion, build_random, fingerprint_frozen_parts
 from training.model.perceptual import PerceptualLoss
@@ -129,6 +130,13 @@ def describe_data(stream: BatchStream) -> TrainedOn:
     height, width = stream.resolution
     low, high = stream.data.motion_range or (TrainedOn.min_motion, TrainedOn.max_motion)
     return TrainedOn(min_motion=low, max_motion=high, width=width, height=height)
+
+
+def describe_origin(config: TrainingConfig, step: int) -> Origin:
+    """Return what the model card says about the weights of a run."""
+    return Origin(
+        base=config.pretrained, autoencoder=config.autoencoder, num_steps=step, config=dataclasses.asdict(config)
+    )
 
 
 def make_optimizer(config: TrainingConfig, parameters: Sequence[nn.Parameter]) -> Optimizer:

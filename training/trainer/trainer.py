@@ -23,7 +23,8 @@ from training.checkpoint.checkpoint import TrainingState
 from training.checkpoint.resume import FINGERPRINTS, check_fingerprints
 from training.data import Batch, BatchStream, LatentBatch
 from training.model.factory import make_pipeline
-from training.model.pix2gif import MODEL_FOLDER
+from training.model.loading import MODEL_FOLDER
+from training.model.saved import save_pipeline
 from training.runtime.barrier import make_barrier
 from training.runtime.devices import check_precision, choose_device
 from training.runtime.guards import StopRequest, catch_stop_signals, check_finite_loss, check_run_folder
@@ -41,6 +42,7 @@ from training.trainer.setup import (
     build_parts,
     check_latents,
     describe_data,
+    describe_origin,
     find_checkpoint,
     fingerprint_parts,
     load_perceptual,
@@ -247,10 +249,11 @@ class Trainer:
         return Validation(self.config, self.location, self.placed_parts, self.loss_step, self.out / "validation")
 
     def _write_model(self) -> None:
-        """Write the averaged weights and the unrounded frozen parts, for `Pix2GifPipeline.from_pretrained`."""
+        """Write the averaged weights and the unrounded frozen parts, for `load_pipeline` and for diffusers alone."""
         if self.is_main:
             with averaged_weights(self.model, self.ema), write_folder_atomically(self.out / MODEL_FOLDER) as temporary:
-                make_pipeline(self.parts, describe_data(self.stream)).save_pretrained(temporary)
+                pipeline = make_pipeline(self.parts, describe_data(self.stream))
+                save_pipeline(pipeline, temporary, describe_origin(self.config, self.state.step))
         self.wait()
 
     def _write_config(self) -> None:

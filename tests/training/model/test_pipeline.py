@@ -11,8 +11,9 @@ from tests.training.model.helpers import randomize_parameters
 from training.model.config import ModelConfig
 from training.model.errors import ModelError
 from training.model.factory import build_random, make_pipeline
-from training.model.pipeline import Pix2GifPipeline, guide, load_pipeline
+from training.model.pipeline import Pix2GifPipeline, choose_rows, guide
 from training.model.pix2gif import Pix2Gif
+from training.model.saved import load_pipeline
 
 
 @pytest.fixture
@@ -127,7 +128,47 @@ def test_guidance_combines_three_predictions():
     both, picture, neither = torch.randn(3, 2, 4, 8, 8)
     noise = guide(torch.cat([both, picture, neither]), 7.5, 1.8)
     torch.testing.assert_close(noise, neither + 7.5 * (both - picture) + 1.8 * (picture - neither))
-    torch.testing.assert_close(guide(torch.cat([both, picture, neither]), 1, 1), both)
+
+
+@pytest.mark.parametrize(
+    ("text_guidance", "image_guidance", "rows"),
+    [
+        (7.5, 1.8, ("both", "image", "neither")),
+        (7.5, 1, ("both", "image")),
+        (3, 3, ("both", "neither")),
+        (0, 1.8, ("image", "neither")),
+        (1, 1, ("both",)),
+        (0, 1, ("image",)),
+        (0, 0, ("neither",)),
+    ],
+)
+def test_rows_of_weight_zero_are_left_out_with_the_same_result(pipeline, image, text_guidance, image_guidance, rows):
+    assert choose_rows(text_guidance, image_guidance) == rows
+    predictions = dict(zip(("both", "image", "neither"), torch.randn(3, 2, 4, 8, 8), strict=True))
+    both, picture, neither = predictions.values()
+    expected = neither + text_guidance * (both - picture) + image_guidance * (picture - neither)
+    given = torch.cat([predictions[row] for row in rows])
+    torch.testing.assert_close(guide(given, text_guidance, image_guidance), expected)
+    batches = []
+    pipeline.unet.register_forward_hook(lambda *arguments: batches.append(len(arguments[2][0])))
+    scales = {"text_guidance": text_guidance, "image_guidance": image_guidance, "num_inference_steps": 2}
+    generate(pipeline, image, [2, 9], **scales)
+    assert batches == [2 * len(rows)] * 2
+
+
+def test_a_callback_sees_and_replaces_the_latents_of_each_step(pipeline, image):
+    seen = []
+
+    def callback(called, step, timestep, tensors):
+        seen.append((called is pipeline, step, int(timestep), tensors["latents"].shape))
+        return {"latents": torch.zeros_like(tensors["latents"])} if step == 3 else {}
+
+    latents = generate(pipeline, image, [2, 9], callback_on_step_end=callback, output_type="latent")
+    assert [step for _, step, _, _ in seen] == [0, 1, 2, 3]
+    assert seen[0][::3] == (True, (2, 4, 16, 16))
+    assert latents.abs().max() == 0
+    with pytest.raises(ModelError, match="callbacks cannot have noise"):
+        generate(pipeline, image, [2], callback_on_step_end_tensor_inputs=["noise"])
 
 
 @all_variants

@@ -5,7 +5,7 @@ import torch
 
 from tests.training.trainer.helpers import load_latest
 from training.model.factory import build_random
-from training.model.pipeline import load_pipeline
+from training.model.saved import load_pipeline
 from training.runtime.weights import hash_weights
 from training.trainer.trainer import Trainer
 

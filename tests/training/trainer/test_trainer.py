@@ -10,7 +10,7 @@ from tests.training.trainer.helpers import load_latest
 from training.checkpoint.checkpoint import load_checkpoint
 from training.data import DataError
 from training.errors import TrainingError
-from training.model.pipeline import Pix2GifPipeline, load_pipeline
+from training.model.saved import load_pipeline
 from training.trainer.trainer import Trainer
 
 GOLDEN_LOSSES = [1.13264, 1.1189, 1.04741, 0.99486, 0.94077, 0.8651, 0.80888, 0.76751, 0.68072, 0.62396]
@@ -35,7 +35,7 @@ def test_a_run_learns_and_writes_validation_gifs_and_a_model(finished):
     assert sum(losses[10:]) < 0.7 * sum(losses[:10])
     files = sorted(path.name for path in (finished / "validation").iterdir())
     assert files == [f"step-00000020{end}" for end in ("-clip-00.gif", ".gif", ".png")]
-    pipeline = Pix2GifPipeline.from_pretrained(finished / "model")
+    pipeline = load_pipeline(finished / "model")
     ema = load_latest(finished)["ema"]
     saved = pipeline.model.trained_parameters()
     assert all(torch.equal(ema[f"{n:05d}"], parameter) for n, parameter in enumerate(saved))

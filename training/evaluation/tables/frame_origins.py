@@ -21,7 +21,8 @@ from training.evaluation.errors import EvaluationError
 from training.evaluation.inputs.clips import Clip, find_clips
 from training.evaluation.inputs.frames import Frame, Frames, hash_clip, read_frames
 from training.evaluation.tables.work_cache import Recipe, WorkCache
-from training.model.pipeline import Pix2GifPipeline, load_pipeline
+from training.model.pipeline import Pix2GifPipeline
+from training.model.saved import load_pipeline
 from training.runtime.devices import DTYPES
 from training.runtime.weights import hash_weights
 
