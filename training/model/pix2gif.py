@@ -4,17 +4,14 @@ B samples, H x W latent pixels, 77 tokens, D: width of the text model. z_t: nois
 z_W: warped source latent; c_T and c_M: embeddings of text and motion; c_L = c_T + c_M.
 """
 
-from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
-from shards.json_fields import load_json
 from training.model.config import ModelConfig, Variant
 from training.model.errors import ModelError
-from training.model.loading import INDEX_FILE, load_weights
 from training.model.motion import MotionEmbedding
 from training.model.unet import widen_conv_in
 from training.model.warp import WarpingModule
@@ -119,34 +116,6 @@ class Pix2Gif(nn.Module):
     def enable_gradient_checkpointing(self) -> None:
         """Recompute the U-Net's activations in the backward pass. The other parts are small."""
         self.unet.enable_gradient_checkpointing()
-
-    @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Self:
-        """Load a model from the folder of a saved pipeline.
-
-        For a hub repository, load the pipeline and use its `model`. Raises ModelError for a folder without a model.
-        """
-        folder = Path(folder)
-        variant = _read_variant(folder)
-        motion_embedding = warping = None
-        unet = load_weights(UNet2DConditionModel.from_pretrained, "U-Net", folder / "unet")
-        # Load every part that exists, whatever the variant: the constructor reports missing and superfluous parts.
-        if (path := folder / "motion_embedding").is_dir():
-            motion_embedding = load_weights(MotionEmbedding.from_pretrained, "motion embedding", path)
-        if (path := folder / "warping").is_dir():
-            warping = load_weights(WarpingModule.from_pretrained, "warping module", path)
-        return cls(unet, motion_embedding, warping, variant)
-
-
-def _read_variant(folder: Path) -> Variant:
-    """Read the variant of a saved pipeline. Raises ModelError for a folder without one."""
-    path = folder / INDEX_FILE
-    if not path.is_file():
-        raise ModelError(f"there is no Pix2Gif model in {folder}")
-    try:
-        return ModelConfig(variant=load_json(path.read_text(encoding="utf-8"))["model_variant"]).variant
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path} does not name a variant of Pix2Gif") from error
 
 
 def _read_config(

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from types import ModuleType
 
-_PACKAGES = ("training", "shards")
+_PACKAGE = "training"
 _HEADER = '''"""{title}
 
 Part of a Pix2Gif model that diffusers loads with trust_remote_code=True. Written by pix2gif {version}.
@@ -58,4 +58,4 @@ def _walk_imports(module: ModuleType) -> Iterator[ModuleType]:
 
 
 def _is_ours(node: ast.Import | ast.ImportFrom) -> bool:
-    return isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] in _PACKAGES
+    return isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == _PACKAGE

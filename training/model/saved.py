@@ -6,18 +6,22 @@ from typing import Any
 
 import diffusers
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from huggingface_hub import snapshot_download
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from shards.json_fields import load_json
 from training.model.card import CARD, NOTICE, Origin, make_card, make_notice
+from training.model.config import ModelConfig, Variant
 from training.model.errors import ModelError
 from training.model.loading import INDEX_FILE, LOADING_ERRORS, find_model_folder, load_weights
+from training.model.motion import MotionEmbedding
 from training.model.pipeline import Pix2GifPipeline
 from training.model.pix2gif import Pix2Gif
 from training.model.portable import bundle_code
 from training.model.text import check_tokenizer
+from training.model.warp import WarpingModule
 from training.runtime.versions import software_versions
 
 _CODE_FILE = "pipeline"
@@ -57,7 +61,7 @@ def load_pipeline(name_or_folder: str | Path) -> Pix2GifPipeline:
     Raises ModelError for missing or damaged parts, where diffusers would initialize weights randomly.
     """
     folder = _find_folder(name_or_folder)
-    model = Pix2Gif.from_pretrained(folder)
+    model = load_model(folder)
     vae = load_weights(AutoencoderKL.from_pretrained, "autoencoder", folder / "vae")
     text_encoder = load_weights(CLIPTextModel.from_pretrained, "text model", folder / "text_encoder")
     try:
@@ -79,6 +83,31 @@ def load_pipeline(name_or_folder: str | Path) -> Pix2GifPipeline:
         raise ModelError(
             f"the pipeline in {name_or_folder} is incomplete: its index, tokenizer or scheduler is missing or damaged"
         ) from error
+
+
+def load_model(folder: str | Path) -> Pix2Gif:
+    """Load the trained parts from the folder of a saved pipeline. Raises ModelError for a folder without a model."""
+    folder = Path(folder)
+    variant = _read_variant(folder)
+    motion_embedding = warping = None
+    unet = load_weights(UNet2DConditionModel.from_pretrained, "U-Net", folder / "unet")
+    # Load every part that exists, whatever the variant: the constructor reports missing and superfluous parts.
+    if (path := folder / "motion_embedding").is_dir():
+        motion_embedding = load_weights(MotionEmbedding.from_pretrained, "motion embedding", path)
+    if (path := folder / "warping").is_dir():
+        warping = load_weights(WarpingModule.from_pretrained, "warping module", path)
+    return Pix2Gif(unet, motion_embedding, warping, variant)
+
+
+def _read_variant(folder: Path) -> Variant:
+    """Read the variant of a saved pipeline. Raises ModelError for a folder without one."""
+    path = folder / INDEX_FILE
+    if not path.is_file():
+        raise ModelError(f"there is no Pix2Gif model in {folder}")
+    try:
+        return ModelConfig(variant=load_json(path.read_text(encoding="utf-8"))["model_variant"]).variant
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path} does not name a variant of Pix2Gif") from error
 
 
 def _find_scheduler(index: dict[str, Any]) -> type[Any]:

@@ -3,7 +3,6 @@
 B prompts of 77 tokens, D: width of the text model (768 for Stable Diffusion 1.x).
 """
 
-import json
 import math
 from collections.abc import Sequence
 
@@ -11,7 +10,6 @@ import torch
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from shards.manifest import digest
 from training.model.errors import ModelError
 
 NUM_TOKENS = 77
@@ -23,8 +21,6 @@ SMALL_NUMBERS = (
     "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
 )
 # fmt: on
-_PROBE = "A man's Café,  2 balls: 球!"
-"""Caption with capitals, an accent, a digit, spaces and a foreign letter, which tokenizers treat differently."""
 TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 
 
@@ -79,18 +75,6 @@ def check_tokenizer(tokenizer: CLIPTokenizer) -> None:
     tokens = tokenizer.tokenize("the")
     if len(tokens) != 1 or tokens[0] == tokenizer.unk_token:
         raise ModelError("the tokenizer has no vocabulary; its files are missing or damaged")
-
-
-def hash_tokenizer(tokenizer: CLIPTokenizer) -> str:
-    """Return the SHA-256 of a tokenizer's vocabulary and merges, and of the token ids of one prompt."""
-    # Later versions of transformers hold the merges in a Rust object, earlier ones in Python.
-    if hasattr(tokenizer, "bpe_ranks"):
-        merges = [" ".join(pair) for pair in tokenizer.bpe_ranks]
-    else:
-        saved = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
-        merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in saved]
-    ids = tokenize(tokenizer, [make_prompt(_PROBE, 7.9)]).tolist()
-    return digest({"vocabulary": tokenizer.get_vocab(), "merges": merges, "ids": ids})
 
 
 def count_cut_tokens(tokenizer: CLIPTokenizer, prompts: Sequence[str]) -> list[int]:

@@ -1,4 +1,4 @@
-"""A CLIP tokenizer with a small vocabulary, for models with random weights."""
+"""CLIP tokenizers: one with a small vocabulary, for models with random weights, and the hash of any."""
 
 import json
 import tempfile
@@ -7,7 +7,8 @@ from pathlib import Path
 
 from transformers import CLIPTokenizer
 
-from training.model.text import NUM_TOKENS, SMALL_NUMBERS, TENS
+from shards.manifest import digest
+from training.model.text import NUM_TOKENS, SMALL_NUMBERS, TENS, make_prompt, tokenize
 
 _START, _END, _WORD_END = "<|startoftext|>", "<|endoftext|>", "</w>"
 
@@ -17,6 +18,9 @@ _WORDS = (
     *("left", "right", "slowly", "quickly", "of", "with", "his", "her", "in", "on"),
 )
 """Words with a token of their own: those of every prompt, which must fit into 77 tokens, and some of captions."""
+
+_PROBE = "A man's Café,  2 balls: 球!"
+"""Caption with capitals, an accent, a digit, spaces and a foreign letter, which tokenizers treat differently."""
 
 
 def make_tokenizer(words: Iterable[str] = ()) -> CLIPTokenizer:
@@ -36,6 +40,18 @@ def make_tokenizer(words: Iterable[str] = ()) -> CLIPTokenizer:
         Path(folder, "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
         tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(folder, model_max_length=NUM_TOKENS)
     return tokenizer
+
+
+def hash_tokenizer(tokenizer: CLIPTokenizer) -> str:
+    """Return the SHA-256 of a tokenizer's vocabulary and merges, and of the token ids of one prompt."""
+    # Later versions of transformers hold the merges in a Rust object, earlier ones in Python.
+    if hasattr(tokenizer, "bpe_ranks"):
+        merges = [" ".join(pair) for pair in tokenizer.bpe_ranks]
+    else:
+        saved = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
+        merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in saved]
+    ids = tokenize(tokenizer, [make_prompt(_PROBE, 7.9)]).tolist()
+    return digest({"vocabulary": tokenizer.get_vocab(), "merges": merges, "ids": ids})
 
 
 def _find_merges(words: Iterable[str]) -> list[tuple[str, str]]:

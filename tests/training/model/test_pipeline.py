@@ -12,8 +12,7 @@ from training.model.config import ModelConfig
 from training.model.errors import ModelError
 from training.model.factory import build_random, make_pipeline
 from training.model.pipeline import Pix2GifPipeline, choose_rows, guide
-from training.model.pix2gif import Pix2Gif
-from training.model.saved import load_pipeline
+from training.model.saved import load_model, load_pipeline
 
 
 @pytest.fixture
@@ -193,7 +192,7 @@ def test_a_loaded_pipeline_gives_the_same_frames(pipeline, image, tmp_path):
 
 def test_model_and_u_net_load_from_a_pipelines_folder(pipeline, tmp_path):
     pipeline.save_pretrained(tmp_path)
-    model = Pix2Gif.from_pretrained(tmp_path)
+    model = load_model(tmp_path)
     assert model.config == pipeline.model.config
     assert UNet2DConditionModel.from_pretrained(tmp_path, subfolder="unet").config.in_channels == 12
 

@@ -10,6 +10,7 @@ from training.model.errors import ModelError
 from training.model.factory import make_pipeline
 from training.model.losses import diffusion_loss, total_loss
 from training.model.pix2gif import Pix2Gif
+from training.model.saved import load_model
 
 VARIANTS = typing.get_args(Variant)
 
@@ -152,7 +153,7 @@ def test_a_loaded_model_is_identical(build, inputs, tmp_path, variant):
     model = parts.model.eval()
     randomize_parameters(model, scale=0.05)
     make_pipeline(parts).save_pretrained(tmp_path)
-    loaded = Pix2Gif.from_pretrained(tmp_path).eval()
+    loaded = load_model(tmp_path).eval()
     assert loaded.config == model.config
     assert loaded.state_dict().keys() == model.state_dict().keys()
     for name, tensor in model.state_dict().items():
@@ -163,7 +164,7 @@ def test_a_loaded_model_is_identical(build, inputs, tmp_path, variant):
 
 def test_missing_or_damaged_weights_raise(build, tmp_path):
     with pytest.raises(ModelError, match=r"^there is no Pix2Gif model in .*[^.]$"):
-        Pix2Gif.from_pretrained(tmp_path)
+        load_model(tmp_path)
     make_pipeline(build()).save_pretrained(tmp_path)
     weights = tmp_path / "warping" / "diffusion_pytorch_model.safetensors"
     whole = load_file(weights)
@@ -171,16 +172,16 @@ def test_missing_or_damaged_weights_raise(build, tmp_path):
     with pytest.raises(
         ModelError, match=r"^the warping module in .* is incomplete: flow_net.flow0.bias is missing, one of 2$"
     ):
-        Pix2Gif.from_pretrained(tmp_path)
+        load_model(tmp_path)
     weights.write_bytes(b"cut off")
     with pytest.raises(ModelError, match=r"^no warping module can be loaded"):
-        Pix2Gif.from_pretrained(tmp_path)
+        load_model(tmp_path)
     weights.unlink()
     with pytest.raises(ModelError, match=r"^no warping module can be loaded"):
-        Pix2Gif.from_pretrained(tmp_path)
+        load_model(tmp_path)
     (tmp_path / "model_index.json").write_text("{}")
     with pytest.raises(ModelError, match="does not name a variant"):
-        Pix2Gif.from_pretrained(tmp_path)
+        load_model(tmp_path)
 
 
 def test_parts_of_another_variant_raise(build):

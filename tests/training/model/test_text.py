@@ -8,12 +8,11 @@ from training.model.text import (
     count_cut_tokens,
     encode_null_text,
     encode_text,
-    hash_tokenizer,
     make_prompt,
     spell,
     tokenize,
 )
-from training.model.tokenizer import make_tokenizer
+from training.model.tokenizer import hash_tokenizer, make_tokenizer
 
 
 @pytest.mark.parametrize(
