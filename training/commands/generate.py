@@ -38,12 +38,16 @@ class GenerationOptions:
     loop: Annotated[str, typer.Option(help="none, or boomerang: forwards, then backwards.")] = _DEFAULTS.loop
     text_guidance: Annotated[float, typer.Option(help="Guidance scale of the prompt.")] = _DEFAULTS.text_guidance
     image_guidance: Annotated[float, typer.Option(help="Guidance scale of the image.")] = _DEFAULTS.image_guidance
-    scheduler: Annotated[str, typer.Option(help="euler-a (Euler ancestral) or dpm++ (DPM-Solver++).")] = (
+    scheduler: Annotated[str, typer.Option(help="euler-a (Euler ancestral), dpm++ (DPM-Solver++) or lcm.")] = (
         _DEFAULTS.scheduler
     )
     steps: Annotated[
-        int | None, typer.Option(help="Scheduler steps.", show_default="100 for euler-a, 20 for dpm++")
+        int | None, typer.Option(help="Scheduler steps.", show_default="100 for euler-a, 20 for dpm++, 4 for lcm")
     ] = None
+    lora: Annotated[
+        str | None, typer.Option(help="A LoRA for Stable Diffusion 1.x, such as an LCM-LoRA: a file, folder or name.")
+    ] = None
+    lora_scale: Annotated[float, typer.Option(help="Factor of the LoRA's effect.")] = _DEFAULTS.lora_scale
     seed: Annotated[int, typer.Option(help="Seed of the noise; the same seed gives the same bytes.")] = _DEFAULTS.seed
     fps: Annotated[float, typer.Option(help="Frames per second, up to 50.")] = _DEFAULTS.fps
     size: Annotated[
@@ -149,7 +153,8 @@ def _generate(
         typer.echo(f"Note: {note}", err=True)
 
     silence_libraries()
-    generator = load_generator(model, device, options.to_config(TrainedOn()).precision)
+    checked = options.to_config(TrainedOn())
+    generator = load_generator(model, device, checked.precision, lora=checked.lora, lora_scale=checked.lora_scale)
     config = options.to_config(generator.pipeline.trained_on)
     # None: draw a progress bar only on a terminal.
     generator.pipeline.set_progress_bar_config(disable=None)  # type: ignore[no-untyped-call]

@@ -22,6 +22,9 @@ class TrainingOptions:
     ] = None
     autoencoder: Annotated[str | None, typer.Option(help="Folder or hub name of another autoencoder.")] = None
     perceptual_weights: Annotated[str | None, typer.Option(help="VGG19's weights: a file, folder or hub name.")] = None
+    lora_rank: Annotated[
+        int | None, typer.Option(help="Train adapters of this rank for the U-Net instead of all its weights.")
+    ] = None
     max_steps: Annotated[int | None, typer.Option(help="Optimizer steps.")] = None
     global_batch: Annotated[int | None, typer.Option(help="Samples per step, over all processes.")] = None
     micro_batch: Annotated[int | None, typer.Option(help="Samples per forward pass of a process.")] = None

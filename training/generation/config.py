@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from training.generation.errors import GenerationError
 from training.runtime.config_fields import EVALUATION_MOTIONS_PX, Precision
 
-SchedulerName = Literal["euler-a", "dpm++"]
+SchedulerName = Literal["euler-a", "dpm++", "lcm"]
 Fit = Literal["squash", "crop", "resize"]
 Loop = Literal["none", "boomerang"]
 Dither = Literal["floyd-steinberg", "ordered", "none"]
@@ -33,10 +33,17 @@ class GenerationConfig:
     """`boomerang` plays the frames forwards, then backwards without repeating either end."""
 
     scheduler: SchedulerName = "euler-a"
-    """`euler-a`: Euler ancestral, the authors' choice. `dpm++`: DPM-Solver++ (Lu et al., 2022), with fewer steps."""
+    """`euler-a`: Euler ancestral, the authors' choice. `dpm++`: DPM-Solver++ (Lu et al., 2022), with fewer steps.
+    `lcm`: for an LCM-LoRA (Luo et al., 2023)."""
 
     num_inference_steps: int | None = None
-    """Scheduler steps. None: 100 for Euler ancestral, 20 for DPM-Solver++."""
+    """Scheduler steps. None: 100 for Euler ancestral, 20 for DPM-Solver++, 4 for LCM."""
+
+    lora: str | None = None
+    """File, folder or hub repository of a LoRA for Stable Diffusion 1.x."""
+
+    lora_scale: float = 1.0
+    """Factor of the LoRA's effect."""
 
     text_guidance: float = 7.5
     """Guidance scale of the prompt, s_T."""
@@ -82,8 +89,8 @@ class GenerationConfig:
             _check(math.isfinite(motion_px) and motion_px >= 0, "motion", motion_px, "0 or more pixels")
         for field, value in (("steps", self.num_inference_steps), ("batch", self.batch)):
             _check(value is None or value >= 1, field, value, "1 or more")
-        for field, scale in (("text_guidance", self.text_guidance), ("image_guidance", self.image_guidance)):
-            _check(math.isfinite(scale), field, scale, "a number")
+        for field in ("text_guidance", "image_guidance", "lora_scale"):
+            _check(math.isfinite(getattr(self, field)), field, getattr(self, field), "a number")
         _check(0 <= self.seed < 2**63, "seed", self.seed, "a whole number from 0 to 2^63 - 1")
         _check(0 < self.fps <= MAX_FPS, "fps", self.fps, f"more than 0, up to {MAX_FPS:g}")
         size, multiple = self.size or (SIDE_MULTIPLE,), EVEN if self.fit == "squash" else SIDE_MULTIPLE
@@ -97,7 +104,7 @@ class GenerationConfig:
     @property
     def num_steps(self) -> int:
         """Scheduler steps: the chosen number, or the scheduler's default."""
-        return self.num_inference_steps or {"euler-a": 100, "dpm++": 20}[self.scheduler]
+        return self.num_inference_steps or {"euler-a": 100, "dpm++": 20, "lcm": 4}[self.scheduler]
 
 
 def parse_size(text: str) -> tuple[int, ...]:

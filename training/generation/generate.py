@@ -12,12 +12,14 @@ import numpy as np
 import torch
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteScheduler
+from diffusers.schedulers.scheduling_lcm import LCMScheduler
 from numpy.typing import NDArray
 from PIL import Image
 
 from training.generation.config import EVEN, GenerationConfig
 from training.generation.errors import GenerationError
 from training.generation.images import SourceImage, fit_image, plan_size
+from training.generation.lora import load_lora
 from training.generation.motions import list_motion_notes
 from training.generation.sheet import draw_contact_sheet, to_displacements
 from training.model.errors import ModelError
@@ -30,7 +32,11 @@ from training.runtime.devices import DTYPES, check_precision, choose_device
 from training.runtime.guards import explain_out_of_memory
 from training.runtime.weights import hash_weights
 
-_SCHEDULERS: dict[str, Any] = {"euler-a": EulerAncestralDiscreteScheduler, "dpm++": DPMSolverMultistepScheduler}
+_SCHEDULERS: dict[str, Any] = {
+    "euler-a": EulerAncestralDiscreteScheduler,
+    "dpm++": DPMSolverMultistepScheduler,
+    "lcm": LCMScheduler,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +66,24 @@ class Generated:
     """Notes for the user, without a full stop."""
 
 
-def load_generator(name_or_folder: str, device: str | None = None, precision: Precision = "no") -> Generator:
-    """Load a pipeline from a folder or hub repository onto a device.
+def load_generator(
+    name_or_folder: str,
+    device: str | None = None,
+    precision: Precision = "no",
+    *,
+    lora: str | None = None,
+    lora_scale: float = 1.0,
+) -> Generator:
+    """Load a pipeline from a folder or hub repository, and a LoRA into it, onto a device.
 
-    `device` None is the best available one. Raises TrainingError for a missing model or device.
+    `device` None is the best available one. Raises TrainingError for a missing model, LoRA or device.
     """
     chosen = choose_device(device, allow_mps=True)
     check_precision(precision, chosen)
     _check_model_path(name_or_folder)
     pipeline = load_pipeline(name_or_folder)
+    if lora is not None:
+        load_lora(pipeline, lora, lora_scale)
     sha256 = _hash_pipeline(pipeline)
     pipeline.to(chosen, DTYPES[precision])
     return Generator(

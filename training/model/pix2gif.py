@@ -110,8 +110,8 @@ class Pix2Gif(nn.Module):
         return Prediction(self.denoise(noisy, timesteps, prepared), prepared.warped, prepared.flow)
 
     def trained_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters for the optimizer and the EMA: all of them, in a stable order."""
-        return list(self.parameters())
+        """Return the parameters for the optimizer and the EMA, in a stable order: all that are not frozen."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
     def enable_gradient_checkpointing(self) -> None:
         """Recompute the U-Net's activations in the backward pass. The other parts are small."""

@@ -36,6 +36,9 @@ class TrainingConfig:
     """Folder, file or hub name of VGG19's weights; None for random ones, which are for tests only."""
     perceptual_weight: float = 0.01
     """Weight lambda_P of the perceptual loss (Pix2Gif, section 4)."""
+    lora_rank: int | None = None
+    """Rank of adapters for the U-Net's attention (Hu et al., 2022), whose other weights are frozen except those of the
+    first convolution; None trains the whole U-Net."""
     global_batch: int = 256
     """Samples per optimizer step, over all processes."""
     micro_batch: int = 16
@@ -124,6 +127,7 @@ class TrainingConfig:
         check_field(
             self, "max_grad_norm", self.max_grad_norm is None or self.max_grad_norm > 0, "more than 0, or left out"
         )
+        check_field(self, "lora_rank", self.lora_rank is None or self.lora_rank >= 1, "1 or more, or left out")
         check_field(self, "snr_gamma", self.snr_gamma is None or self.snr_gamma > 0, "more than 0, or left out")
         check_field(self, "precision", self.precision in get_args(Precision), "no, bf16 or fp16")
         schedules = get_args(LearningRateSchedule)

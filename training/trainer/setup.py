@@ -23,6 +23,7 @@ from training.errors import TrainingError
 from training.model.card import Origin
 from training.model.config import TrainedOn
 from training.model.factory import Components, build_from_stable_diffusion, build_random, fingerprint_frozen_parts
+from training.model.lora import add_lora
 from training.model.perceptual import PerceptualLoss
 from training.runtime.devices import DTYPES
 from training.runtime.guards import explain_out_of_memory
@@ -31,7 +32,7 @@ from training.trainer.config import TrainingConfig
 
 FIXED_FIELDS = (
     *("model", "random_size", "global_batch", "seed", "flip", "resolution", "window_shards", "channels_last"),
-    *("perceptual_weight", "optimizer"),
+    *("perceptual_weight", "optimizer", "lora_rank"),
 )
 """Fields of the config that a resumed run cannot change.
 
@@ -42,8 +43,12 @@ They decide the model, the loss or the order of the data; `channels_last` and `o
 def build_parts(config: TrainingConfig) -> Components:
     """Build the model and the frozen parts, pretrained or random. Raises ModelError if weights are missing."""
     if config.pretrained is not None:
-        return build_from_stable_diffusion(config.pretrained, config.model, vae=config.autoencoder)
-    return build_random(config.model, size=config.random_size, seed=config.seed)
+        parts = build_from_stable_diffusion(config.pretrained, config.model, vae=config.autoencoder)
+    else:
+        parts = build_random(config.model, size=config.random_size, seed=config.seed)
+    if config.lora_rank is not None:
+        add_lora(parts.model, config.lora_rank)
+    return parts
 
 
 def load_perceptual(config: TrainingConfig, note: Callable[[str], None]) -> PerceptualLoss | None:

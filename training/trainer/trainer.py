@@ -24,6 +24,7 @@ from training.checkpoint.resume import FINGERPRINTS, check_fingerprints
 from training.data import Batch, BatchStream, LatentBatch
 from training.model.factory import make_pipeline
 from training.model.loading import MODEL_FOLDER
+from training.model.lora import merge_lora, save_lora
 from training.model.saved import save_pipeline
 from training.runtime.barrier import make_barrier
 from training.runtime.devices import check_precision, choose_device
@@ -53,11 +54,14 @@ from training.trainer.setup import (
 )
 from training.trainer.validation import Validation, has_validation_split
 
+LORA_FOLDER = "lora"
+"""The folder of a run that holds the U-Net's adapters, if it trains those."""
+
 TRAINING_RUN = OutputKind(
     name="training run",
     record="config.json",
     fields=frozenset({"data", "model", "global_batch", "max_steps"}),
-    entries=frozenset({"config.json", "checkpoints", "validation", MODEL_FOLDER, *METRICS_ENTRIES}),
+    entries=frozenset({"config.json", "checkpoints", "validation", MODEL_FOLDER, LORA_FOLDER, *METRICS_ENTRIES}),
 )
 
 
@@ -253,6 +257,9 @@ class Trainer:
         if self.is_main:
             with averaged_weights(self.model, self.ema), write_folder_atomically(self.out / MODEL_FOLDER) as temporary:
                 pipeline = make_pipeline(self.parts, describe_data(self.stream))
+                if self.config.lora_rank is not None:
+                    save_lora(pipeline.unet, self.out / LORA_FOLDER)
+                    pipeline.unet = merge_lora(pipeline.unet)
                 save_pipeline(pipeline, temporary, describe_origin(self.config, self.state.step))
         self.wait()
 

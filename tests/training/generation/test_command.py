@@ -39,7 +39,7 @@ def test_generate_writes_gif_sheet_and_record(model, cat, tmp_path):
         (["--motion", "2,x"], "is not a list of numbers"),
         (["--motion", "2", "--frames", "3"], "--motion and --frames exclude each other; name one of them\n"),
         (["--size", "100", "--fit", "crop"], "size is 100; it must be"),
-        (["--scheduler", "ddim"], "scheduler is ddim; it must be one of euler-a, dpm++\n"),
+        (["--scheduler", "ddim"], "scheduler is ddim; it must be one of euler-a, dpm++, lcm\n"),
     ],
 )
 def test_invalid_options_give_a_one_line_error(cat, tmp_path, arguments, message):
