@@ -18,7 +18,11 @@ class TrainingOptions:
         str | None, typer.Option(help="base, motion-embed, warp, warp-add, warp-concat or full.", show_default="full")
     ] = None
     pretrained: Annotated[
-        str | None, typer.Option(help="Folder or hub name of the Stable Diffusion 1.x to start from.")
+        str | None,
+        typer.Option(help="Stable Diffusion to start from: a folder, a hub name, or a .safetensors or .ckpt file."),
+    ] = None
+    single_file_config: Annotated[
+        str | None, typer.Option(help="Folder with the configs and the tokenizer for such a file, without the hub.")
     ] = None
     autoencoder: Annotated[str | None, typer.Option(help="Folder or hub name of another autoencoder.")] = None
     perceptual_weights: Annotated[str | None, typer.Option(help="VGG19's weights: a file, folder or hub name.")] = None

@@ -39,14 +39,18 @@ class Components:
 
 
 def build_from_stable_diffusion(
-    name_or_folder: str | Path, config: ModelConfig, vae: str | Path | None = None
+    name_or_folder: str | Path,
+    config: ModelConfig,
+    vae: str | Path | None = None,
+    single_file_config: str | None = None,
 ) -> Components:
     """Build a model at step 0 from a Stable Diffusion 1.x checkpoint in diffusers format, a folder or a hub repository.
 
     In float32 on the CPU. The checkpoint's `unet` holds the EMA weights that the paper starts from. `vae` names another
-    autoencoder; the paper's is stabilityai/sd-vae-ft-mse. Raises ModelError for missing or unsuitable weights.
+    autoencoder; the paper's is stabilityai/sd-vae-ft-mse. A file in the original format works too (`load_single_file`).
+    Raises ModelError for missing or unsuitable weights.
     """
-    return _assemble(load_stable_diffusion(name_or_folder, vae=vae), config)
+    return _assemble(load_stable_diffusion(name_or_folder, vae=vae, single_file_config=single_file_config), config)
 
 
 def build_random(config: ModelConfig, size: Size, seed: int = 0, device: str | torch.device = "cpu") -> Components:

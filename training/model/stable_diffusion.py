@@ -13,6 +13,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from training.model.errors import ModelError
 from training.model.loading import LOADING_ERRORS, check_name_or_folder, load_weights
+from training.model.single_file import load_single_file
 from training.model.text import NUM_TOKENS, check_tokenizer
 from training.model.tokenizer import make_tokenizer
 
@@ -46,30 +47,44 @@ class StableDiffusion:
 
 
 def load_stable_diffusion(
-    name_or_folder: str | Path, *, vae: str | Path | None = None, predictions: Collection[str] = ("epsilon",)
+    name_or_folder: str | Path,
+    *,
+    vae: str | Path | None = None,
+    single_file_config: str | None = None,
+    predictions: Collection[str] = ("epsilon",),
 ) -> StableDiffusion:
-    """Load the parts from a folder or a hub repository, in float32 on the CPU; `vae` names another autoencoder.
+    """Load the parts from a folder, a hub repository or one file, in float32 on the CPU; `vae` names an autoencoder.
 
     Raises ModelError if weights are missing, if the parts do not fit each other, or if the model's prediction type is
     not one of `predictions` (epsilon, v_prediction). Small parts are loaded first, so most errors come early.
     """
     source = str(name_or_folder)
-    check_name_or_folder(source)
-    tokenizer = _load_files(CLIPTokenizer.from_pretrained, "tokenizer", source, "tokenizer")
+    parts: dict[str, Any] = {}
+    if Path(source).is_file():
+        parts = load_single_file(Path(source), single_file_config)
+    else:
+        check_name_or_folder(source)
+    tokenizer = parts.get("tokenizer") or _load_files(CLIPTokenizer.from_pretrained, "tokenizer", source, "tokenizer")
     try:
         check_tokenizer(tokenizer)
     except ModelError as error:
         raise ModelError(f"no tokenizer can be loaded from {source}/tokenizer; its files are missing") from error
-    scheduler = _load_files(DDPMScheduler.from_pretrained, "scheduler", source, "scheduler")
+    scheduler = parts.get("scheduler") or _load_files(DDPMScheduler.from_pretrained, "scheduler", source, "scheduler")
     if (kind := scheduler.config["prediction_type"]) not in predictions:
         raise ModelError(f"the model in {source} predicts {kind}; use one that predicts {' or '.join(predictions)}")
     in_float32 = {"torch_dtype": torch.float32}
-    unet = load_weights(UNet2DConditionModel.from_pretrained, "U-Net", source, subfolder="unet", **in_float32)
-    text_encoder = load_weights(CLIPTextModel.from_pretrained, "text model", source, subfolder="text_encoder")
-    if vae is None:
-        autoencoder = load_weights(AutoencoderKL.from_pretrained, "autoencoder", source, subfolder="vae", **in_float32)
-    else:
+    unet = parts.get("unet") or load_weights(
+        UNet2DConditionModel.from_pretrained, "U-Net", source, subfolder="unet", **in_float32
+    )
+    text_encoder = parts.get("text_encoder") or load_weights(
+        CLIPTextModel.from_pretrained, "text model", source, subfolder="text_encoder"
+    )
+    if vae is not None:
         autoencoder = load_weights(AutoencoderKL.from_pretrained, "autoencoder", str(vae), **in_float32)
+    else:
+        autoencoder = parts.get("vae") or load_weights(
+            AutoencoderKL.from_pretrained, "autoencoder", source, subfolder="vae", **in_float32
+        )
     width, expected = text_encoder.config.hidden_size, unet.config["cross_attention_dim"]
     if width != expected:
         raise ModelError(f"the text model in {source} has width {width}, but its U-Net needs {expected}")

@@ -28,6 +28,9 @@ class TrainingConfig:
     """The paper's variant and how its parts are built."""
     pretrained: str | None = "stable-diffusion-v1-5/stable-diffusion-v1-5"
     """Folder or hub name of the Stable Diffusion 1.x to start from; None for random weights of `random_size`."""
+    single_file_config: str | None = None
+    """Folder or hub name in diffusers format with the configs and the tokenizer of a single-file `pretrained`; None
+    takes those that the hub has for its kind."""
     random_size: RandomSize = "tiny"
     """Size of a model with random weights: tiny for tests, sd15 for measuring."""
     autoencoder: str | None = "stabilityai/sd-vae-ft-mse"

@@ -43,7 +43,9 @@ They decide the model, the loss or the order of the data; `channels_last` and `o
 def build_parts(config: TrainingConfig) -> Components:
     """Build the model and the frozen parts, pretrained or random. Raises ModelError if weights are missing."""
     if config.pretrained is not None:
-        parts = build_from_stable_diffusion(config.pretrained, config.model, vae=config.autoencoder)
+        parts = build_from_stable_diffusion(
+            config.pretrained, config.model, vae=config.autoencoder, single_file_config=config.single_file_config
+        )
     else:
         parts = build_random(config.model, size=config.random_size, seed=config.seed)
     if config.lora_rank is not None:
