@@ -21,6 +21,8 @@ class Run:
     """One run of the example in a folder. Its steps are the methods named in STEPS, in that order."""
 
     STEPS = ("draw", "curate", "autoencoder", "encode", "train", "generate")
+    MODELS = VARIANTS
+    """Names of the trained models."""
 
     def __init__(self, out: Path, preset: Preset, seed: int) -> None:
         """Choose the folders. Nothing is written yet."""
@@ -34,7 +36,7 @@ class Run:
         seconds = run_steps(self.out, chosen, {name: getattr(self, name) for name in self.STEPS})
         from examples.toy_world.report import write_report
 
-        return write_report(self.out, self.preset, seconds)
+        return write_report(self.out, self.preset, self.MODELS, seconds)
 
     def draw(self) -> None:
         """Draw the GIFs, the listing and the split lists."""
@@ -82,8 +84,8 @@ class Run:
         self._write_config()
         commands = [
             make_command("pix2gif", "train", self.latents, **{"--preset": "tiny", "--config": self.config,
-                     "--pretrained": self.weights, "--variant": variant, "--out": self.run_folder(variant)})
-            for variant in VARIANTS
+                     "--pretrained": self.weights, "--out": self.run_folder(model), **self.choose_options(model)})
+            for model in self.MODELS
         ]  # fmt: skip
         if torch.cuda.is_available():
             for command in commands:
@@ -95,7 +97,7 @@ class Run:
     def generate(self) -> None:
         """Generate frames of held-out clips and measure their motion with `pix2gif evaluate table2`."""
         preset = self.preset
-        models = [f"--model={variant}={self.run_folder(variant) / 'model'}" for variant in VARIANTS]
+        models = [f"--model={model}={self.run_folder(model) / 'model'}" for model in self.MODELS]
         options = {"--motion": ",".join(map(str, preset.requested_px)), "--num-pairs": preset.num_clips,
                    "--image-guidance": preset.image_guidance, "--text-guidance": preset.text_guidance,
                    "--steps": preset.sampling_steps, "--seed": self.seed, "--noise": "shared",
@@ -105,9 +107,13 @@ class Run:
     def _write_config(self) -> None:
         write_text(self.config, self.preset.training_toml())
 
-    def run_folder(self, variant: str) -> Path:
-        """Return the folder of a variant's training run."""
-        return self.out / f"run-{variant}"
+    def choose_options(self, model: str) -> dict[str, object]:
+        """Return what the training of a model has of its own: its variant."""
+        return {"--variant": model}
+
+    def run_folder(self, model: str) -> Path:
+        """Return the folder of a model's training run."""
+        return self.out / f"run-{model}"
 
 
 def main() -> None:

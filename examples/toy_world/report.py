@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from PIL import Image
 
 from examples.toy_world.draw import FRAME_MS
 from examples.toy_world.measure import GeneratedClip, obeys_caption, read_clips
-from examples.toy_world.presets import VARIANTS, Preset
+from examples.toy_world.presets import Preset
 from shards.storage.atomic import write_atomically
 from training.generation.sheet import draw_sheet
 from training.generation.writers import write_gif
@@ -42,23 +43,23 @@ class Outcome:
     """Share of clips of which more than half of the frames did."""
 
 
-def write_report(out: Path, preset: Preset, seconds: dict[str, float]) -> Path:
+def write_report(out: Path, preset: Preset, models: Sequence[str], seconds: dict[str, float]) -> Path:
     """Write OUT/report.md and its images from the results of `pix2gif evaluate table2`; return its path."""
     table = json.loads((out / "table2" / "table2.json").read_text(encoding="utf-8"))
     seed = int(table["config"]["protocol"]["seed"])
     clips = {
         variant: read_clips(out / "shards", out / "table2", variant, preset.image_guidance, preset.num_clips, seed)
-        for variant in VARIANTS
+        for variant in models
     }
     outcomes = [
         _summarise(variant, table["values"][variant][str(float(preset.image_guidance))], clips[variant])
-        for variant in VARIANTS
+        for variant in models
     ]
     pictures = out / "pictures"
     pictures.mkdir(exist_ok=True)
     shutil.copyfile(out / "table2" / "table2.png", pictures / "curve.png")
     labels = ["source", "target", *(f"{motion:g}" for motion in preset.requested_px)]
-    for variant in VARIANTS:
+    for variant in models:
         shown = _choose(clips[variant])
         rows = [[_enlarge(frame) for frame in (clip.pair.source, clip.pair.target, *clip.frames)] for clip in shown]
         with write_atomically(pictures / f"sheet-{variant}.png") as temporary:
@@ -138,7 +139,7 @@ def _compose(out: Path, preset: Preset, seconds: dict[str, float], outcomes: lis
         "",
     ]
     lines += ["![Measured over requested motion](pictures/curve.png)", ""]
-    for variant in VARIANTS:
+    for variant in (one.variant for one in outcomes):
         gifs = " ".join(f"![{variant}](pictures/{variant}-{number}.gif)" for number in range(NUM_SHOWN))
         lines += [f"## {variant}", "", f"![Frames of {variant}](pictures/sheet-{variant}.png)", "", gifs, ""]
     lines += ["## Time", "", "| step | seconds |", "|---|---|"]
