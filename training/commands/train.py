@@ -36,6 +36,12 @@ class TrainingOptions:
     lr_schedule: Annotated[str | None, typer.Option(help="After the warm-up: constant, linear or cosine.")] = None
     optimizer: Annotated[str | None, typer.Option(help="adamw, or adamw-8bit (a quarter of the memory).")] = None
     warmup_steps: Annotated[int | None, typer.Option(help="Steps of linear warm-up.")] = None
+    flow_warmup_steps: Annotated[
+        int | None, typer.Option(help="First steps, in which only the warp learns, from the target's latent.")
+    ] = None
+    flow_loss_weight: Annotated[
+        float | None, typer.Option(help="Weight of the warp's error to the target's latent after them.")
+    ] = None
     max_grad_norm: Annotated[float | None, typer.Option(help="Clip gradients to this norm.")] = None
     snr_gamma: Annotated[float | None, typer.Option(help="Weight timesteps by min(SNR, gamma) / SNR.")] = None
     precision: Annotated[str | None, typer.Option(help="no (float32), bf16 or fp16.")] = None
@@ -65,7 +71,10 @@ def train(
     out: Annotated[Path, typer.Option(help="The run's folder: checkpoints, metrics, validation GIFs, the model.")],
     options: TrainingOptions,
     preset: Annotated[
-        str, typer.Option(help="card80 or card24 (GPUs with 80 or 24 GB), paper (float32), tiny (CPU, random weights).")
+        str,
+        typer.Option(
+            help="card80 or card24 (GPUs with 80 or 24 GB), paper (float32), authors (as their code), tiny (CPU)."
+        ),
     ] = DEFAULT_PRESET,
     config: Annotated[
         Path | None, typer.Option(help="A TOML file with any field of the training config. Options override it.")

@@ -76,7 +76,7 @@ def make_tuned_model(config: GifTuneConfig, clip: Clip, device: torch.device) ->
     if config.model is None:
         parts = make_random_stable_diffusion(config.random_size, config.seed)
     else:
-        parts = load_stable_diffusion(config.model, predictions=("epsilon", "v_prediction"))
+        parts = load_stable_diffusion(config.model)
     factor = 2 ** (len(parts.vae.config["block_out_channels"]) - 1)
     if config.resolution % factor:
         raise TrainingError(f"resolution is {config.resolution}; it must be a multiple of {factor}")

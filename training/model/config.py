@@ -8,7 +8,12 @@ from training.model.errors import ModelError
 Variant = Literal["base", "motion-embed", "warp", "warp-add", "warp-concat", "full"]
 FlowMode = Literal["residual", "absolute"]
 FlowNorm = Literal["group", "batch"]
+WarpLayers = Literal["lean", "authors"]
 MotionInit = Literal["zero", "normal"]
+PerceptualFeatures = Literal["before-relu", "after-relu"]
+PerceptualReference = Literal["source", "target"]
+PredictionType = Literal["epsilon", "v_prediction"]
+"""`epsilon`: the noise (Stable Diffusion 1.x). `v_prediction`: the velocity (Salimans and Ho, 2022; most of 2.x)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +53,10 @@ class ModelConfig:
     flow_norm: FlowNorm = "group"
     """Normalization in FlowNet. `group` does not depend on the batch; `batch` is that of the authors' code."""
 
+    warp_layers: WarpLayers = "lean"
+    """Layers of FlowNet and the injection. `authors`: a bias before every normalization, normalized deconvolutions, and
+    one normalization over channels and width of the injection together."""
+
     motion_init: MotionInit = "zero"
     """Initial motion embedding: `zero` leaves the pretrained text embedding unchanged; `normal` is N(0, 1)."""
 
@@ -59,6 +68,7 @@ class ModelConfig:
             ("variant", get_args(Variant)),
             ("flow_mode", get_args(FlowMode)),
             ("flow_norm", get_args(FlowNorm)),
+            ("warp_layers", get_args(WarpLayers)),
             ("motion_init", get_args(MotionInit)),
         ):
             value = getattr(self, field)

@@ -1,4 +1,4 @@
-"""Build the model and its frozen parts, from a Stable Diffusion 1.x checkpoint or with random weights."""
+"""Build the model and its frozen parts, from a Stable Diffusion checkpoint or with random weights."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,10 +44,11 @@ def build_from_stable_diffusion(
     vae: str | Path | None = None,
     single_file_config: str | None = None,
 ) -> Components:
-    """Build a model at step 0 from a Stable Diffusion 1.x checkpoint in diffusers format, a folder or a hub repository.
+    """Build a model at step 0 from a checkpoint in diffusers format, a folder or a hub repository.
 
-    In float32 on the CPU. The checkpoint's `unet` holds the EMA weights that the paper starts from. `vae` names another
-    autoencoder; the paper's is stabilityai/sd-vae-ft-mse. A file in the original format works too (`load_single_file`).
+    Stable Diffusion 1.x or 2.x, or InstructPix2Pix; in float32 on the CPU. The checkpoint's `unet` holds the EMA
+    weights, from which the paper starts. `vae` names another autoencoder; the paper's is stabilityai/sd-vae-ft-mse. A
+    file in the original format works too (`load_single_file`).
     Raises ModelError for missing or unsuitable weights.
     """
     return _assemble(load_stable_diffusion(name_or_folder, vae=vae, single_file_config=single_file_config), config)

@@ -25,10 +25,12 @@ DROP_RATES = DropRates()
 
 
 class Conditions(NamedTuple):
-    """Conditions of a batch: text embeddings [B, 77, D] and source latents [B, 4, H, W]."""
+    """Conditions of a batch: text embeddings [B, 77, D], source latents [B, 4, H, W], and which rows have an image."""
 
     text_embeds: Tensor
     source_latent: Tensor
+    has_image: Tensor
+    """bool [B], false where the image was dropped."""
 
 
 def drop_conditions(
@@ -45,22 +47,30 @@ def drop_conditions(
     text_embeds = torch.where(no_text[:, None, None], null_embeds.to(text_embeds), text_embeds)
     # torch.where and not a product: a dropped source is zero even if it was not finite.
     source_latent = torch.where(no_image[:, None, None, None], torch.zeros_like(source_latent), source_latent)
-    return Conditions(text_embeds, source_latent)
+    return Conditions(text_embeds, source_latent, ~no_image)
 
 
 def diffusion_loss(prediction: Tensor, noise: Tensor) -> Tensor:
-    """Return the mean squared error of the predicted noise (Pix2Gif, eq. 3): [B, 4, H, W] each -> float32 [B]."""
+    """Return the mean squared error of the predicted noise (Pix2Gif, eq. 3): [B, 4, H, W] each -> float32 [B].
+
+    With velocity prediction, pass the velocity.
+    """
     return (prediction.float() - noise.float()).square().flatten(1).mean(1)
 
 
-def snr_weights(scheduler: DDPMScheduler, timesteps: Tensor, gamma: float) -> Tensor:
-    """Return min-SNR loss weights for noise prediction, min(SNR, gamma) / SNR: timesteps [B] -> [B].
+def warp_error(warped: Tensor, target_latent: Tensor) -> Tensor:
+    """Return the mean squared error of z_W to the target's latent, both unscaled: [B, 4, H, W] each -> float32 [B]."""
+    return (warped.float() - target_latent.float()).square().flatten(1).mean(1)
 
-    Hang et al., 2023, eq. 7.
+
+def snr_weights(scheduler: DDPMScheduler, timesteps: Tensor, gamma: float) -> Tensor:
+    """Return min-SNR loss weights for the scheduler's prediction type: timesteps [B] -> [B].
+
+    min(SNR, gamma) / SNR for noise and min(SNR, gamma) / (SNR + 1) for velocity (Hang et al., 2023, section 3.4).
     """
     alphas = scheduler.alphas_cumprod.to(timesteps.device, torch.float32)[timesteps]
     snr = alphas / (1 - alphas)
-    return snr.clamp(max=gamma) / snr
+    return snr.clamp(max=gamma) / (snr if scheduler.config["prediction_type"] == "epsilon" else snr + 1)
 
 
 def total_loss(

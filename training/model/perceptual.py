@@ -14,12 +14,14 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 (PyTorch's conventional name.)
 
+from training.model.config import PerceptualFeatures
 from training.model.errors import ModelError
 
 DEFAULT_WEIGHTS = "timm/vgg19.tv_in1k"
 LAYERS = (0, 5, 10, 19, 28)
-"""Compared layers, by torchvision's index: the first convolution and the first after each pooling, before the ReLU."""
+"""Compared layers, by torchvision's index: the first convolution and the first after each pooling."""
 
 _PLAN = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512, 512, 512, 512, "pool", 512)
 _MIN_SIZE = 16
@@ -32,9 +34,14 @@ class PerceptualLoss(nn.Module):
     `from_weights` loads weights; `random` makes some for tests and benchmarks.
     """
 
-    def __init__(self, weights: Mapping[str, Tensor]) -> None:
-        """Load torchvision's `features.N.weight` and `features.N.bias`; the first layer may have 3 or 4 channels."""
+    def __init__(self, weights: Mapping[str, Tensor], compared: PerceptualFeatures = "before-relu") -> None:
+        """Load torchvision's `features.N.weight` and `features.N.bias`; the first layer may have 3 or 4 channels.
+
+        `after-relu` compares all layers but the last after their ReLU. So does the authors' code, as torchvision's ReLU
+        works in place.
+        """
         super().__init__()
+        self.compared = compared
         self.features = _build_features()
         parameters = {f"features.{name}": parameter for name, parameter in self.features.named_parameters()}
         given = {name: weights[name] for name in parameters if name in weights}
@@ -52,7 +59,7 @@ class PerceptualLoss(nn.Module):
         self.eval()
 
     @classmethod
-    def from_weights(cls, source: str | Path = DEFAULT_WEIGHTS) -> Self:
+    def from_weights(cls, source: str | Path = DEFAULT_WEIGHTS, compared: PerceptualFeatures = "before-relu") -> Self:
         """Load weights from a .safetensors, .pt or .pth file, a folder with one such file, or a hub repository.
 
         A hub repository is `owner/name`, with a `model.safetensors`, or `owner/name/file.safetensors`.
@@ -61,8 +68,8 @@ class PerceptualLoss(nn.Module):
         path = _find_weights(source)
         try:
             if path.suffix == ".safetensors":
-                return cls(load_file(path))
-            return cls(torch.load(path, map_location="cpu", weights_only=True))
+                return cls(load_file(path), compared)
+            return cls(torch.load(path, map_location="cpu", weights_only=True), compared)
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from error
         except (OSError, RuntimeError, ValueError, EOFError, safetensors.SafetensorError, TypeError) as error:
@@ -71,7 +78,7 @@ class PerceptualLoss(nn.Module):
             raise ModelError(f"{path} has an unsupported format for VGG19 weights: {_first_line(error)}") from error
 
     @classmethod
-    def random(cls, seed: int = 0) -> Self:
+    def random(cls, seed: int = 0, compared: PerceptualFeatures = "before-relu") -> Self:
         """Return a loss with random weights (He et al., 2015), for tests and benchmarks only."""
         generator = torch.Generator().manual_seed(seed)
         weights = {}
@@ -80,7 +87,7 @@ class PerceptualLoss(nn.Module):
             fan_in = 1 if len(shape) == 1 else shape[1] * shape[2] * shape[3]
             scale = 0.01 if len(shape) == 1 else (2 / fan_in) ** 0.5
             weights[f"features.{name}"] = torch.randn(shape, generator=generator) * scale
-        return cls(weights)
+        return cls(weights, compared)
 
     def forward(self, warped: Tensor, source: Tensor) -> Tensor:
         """Return the mean squared feature errors, summed over LAYERS: z_W and source latent, [B, 4, H, W] each -> [B].
@@ -100,7 +107,9 @@ class PerceptualLoss(nn.Module):
             with torch.no_grad():
                 expected = layer(expected)
             if index in LAYERS:
-                loss = loss + (features.float() - expected.float()).square().flatten(1).mean(1)
+                has_relu = self.compared == "after-relu" and index != LAYERS[-1]
+                first, second = (F.relu(part) if has_relu else part for part in (features, expected))
+                loss = loss + (first.float() - second.float()).square().flatten(1).mean(1)
         return loss
 
 

@@ -73,7 +73,7 @@ class Pix2GifPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         model_variant: str = "full",
         trained_on: dict[str, int] | None = None,
     ) -> None:
-        """Combine the parts. Any diffusers scheduler that predicts noise works; the authors use Euler ancestral.
+        """Combine the parts. Any diffusers scheduler of the U-Net's prediction type works; the authors' is Euler's.
 
         `trained_on` has the fields of TrainedOn; None means the paper's.
         """

@@ -65,14 +65,25 @@ class Pix2Gif(nn.Module):
 
     @classmethod
     def create(cls, unet: UNet2DConditionModel, config: ModelConfig) -> Self:
-        """Make a model at step 0 from Stable Diffusion's U-Net, which is widened in place."""
+        """Make a model at step 0 from the U-Net of Stable Diffusion or InstructPix2Pix, which is widened in place.
+
+        It predicts what the U-Net predicts, unless `absolute` flows warp the source.
+        """
         width = unet.config["cross_attention_dim"]
         motion_embedding = warping = None
         with torch.device(unet.device):
             if config.has_motion_embedding:
                 motion_embedding = MotionEmbedding(config.num_motions, width, config.motion_init)
             if config.has_warp:
-                warping = WarpingModule(condition_width=width, flow_mode=config.flow_mode, flow_norm=config.flow_norm)
+                warping = WarpingModule(
+                    condition_width=width,
+                    flow_mode=config.flow_mode,
+                    flow_norm=config.flow_norm,
+                    warp_layers=config.warp_layers,
+                )
+        if config.variant == "warp-add":  # E(c_I) + z_W is twice the source at step 0.
+            with torch.no_grad():
+                unet.conv_in.weight[:, unet.config["out_channels"] :] /= 2
         unet = widen_conv_in(unet, config.in_channels)
         return cls(unet.requires_grad_(True), motion_embedding, warping, config.variant)
 
@@ -129,7 +140,7 @@ def _read_config(
     if motion_embedding is not None:
         parts |= {"num_motions": motion_embedding.config["num_motions"], "motion_init": motion_embedding.config["init"]}
     if warping is not None:
-        parts |= {"flow_mode": warping.config["flow_mode"], "flow_norm": warping.config["flow_norm"]}
+        parts |= {name: warping.config[name] for name in ("flow_mode", "flow_norm", "warp_layers")}
     config = ModelConfig(variant=variant, **parts)
     for name, part, needed in (
         ("motion embedding", motion_embedding, config.has_motion_embedding),

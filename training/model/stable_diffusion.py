@@ -1,9 +1,9 @@
 """The parts of Stable Diffusion: loaded from a diffusers checkpoint, or initialized with random weights."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -11,6 +11,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from training.model.config import PredictionType
 from training.model.errors import ModelError
 from training.model.loading import LOADING_ERRORS, check_name_or_folder, load_weights
 from training.model.single_file import load_single_file
@@ -51,12 +52,12 @@ def load_stable_diffusion(
     *,
     vae: str | Path | None = None,
     single_file_config: str | None = None,
-    predictions: Collection[str] = ("epsilon",),
 ) -> StableDiffusion:
     """Load the parts from a folder, a hub repository or one file, in float32 on the CPU; `vae` names an autoencoder.
 
-    Raises ModelError if weights are missing, if the parts do not fit each other, or if the model's prediction type is
-    not one of `predictions` (epsilon, v_prediction). Small parts are loaded first, so most errors come early.
+    Loads Stable Diffusion 1.x and 2.x, and InstructPix2Pix, whose U-Net has 8 input channels. Raises ModelError if
+    weights are missing, if the parts do not fit each other, or if the model predicts neither noise nor velocity. Small
+    parts are loaded first, so most errors come early.
     """
     source = str(name_or_folder)
     parts: dict[str, Any] = {}
@@ -70,8 +71,10 @@ def load_stable_diffusion(
     except ModelError as error:
         raise ModelError(f"no tokenizer can be loaded from {source}/tokenizer; its files are missing") from error
     scheduler = parts.get("scheduler") or _load_files(DDPMScheduler.from_pretrained, "scheduler", source, "scheduler")
-    if (kind := scheduler.config["prediction_type"]) not in predictions:
-        raise ModelError(f"the model in {source} predicts {kind}; use one that predicts {' or '.join(predictions)}")
+    if (kind := scheduler.config["prediction_type"]) not in get_args(PredictionType):
+        raise ModelError(
+            f"the model in {source} predicts {kind}; use one that predicts {' or '.join(get_args(PredictionType))}"
+        )
     in_float32 = {"torch_dtype": torch.float32}
     unet = parts.get("unet") or load_weights(
         UNet2DConditionModel.from_pretrained, "U-Net", source, subfolder="unet", **in_float32

@@ -11,7 +11,8 @@ def widen_conv_in(unet: UNet2DConditionModel, in_channels: int) -> UNet2DConditi
     """Add input channels to a U-Net's first convolution, in place, and update its config.
 
     The new weights are zero, so the initial output does not depend on the new channels. The old weights and the bias
-    are kept (diffusers' InstructPix2Pix script loses the bias, diffusers#4960). Works on the meta device.
+    are kept (diffusers' InstructPix2Pix script loses the bias, diffusers#4960). InstructPix2Pix has 8 channels already,
+    for the noisy latent and the source's, in our order. Works on the meta device.
     Raises ModelError if `in_channels` is smaller than the current number.
     """
     conv = unet.conv_in

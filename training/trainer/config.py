@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from training.errors import TrainingError
-from training.model.config import ModelConfig
+from training.model.config import ModelConfig, PerceptualFeatures, PerceptualReference, PredictionType
 from training.runtime.config_fields import (
     Precision,
     RandomSize,
@@ -27,7 +27,8 @@ class TrainingConfig:
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     """The paper's variant and how its parts are built."""
     pretrained: str | None = "stable-diffusion-v1-5/stable-diffusion-v1-5"
-    """Folder or hub name of the Stable Diffusion 1.x to start from; None for random weights of `random_size`."""
+    """Folder or hub name of the Stable Diffusion 1.x or 2.x, or of the InstructPix2Pix, to start from; None for random
+    weights of `random_size`."""
     single_file_config: str | None = None
     """Folder or hub name in diffusers format with the configs and the tokenizer of a single-file `pretrained`; None
     takes those that the hub has for its kind."""
@@ -35,10 +36,25 @@ class TrainingConfig:
     """Size of a model with random weights: tiny for tests, sd15 for measuring."""
     autoencoder: str | None = "stabilityai/sd-vae-ft-mse"
     """Folder or hub name of the autoencoder (Pix2Gif, section 4: ft-MSE); None for that of `pretrained`."""
+    prediction: PredictionType | None = None
+    """What the U-Net predicts, the noise (epsilon) or the velocity (v_prediction); None keeps that of `pretrained`."""
+    zero_terminal_snr: bool = False
+    """Rescale the noise schedule so that the last timestep is pure noise; needs v_prediction."""
     perceptual_weights: str | None = "timm/vgg19.tv_in1k"
     """Folder, file or hub name of VGG19's weights; None for random ones, which are for tests only."""
     perceptual_weight: float = 0.01
     """Weight lambda_P of the perceptual loss (Pix2Gif, section 4)."""
+    perceptual_features: PerceptualFeatures = "before-relu"
+    """Compare the outputs of VGG's convolutions, or those of the ReLUs after them, as the authors' code does."""
+    perceptual_reference: PerceptualReference = "source"
+    """What z_W is compared with: the latent of the source (Pix2Gif, eq. 7) or of the target (its abstract)."""
+    flow_warmup_steps: int = 0
+    """First optimizer steps of the run, in which only the warping module and the motion embedding are trained, on the
+    error of z_W to the target's latent, at the full learning rate."""
+    flow_loss_weight: float = 0.0
+    """Weight of that error, of scaled latents, beside the noise loss after the flow warm-up."""
+    flow_loss_decay_steps: int = 0
+    """Optimizer steps over which `flow_loss_weight` falls linearly to 0; 0 keeps it."""
     lora_rank: int | None = None
     """Rank of adapters for the U-Net's attention (Hu et al., 2022), whose other weights are frozen except those of the
     first convolution; None trains the whole U-Net."""
@@ -47,13 +63,13 @@ class TrainingConfig:
     micro_batch: int = 16
     """Samples per forward pass of one process; gradients are accumulated up to its share of the global batch."""
     max_steps: int = 25_000
-    """Optimizer steps."""
+    """Optimizer steps, those of the flow warm-up included."""
     learning_rate: float = 1e-4
     """Learning rate of AdamW after the warm-up."""
     lr_schedule: LearningRateSchedule = "constant"
     """Learning rate after the warm-up: constant, or falling to 0 at the last step, linearly or as a cosine."""
     warmup_steps: int = 10_000
-    """Optimizer steps of linear warm-up from 0."""
+    """Optimizer steps of linear warm-up from 0, after the flow warm-up."""
     optimizer: OptimizerName = "adamw"
     """AdamW with moments in float32, or in 8 bits, which needs the extra `adamw-8bit` and a quarter of the memory."""
     adam_beta1: float = 0.9
@@ -117,8 +133,15 @@ class TrainingConfig:
         """Raise TrainingError for an invalid value, with the field's name and the allowed values."""
         for name in ("global_batch", "micro_batch", "max_steps", "log_every", "checkpoint_every", "keep_checkpoints"):
             check_field(self, name, getattr(self, name) >= 1, "1 or more")
-        for name in ("warmup_steps", "num_workers", "validate_every", "validation_samples", "validation_clips", "seed"):
+        for name in (
+            "warmup_steps", "num_workers", "validate_every", "validation_samples", "validation_clips", "seed",
+            "perceptual_weight", "flow_loss_weight", "flow_loss_decay_steps",
+        ):  # fmt: skip
             check_field(self, name, getattr(self, name) >= 0, "0 or more")
+        check_field(self, "flow_warmup_steps", 0 <= self.flow_warmup_steps < self.max_steps, "0 to below max_steps")
+        if not self.model.has_warp:
+            for name in ("flow_warmup_steps", "flow_loss_weight"):
+                check_field(self, name, not getattr(self, name), f"0: the variant {self.model.variant} has no warp")
         check_field(self, "learning_rate", self.learning_rate > 0, "more than 0")
         for name in ("ema_decay", "adam_beta1", "adam_beta2"):
             check_field(self, name, 0 <= getattr(self, name) < 1, "from 0 to less than 1")
@@ -126,21 +149,34 @@ class TrainingConfig:
             check_field(self, name, getattr(self, name) >= 0, "0 or more")
         if (dropped := self.drop_text + self.drop_both + self.drop_image) > 1:
             raise TrainingError(f"drop_text, drop_both and drop_image add up to {dropped:g}; they must not exceed 1")
-        check_field(self, "perceptual_weight", self.perceptual_weight >= 0, "0 or more")
         check_field(
             self, "max_grad_norm", self.max_grad_norm is None or self.max_grad_norm > 0, "more than 0, or left out"
         )
         check_field(self, "lora_rank", self.lora_rank is None or self.lora_rank >= 1, "1 or more, or left out")
         check_field(self, "snr_gamma", self.snr_gamma is None or self.snr_gamma > 0, "more than 0, or left out")
-        check_field(self, "precision", self.precision in get_args(Precision), "no, bf16 or fp16")
-        schedules = get_args(LearningRateSchedule)
-        check_field(self, "lr_schedule", self.lr_schedule in schedules, "constant, linear or cosine")
-        check_field(self, "optimizer", self.optimizer in get_args(OptimizerName), "adamw or adamw-8bit")
+        for name, allowed in (
+            ("precision", get_args(Precision)),
+            ("lr_schedule", get_args(LearningRateSchedule)),
+            ("optimizer", get_args(OptimizerName)),
+            ("prediction", (None, *get_args(PredictionType))),
+            ("perceptual_features", get_args(PerceptualFeatures)),
+            ("perceptual_reference", get_args(PerceptualReference)),
+        ):
+            check_field(self, name, getattr(self, name) in allowed, " or ".join(map(str, allowed)))
 
 
 def paper() -> TrainingConfig:
     """Return the paper's config: Stable Diffusion 1.5, batch 256, 25,000 steps, float32, no clipping."""
     return TrainingConfig(precision="no", max_grad_norm=None, gradient_checkpointing=True, micro_batch=2)
+
+
+def authors() -> TrainingConfig:
+    """Return the paper's config with the authors' warp, initial motion embedding and perceptual features."""
+    return dataclasses.replace(
+        paper(),
+        model=ModelConfig(flow_mode="absolute", flow_norm="batch", warp_layers="authors", motion_init="normal"),
+        perceptual_features="after-relu",
+    )
 
 
 def card24() -> TrainingConfig:
@@ -178,7 +214,7 @@ def tiny() -> TrainingConfig:
     )
 
 
-PRESETS = {"card80": card80, "card24": card24, "paper": paper, "tiny": tiny}
+PRESETS = {"card80": card80, "card24": card24, "paper": paper, "authors": authors, "tiny": tiny}
 """Presets by their names for `--preset`."""
 DEFAULT_PRESET = "card80"
 

@@ -24,6 +24,7 @@ from training.model.card import Origin
 from training.model.config import TrainedOn
 from training.model.factory import Components, build_from_stable_diffusion, build_random, fingerprint_frozen_parts
 from training.model.lora import add_lora
+from training.model.noise_schedule import adapt_schedule
 from training.model.perceptual import PerceptualLoss
 from training.runtime.devices import DTYPES
 from training.runtime.guards import explain_out_of_memory
@@ -32,7 +33,15 @@ from training.trainer.config import TrainingConfig
 
 FIXED_FIELDS = (
     *("model", "random_size", "global_batch", "seed", "flip", "resolution", "window_shards", "channels_last"),
-    *("perceptual_weight", "optimizer", "lora_rank"),
+    *(
+        "perceptual_weight",
+        "perceptual_features",
+        "perceptual_reference",
+        "prediction",
+        "zero_terminal_snr",
+        "optimizer",
+    ),
+    "lora_rank",
 )
 """Fields of the config that a resumed run cannot change.
 
@@ -50,7 +59,8 @@ def build_parts(config: TrainingConfig) -> Components:
         parts = build_random(config.model, size=config.random_size, seed=config.seed)
     if config.lora_rank is not None:
         add_lora(parts.model, config.lora_rank)
-    return parts
+    scheduler = adapt_schedule(parts.scheduler, config.prediction, zero_terminal_snr=config.zero_terminal_snr)
+    return dataclasses.replace(parts, scheduler=scheduler)
 
 
 def load_perceptual(config: TrainingConfig, note: Callable[[str], None]) -> PerceptualLoss | None:
@@ -63,8 +73,8 @@ def load_perceptual(config: TrainingConfig, note: Callable[[str], None]) -> Perc
     if config.perceptual_weights is None:
         if config.pretrained is not None:
             note("the VGG19 of the perceptual loss has random weights; name trained ones with --perceptual-weights")
-        return PerceptualLoss.random(config.seed)
-    return PerceptualLoss.from_weights(config.perceptual_weights)
+        return PerceptualLoss.random(config.seed, config.perceptual_features)
+    return PerceptualLoss.from_weights(config.perceptual_weights, config.perceptual_features)
 
 
 def fingerprint_parts(parts: Components, perceptual: PerceptualLoss | None) -> dict[str, str]:

@@ -34,6 +34,7 @@ from training.runtime.throughput import Throughput
 from training.trainer.config import TrainingConfig
 from training.trainer.ema import averaged_weights, make_ema, step_ema
 from training.trainer.flops import count_sample_flops
+from training.trainer.flow_training import find_flow_weight, pop_figures
 from training.trainer.loss_step import LossStep
 from training.trainer.prefetch import Prefetcher
 from training.trainer.run_state import RunState
@@ -171,7 +172,10 @@ class Trainer:
                             values |= self.validation.run(step, self.ema, metrics)
                         self.wait()
                 if step % config.log_every == 0 or step == last_step or is_validated:
-                    metrics.log(step, **values, **throughput.read())
+                    readings = throughput.read()
+                    if step <= config.flow_warmup_steps:  # The count of FLOPs includes the U-Net.
+                        readings.pop("mfu", None)
+                    metrics.log(step, **values, **readings)
                 if step % config.checkpoint_every == 0 and step < last_step:
                     with throughput.paused():
                         self.save()
@@ -191,12 +195,16 @@ class Trainer:
 
     def take_step(self, batches: Prefetcher, stop: StopRequest) -> tuple[dict[str, float], bool]:
         """Take one optimizer step. Returns means over all ranks by name, and whether any rank was asked to stop."""
-        losses, positions = self._accumulate_gradients(batches)
+        is_warming_up = self.state.step < self.config.flow_warmup_steps
+        losses, positions = self._accumulate_gradients(batches, is_warming_up)
+        if is_warming_up:
+            self._average_gradients()
         norm = self.accelerator.clip_grad_norm_(self.model.trained_parameters(), self.config.max_grad_norm or math.inf)
         # A signal may reach one rank alone, but all must stop at the same step.
         stopping = torch.full_like(norm, float(stop.received))
         values = self._mean_over_ranks({**losses, "grad_norm": norm, "stopping": stopping})
         is_stopping = values.pop("stopping") > 0
+        values |= pop_figures(values)
         # The scaler of fp16 skips steps whose gradients overflow.
         checked = ("loss",) if self.accelerator.scaler is not None else ("loss", "grad_norm")
         record = self.out / f"not-a-number-{self.accelerator.process_index}.json"
@@ -208,12 +216,13 @@ class Trainer:
         step_ema(self.ema, self.model, on_cpu=self.config.ema_on_cpu)
         return values, is_stopping
 
-    def _accumulate_gradients(self, batches: Prefetcher) -> tuple[dict[str, Tensor], list[int]]:
+    def _accumulate_gradients(self, batches: Prefetcher, is_warming_up: bool) -> tuple[dict[str, Tensor], list[int]]:
         """Run this rank's share of the global batch; returns its mean losses by name and its positions.
 
-        Does not wait for the device.
+        Does not wait for the device. In the flow warm-up, the gradients are those of this rank alone.
         """
         share = self.config.global_batch // self.num_processes
+        flow_weight = find_flow_weight(self.config, self.state.step)
         sums: dict[str, Tensor] = {}
         positions: list[int] = []
         while len(positions) < share:
@@ -222,13 +231,23 @@ class Trainer:
             is_last = len(positions) >= share
             # Ranks exchange gradients once a step, with the last micro-batch.
             with contextlib.nullcontext() if is_last else self.accelerator.no_sync(self.wrapped_model):
-                losses = self.loss_step(self.wrapped_model, inputs)
+                if is_warming_up:  # The wrapper would wait for gradients of the U-Net.
+                    losses = self.loss_step.warm_up(self.model, inputs)
+                else:
+                    losses = self.loss_step(self.wrapped_model, inputs, flow_weight)
                 self.accelerator.backward(losses.total.sum() / share)
             for name, value in losses.by_name().items():
                 total = value.detach().sum()
                 sums[name] = sums[name] + total if name in sums else total
             batches.prefetch()
         return {name: value / share for name, value in sums.items()}, positions
+
+    def _average_gradients(self) -> None:
+        """Replace the gradients by their means over the ranks, as the wrapped model does after the flow warm-up."""
+        if self.num_processes > 1:
+            for parameter in self.model.trained_parameters():
+                if parameter.grad is not None:
+                    parameter.grad = self.accelerator.reduce(parameter.grad, reduction="mean")
 
     def _mean_over_ranks(self, values: dict[str, Tensor]) -> dict[str, float]:
         """Return the means of scalars over the ranks. Waits for the device, once for all values."""

@@ -15,6 +15,7 @@ from training.model.pix2gif import Pix2Gif
 from training.runtime.metrics import MetricsLog
 from training.trainer.config import TrainingConfig
 from training.trainer.ema import averaged_weights
+from training.trainer.flow_training import pop_figures
 from training.trainer.loss_step import LossStep
 from training.trainer.preview import write_preview
 
@@ -74,7 +75,7 @@ class Validation:
         return losses
 
     def measure(self, model: Pix2Gif) -> dict[str, float]:
-        """Return the mean of each loss over the samples, under its name in the metrics after `val_`."""
+        """Return the mean of each loss and the figures of the warp, under their names in the metrics after `val_`."""
         sums: dict[str, Tensor] = {}
         for batch, timesteps in zip(self._batches, self._timesteps, strict=True):
             inputs = self._loss_step.prepare(batch)
@@ -87,4 +88,6 @@ class Validation:
                 losses = self._loss_step(model, dataclasses.replace(inputs, noise=noise))
             for name, value in losses.by_name().items():
                 sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.sum()
-        return {f"val_{name}": float(total) / self._num_samples for name, total in sums.items()}
+        means = {name: float(total) / self._num_samples for name, total in sums.items()}
+        means |= pop_figures(means)
+        return {f"val_{name}": value for name, value in means.items()}

@@ -75,12 +75,12 @@ def test_a_missing_folder_raises(tmp_path):
         build_from_stable_diffusion(tmp_path / "nowhere", ModelConfig())
 
 
-def test_a_velocity_model_raises(stable_diffusion, tmp_path):
+def test_a_model_that_predicts_the_image_raises(stable_diffusion, tmp_path):
     for folder in stable_diffusion.iterdir():
         if folder.name != "scheduler":
             (tmp_path / folder.name).symlink_to(folder)
-    DDPMScheduler(prediction_type="v_prediction").save_pretrained(tmp_path / "scheduler")
-    with pytest.raises(ModelError, match="predicts v_prediction"):
+    DDPMScheduler(prediction_type="sample").save_pretrained(tmp_path / "scheduler")
+    with pytest.raises(ModelError, match="predicts sample; use one that predicts epsilon or v_prediction"):
         build_from_stable_diffusion(tmp_path, ModelConfig())
 
 

@@ -6,10 +6,11 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 
+from training.data import Batch
 from training.model.config import ModelConfig
 from training.model.factory import build_random, make_pipeline
 from training.model.pipeline import Pix2GifPipeline
-from training.trainer.preview import write_validation_gifs
+from training.trainer.preview import describe_warp, write_validation_gifs
 
 SIZE = 64
 MOTIONS = [2.0, 11.0]
@@ -68,6 +69,38 @@ def test_the_files_have_a_row_for_each_clip_and_a_frame_for_each_motion(
     for source in sources:  # The sheet contains each source, pixel for pixel.
         windows = np.lib.stride_tricks.sliding_window_view(pixels[:, : SIZE + 8], (SIZE, SIZE, 3))
         assert (windows == np.asarray(source)).all(axis=(-1, -2, -3)).any()
+
+
+def test_the_sheet_shows_the_flow_below_each_frame(
+    pipeline: Pix2GifPipeline, sources: list[Image.Image], tmp_path: Path
+) -> None:
+    plain = make_pipeline(build_random(ModelConfig(variant="base"), size="tiny", seed=0))
+    plain.set_progress_bar_config(disable=True)
+    heights = []
+    for model, name in ((plain, "plain"), (pipeline, "warp")):
+        path = tmp_path / name / "step.gif"
+        write_validation_gifs(model, sources[:1], CAPTIONS[:1], MOTIONS, path, seed=0, num_inference_steps=1)
+        with Image.open(path.with_suffix(".png")) as sheet:
+            heights.append(sheet.height)
+    assert heights[1] == 2 * heights[0]
+
+
+def test_the_warp_of_each_pair_is_described(sources: list[Image.Image]) -> None:
+    pictures = torch.stack([torch.from_numpy(np.array(source)).permute(2, 0, 1) for source in sources])
+    batch = Batch(
+        keys=["a", "b"],
+        captions=CAPTIONS,
+        motion_px=torch.tensor([3.0, 7.5]),
+        positions=torch.arange(2),
+        flipped=torch.zeros(2, dtype=torch.bool),
+        source=pictures,
+        target=pictures.flip(0),
+    )
+    assert describe_warp(build_random(ModelConfig(), size="tiny"), batch) == [
+        "at the pair's 3.0 px: flow_px 0.00, warp_error 1.00",
+        "at the pair's 7.5 px: flow_px 0.00, warp_error 1.00",
+    ]
+    assert describe_warp(build_random(ModelConfig(variant="base"), size="tiny"), batch) == []
 
 
 def test_validation_gifs_are_deterministic_and_use_no_global_random_state(

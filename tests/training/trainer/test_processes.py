@@ -6,6 +6,7 @@ import pytest
 
 from tests.training.helpers import read_losses, run_command, train_arguments
 from tests.training.trainer.helpers import have_same_weights
+from training.trainer.trainer import Trainer
 
 NUM_STEPS = 10
 
@@ -24,14 +25,14 @@ def two_processes(few_shards, tmp_path_factory):
 def run_processes(few_shards, fork_command):
     """Return a function that runs forked processes: each shares the batch, and saves the seconds of importing torch."""
 
-    def run(out, num_processes, max_steps):
+    def run(out, num_processes, max_steps, **options):
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             port = unused.getsockname()[1]
         shared = {"WORLD_SIZE": num_processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
         commands = [
             fork_command(
-                *make_arguments(few_shards, out, **{"max-steps": max_steps}),
+                *make_arguments(few_shards, out, **{"max-steps": max_steps, **options}),
                 environment={**shared, "RANK": rank, "LOCAL_RANK": rank},
             )
             for rank in range(num_processes)
@@ -61,3 +62,12 @@ def test_a_resumed_run_of_two_processes_equals_an_uninterrupted_one_to_the_bit(t
         run_processes(tmp_path / "run", 2, max_steps)
     assert read_losses(tmp_path / "run") == read_losses(two_processes)
     assert have_same_weights(tmp_path / "run", two_processes)
+
+
+def test_losses_of_the_flow_warm_up_do_not_depend_on_the_number_of_processes(
+    few_shards, tmp_path, run_processes, make_config
+):
+    config = make_config(max_steps=4, flow_warmup_steps=3, micro_batch=2)
+    Trainer(config, str(few_shards), tmp_path / "1").train()
+    run_processes(tmp_path / "2", 2, 4, **{"flow-warmup-steps": 3})
+    assert read_losses(tmp_path / "2") == pytest.approx(read_losses(tmp_path / "1"), rel=1e-4)

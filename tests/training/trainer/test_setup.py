@@ -81,3 +81,18 @@ def test_bf16_gives_about_the_same_losses(small_shards, tmp_path):
         result = run_command("train", small_shards, "--preset", "tiny", "--out", tmp_path / precision, *options)
         assert result.returncode == 0, result.stderr
     assert read_losses(tmp_path / "bf16") == pytest.approx(read_losses(tmp_path / "no"), abs=0.05)
+
+
+def test_z_w_is_compared_with_the_source_or_the_target(small_shards, tmp_path, make_config):
+    """At step 0 z_W is the source up to rounding. Where the image is dropped, there is no loss."""
+    losses = {}
+    for reference in ("source", "target"):
+        config = make_config(perceptual_reference=reference)
+        trainer = Trainer(config, str(small_shards), tmp_path / reference)
+        with trainer.stream:
+            inputs = trainer.loss_step.prepare(next(iter(trainer.stream)))
+        with torch.no_grad():
+            losses[reference] = trainer.loss_step(trainer.model, inputs).perceptual
+    assert losses["source"].max() < 1e-6
+    dropped = (inputs.noise.condition >= 0.05) & (inputs.noise.condition < 0.15)
+    assert torch.equal(losses["target"] > 1e-3, ~dropped)
