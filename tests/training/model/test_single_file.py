@@ -13,6 +13,16 @@ from training.model.single_file import load_single_file
 from training.model.stable_diffusion import make_random_stable_diffusion
 
 
+class Opener:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
 @pytest.fixture(scope="module")
 def parts():
     return make_random_stable_diffusion("tiny")
@@ -79,3 +89,13 @@ def test_files_that_are_incomplete_or_no_checkpoint_raise_one_sentence(parts, co
     path.write_bytes(b"torn")
     with pytest.raises(ModelError, match="cannot be loaded from the file"):
         load_single_file(path, config)
+
+
+def test_a_pickled_file_runs_no_code(parts, config, tmp_path):
+    tensors = load_file(save_single_file(parts, tmp_path / "sd.safetensors"))
+    torch.save({"state_dict": tensors}, tmp_path / "sd.ckpt")
+    assert_equal(load_single_file(tmp_path / "sd.ckpt", config)["vae"].state_dict(), parts.vae.state_dict())
+    torch.save({"state_dict": tensors, "other": Opener(tmp_path / "ran")}, tmp_path / "bad.ckpt")
+    with pytest.raises(ModelError, match=r"cannot be loaded from the file .*bad\.ckpt"):
+        load_single_file(tmp_path / "bad.ckpt", config)
+    assert not (tmp_path / "ran").exists()
