@@ -26,6 +26,8 @@ WARMUP_STEPS = 1000
 NOISY_FROM = 700
 """The first of the noisiest timesteps, which decide where a sprite goes."""
 _BATCH = 32
+_NUM_PASSES = 8
+"""Passes over the val split, each with noise and timesteps of its own."""
 _NOTHING_DROPPED = 0.5
 
 
@@ -55,7 +57,7 @@ class Study(Run):
         num_samples = 0
         with BatchStream(data, rank=0, world_size=1, start_position=0) as stream, torch.no_grad():
             for batch in stream:
-                if num_samples >= stream.num_samples:
+                if num_samples >= _NUM_PASSES * stream.num_samples:
                     break
                 losses = loss_step(parts.model, _choose_noise(loss_step.prepare(batch)))
                 for name, value in losses.by_name().items():

@@ -149,7 +149,7 @@ def test_gradient_checkpointing_does_not_change_gradients(build, inputs):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_loaded_model_is_identical(build, inputs, tmp_path, variant):
-    parts = build(variant, flow_mode="absolute", flow_norm="batch", num_motions=40)
+    parts = build(variant, flow_mode="absolute", flow_norm="batch", warp_layers="authors", num_motions=40)
     model = parts.model.eval()
     randomize_parameters(model, scale=0.05)
     make_pipeline(parts).save_pretrained(tmp_path)
@@ -195,7 +195,6 @@ def test_parts_of_another_variant_raise(build):
 
 
 def test_the_config_is_read_from_the_parts(build):
-    model = build("warp", flow_mode="absolute", flow_norm="batch", motion_init="normal", num_motions=30).model
-    assert model.config == ModelConfig(
-        variant="warp", flow_mode="absolute", flow_norm="batch", motion_init="normal", num_motions=30
-    )
+    fields = {"flow_mode": "absolute", "flow_norm": "batch", "warp_layers": "authors", "motion_init": "normal"}
+    model = build("warp", **fields, num_motions=30).model
+    assert model.config == ModelConfig(variant="warp", **fields, num_motions=30)
