@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo toy giftune-demo test check docs format clean
+.PHONY: demo toy giftune-demo test gpu-check check docs format clean
 
 demo: .venv/ready  ## Draw some GIFs, curate them, print where the report is.
 	$(BIN)/python examples/draw_gifs.py demo
@@ -16,6 +16,9 @@ giftune-demo: .venv/ready  ## Train a small text-to-image model, tune it on one 
 
 test: .venv/ready  ## Run the test suite, without tests that are slow or need a GPU.
 	$(BIN)/python -m pytest -m "not docs and not slow and not gpu" -n 2 --dist loadfile --no-loadscope-reorder
+
+gpu-check: .venv/ready  ## With a GPU of 24 GB or more: kill and resume in each precision, measure each preset; write gpu-check.md.
+	$(BIN)/python -m benchmarks.gpu_check --out gpu-check.md
 
 check: .venv/ready  ## Check format, lint, types, import laws, the commands in README and docs, the site.
 	$(BIN)/ruff format --check .
