@@ -1,5 +1,6 @@
 """The stages of a curation run in order: listing, fetch, probe, measure, select, export, finish."""
 
+import contextlib
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping
@@ -69,6 +70,9 @@ def curate(
         catalog = read_catalog(read_listing(options), options, config)
     with open_run(options, config, progress) as run:
         if is_finished(run, catalog) and not retry_failed and not _have_sources_changed(run, catalog):
+            # A run may have been killed between finishing the data set and this.
+            with contextlib.suppress(OSError):  # OUT may be read-only.
+                forget_options(run.workspace.work, read_manifest(options.out).verdicts)
             run.workspace.clean_up()
             return None
         _check_reused_flow(options, config)
@@ -242,9 +246,9 @@ def select_and_export(
     )
     with run.progress.stage("finish"):
         run.workspace.check_lock()
-        manifest = finish_dataset(curated, run.progress.stages)
         lost = table.measured.verdicts.find(*LOST).tolist()
         remove_other_incidents(run.workspace.quarantine, {catalog.clips.keys_in_order[number] for number in lost})
+        manifest = finish_dataset(curated, run.progress.stages)
         forget_options(run.workspace.work, manifest.verdicts)
         run.workspace.clean_up()
     return Summary(

@@ -11,6 +11,8 @@ import pytest
 
 from curation.config import CurationConfig
 from curation.errors import ListingError, OutputError
+from curation.options import RunOptions
+from curation.run.saved_options import save_options
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from shards.manifest import read_manifest, write_manifest
 from shards.verify import verify_dataset
@@ -40,6 +42,12 @@ def test_second_run_does_nothing(listing, copied):
     assert {path: path.stat().st_mtime_ns for path in copied.rglob("*") if path.is_file()} == {
         path: time for path, time in before.items() if path.is_file()
     }
+
+
+def test_second_run_removes_what_a_run_left_that_was_killed_after_it_finished(listing, copied):
+    save_options(copied / ".work", RunOptions(listing=listing, out=copied), CurationConfig())
+    assert run(listing, copied) is None
+    assert not (copied / ".work").exists()
 
 
 def test_manifest_of_a_version_that_recorded_more_software_is_the_same_data_set(listing, copied):
