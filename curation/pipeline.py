@@ -70,10 +70,7 @@ def curate(
         catalog = read_catalog(read_listing(options), options, config)
     with open_run(options, config, progress) as run:
         if is_finished(run, catalog) and not retry_failed and not _have_sources_changed(run, catalog):
-            # A run may have been killed between finishing the data set and this.
-            with contextlib.suppress(OSError):  # OUT may be read-only.
-                forget_options(run.workspace.work, read_manifest(options.out).verdicts)
-            run.workspace.clean_up()
+            clean_up_finished(run)
             return None
         _check_reused_flow(options, config)
         run.workspace.mark_unfinished()
@@ -103,6 +100,13 @@ def start_workers(run: Run, catalog: Catalog) -> None:
             step = max(1, len(clips) // _CLIPS_CHECKED)
             locations = (clip.location for clip in itertools.islice(clips, 0, None, step))
             workers.cleanup.enter_context(check_nodes(workers, folders, locations))
+
+
+def clean_up_finished(run: Run) -> None:
+    """Remove what a run left that was killed after it had finished the data set."""
+    with contextlib.suppress(OSError):  # OUT may be read-only.
+        forget_options(run.workspace.work, read_manifest(run.workspace.out).verdicts)
+    run.workspace.clean_up()
 
 
 def is_finished(run: Run, catalog: Catalog) -> bool:

@@ -20,7 +20,7 @@ from curation.flow.stage import FlowTable, measure_all
 from curation.flow.table import read_parts
 from curation.listing.catalog import Catalog
 from curation.options import RunOptions
-from curation.pipeline import Selected, fetch, is_finished, select, select_and_export, start_workers
+from curation.pipeline import Selected, clean_up_finished, fetch, is_finished, select, select_and_export, start_workers
 from curation.run.context import Run, open_run
 from curation.run.progress import Progress
 from shards.errors import DatasetError
@@ -47,6 +47,7 @@ def resplit(
     check_flow_table(dataset, probed, config)
     with open_run(options, config, progress) as run:
         if is_finished(run, catalog):
+            clean_up_finished(run)
             return None
         run.workspace.mark_unfinished()
         start_workers(run, catalog)
