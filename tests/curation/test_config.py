@@ -47,6 +47,7 @@ INVALID: list[tuple[str, Any, str]] = [
     ("near_distance", 17, "from 0 to 16 bits"),
     ("clip_timeout", 0.0, "more than 0 seconds"),
     ("clip_memory", 0.0, "more than 0 GiB"),
+    ("keep_credentials", 1, "true or false"),
     ("balance", "round", "flat, none"),
 ]
 
