@@ -31,6 +31,9 @@ def retry(
             raise OutputError(
                 f"{out} holds no run to retry, or its data set is damaged; run pix2gif curate, which says what to do"
             )
+        if isinstance(workspace.work, Path) and workspace.work.is_dir():
+            with workspace.lock(overwrite=False):  # A run may have been killed after it had finished.
+                workspace.clean_up()
         return None
     options, config = saved
     if listing is not None:
