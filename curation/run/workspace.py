@@ -16,6 +16,7 @@ from curation.run.folder_lock import hold_folder_lock
 from curation.run.quarantine import INCIDENT_NAME, QUARANTINE
 from curation.run.store_lock import StoreLock
 from shards.schema import CARD, CLIPS, FLOW, MANIFEST, PART_DIGITS, REPORT, SPLITS
+from shards.storage.atomic import remove_temporary_files
 from shards.storage.location import Location, ObjectPath, list_files, remove_tree
 from shards.storage.ownership import (
     MARKER,
@@ -36,9 +37,8 @@ _OPTIONS = "run.json"
 _RECEIPT_NAME = re.compile(rf"({'|'.join(SPLITS)})-\d{{5}}\.json")
 _WORK_NAME = re.compile(r"lock|locks|fetched|fragments|receipts|slices|marker-[0-9a-f]{32}|\..+\.tmp")
 _OWN_NAMES = "|".join(re.escape(name) for name in (MANIFEST, CLIPS, REPORT, CARD, MARKER, _OPTIONS))
-_TEMPORARY_NAME = re.compile(
-    rf"\.({_OWN_NAMES}|{SHARD_NAME.pattern}|{PART_NAME.pattern}|{INCIDENT_NAME.pattern}|{_RECEIPT_NAME.pattern})"
-    r"\.[^/]*-\d+\.tmp"
+_TEMPORARY_NAMES = "|".join(
+    (_OWN_NAMES, SHARD_NAME.pattern, PART_NAME.pattern, INCIDENT_NAME.pattern, _RECEIPT_NAME.pattern)
 )
 DATA_SET = OutputKind(
     name="data set",
@@ -152,9 +152,8 @@ class Workspace:
         folders = [self.out, *(self.out / split for split in SPLITS)]
         folders += [self.work, self.flow, self.quarantine, self.slices, self.fragments, self.receipts]
         for folder in folders:
-            for path in list_files(folder, ".*.tmp"):
-                if _TEMPORARY_NAME.fullmatch(path.name):
-                    path.unlink(missing_ok=True)
+            if isinstance(folder, Path):
+                remove_temporary_files(folder, _TEMPORARY_NAMES)
 
     def _list_own_shards(self) -> set[str]:
         """List the shards that may be deleted, as SPLIT/NAME: those of the manifest, else those of the marker.

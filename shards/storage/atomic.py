@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -76,6 +77,14 @@ def remove_folder(path: Path) -> None:
         shutil.rmtree(doomed, ignore_errors=True)
         path.rename(doomed)
         shutil.rmtree(doomed, ignore_errors=True)
+
+
+def remove_temporary_files(folder: Path, names: str) -> None:
+    """Remove what killed processes left of files whose names match the regular expression `names`."""
+    temporary = re.compile(rf"\.({names})\.[^/]*-\d+\.tmp")
+    for path in folder.glob(".*.tmp"):
+        if temporary.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def _make_temporary_path(path: Path) -> Path:

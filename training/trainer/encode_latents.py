@@ -27,7 +27,7 @@ from shards.manifest import digest, read_manifest
 from shards.pictures import DECODE_ERRORS, SHARD_FORMATS
 from shards.reader import read_shard
 from shards.schema import MANIFEST, MAX_RECORD_BYTES, SPLITS, Sample
-from shards.storage.atomic import write_atomically
+from shards.storage.atomic import remove_temporary_files, write_atomically
 from shards.storage.location import ReadableLocation, list_files
 from shards.storage.ownership import (
     MARKER,
@@ -163,6 +163,10 @@ def encode_dataset(
     }
     latents = LatentManifest(**identity, resolution=resolution, splits=splits)
     write_latent_manifest(out, latents)
+    for split in entries:
+        remove_temporary_files(out / split, r"\d{5}\.arrow")
+    remove_temporary_files(out / ".work", f"{_RECORD_NAME.pattern}|{re.escape(MARKER)}")
+    remove_temporary_files(out, re.escape(LATENTS_MANIFEST))
     for path in (*(task.record for task in tasks), out / ".work" / MARKER):
         path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):

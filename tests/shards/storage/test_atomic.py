@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shards.storage.atomic import remove_folder, write_atomically, write_folder_atomically
+from shards.storage.atomic import remove_folder, remove_temporary_files, write_atomically, write_folder_atomically
 
 
 def test_the_file_appears_only_when_the_block_has_ended(tmp_path: Path) -> None:
@@ -98,3 +98,11 @@ def test_leftovers_of_a_killed_process_are_replaced(tmp_path: Path) -> None:
 
 def test_removing_a_missing_folder_does_nothing(tmp_path: Path) -> None:
     remove_folder(tmp_path / "folder")
+
+
+def test_temporary_files_of_killed_processes_are_removed_by_name(tmp_path):
+    left, other = tmp_path / ".00001.arrow.host-12-34.tmp", tmp_path / ".notes.arrow.host-12-34.tmp"
+    for path in (left, other, tmp_path / "00001.arrow"):
+        path.touch()
+    remove_temporary_files(tmp_path, r"\d{5}\.arrow")
+    assert sorted(tmp_path.iterdir()) == [other, tmp_path / "00001.arrow"]
