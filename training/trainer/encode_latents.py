@@ -163,15 +163,21 @@ def encode_dataset(
     }
     latents = LatentManifest(**identity, resolution=resolution, splits=splits)
     write_latent_manifest(out, latents)
-    for split in entries:
+    _clean_up(out, [task.record for task in tasks])
+    return latents
+
+
+def _clean_up(out: Path, records: list[Path]) -> None:
+    """Remove what only the run needed, and the temporary files of killed runs."""
+    work = out / ".work"
+    for split in SPLITS:
         remove_temporary_files(out / split, r"\d{5}\.arrow")
-    remove_temporary_files(out / ".work", f"{_RECORD_NAME.pattern}|{re.escape(MARKER)}")
+    remove_temporary_files(work, f"{_RECORD_NAME.pattern}|{re.escape(MARKER)}")
     remove_temporary_files(out, re.escape(LATENTS_MANIFEST))
-    for path in (*(task.record for task in tasks), out / ".work" / MARKER):
+    for path in (*records, work / MARKER):
         path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
-        (out / ".work").rmdir()  # Fails unless it is empty.
-    return latents
+        work.rmdir()  # Fails unless it is empty.
 
 
 def _check_ownership(out: Path) -> None:

@@ -112,7 +112,8 @@ def move(value):
 
 
 @pytest.mark.slow
-def test_compiled_step_gives_about_the_same_losses(few_shards, tmp_path, make_config):
+def test_compiled_step_gives_about_the_same_losses(few_shards, tmp_path, make_config, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
     for is_compiled in (False, True):
         Trainer(make_config(max_steps=3, compile=is_compiled), str(few_shards), tmp_path / str(is_compiled)).train()
     assert read_losses(tmp_path / "True") == pytest.approx(read_losses(tmp_path / "False"), abs=1e-3)
