@@ -20,7 +20,7 @@ from shards.manifest import read_manifest
 from shards.reader import read_shard
 from shards.schema import Sample
 from training.model.latents import encode_moments, encode_source, sample_target
-from training.model.losses import diffusion_loss, drop_conditions, total_loss
+from training.model.losses import drop_conditions, mean_squared_error, total_loss
 from training.model.text import encode_null_text, encode_text, make_prompt, tokenize
 from training.trainer.config import TrainingConfig
 from training.trainer.setup import build_parts, load_perceptual
@@ -85,7 +85,7 @@ def plain_steps(config: TrainingConfig, folder: Path, device: torch.device) -> I
             compared = None
             if perceptual is not None:
                 compared = perceptual(predicted.warped.float(), conditions.source_latent)
-            loss = total_loss(diffusion_loss(predicted.noise, noise), compared).mean()
+            loss = total_loss(mean_squared_error(predicted.noise, noise), compared).mean()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm or float("inf"))
             optimizer.step()

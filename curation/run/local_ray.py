@@ -177,7 +177,7 @@ def call_in_thread(function: Callable[[], object], cleanup: contextlib.ExitStack
     # A daemon: the interpreter does not wait for it at its end.
     threading.Thread(target=call, name="start-ray", daemon=True).start()
     is_done.wait()
-    if threading.current_thread() is threading.main_thread():
+    if handler is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)  # Ray's own handler would abort the process.
     if errors:
         raise errors[0]

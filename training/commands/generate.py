@@ -107,13 +107,13 @@ def generate(
 
     Example: pix2gif generate cat.png "a cat dancing" --model run/model --out cat.gif
     """
-    options.to_config(TrainedOn())  # Checked before the model is loaded, which has its own range.
+    checked = options.to_config(TrainedOn())  # Before the model is loaded, which has its own range.
     if format_ not in _SUFFIXES:
         raise GenerationError(f"format is {format_}; it must be one of {', '.join(_SUFFIXES)}")
     if rows is not None and image is not None:
         raise GenerationError("an image and --from exclude each other; name an image and a prompt, or a file of rows")
     requests = _list_requests(image, prompt, rows, out, sheet, _SUFFIXES[format_])
-    _generate(model, device, options, requests, out)
+    _generate(model, device, checked, options, requests, out)
 
 
 def _list_requests(
@@ -141,6 +141,7 @@ def _list_requests(
 def _generate(
     model: str,
     device: str | None,
+    checked: GenerationConfig,
     options: GenerationOptions,
     requests: "list[tuple[Request, OutputPaths]]",
     out: Path,
@@ -153,7 +154,6 @@ def _generate(
         typer.echo(f"Note: {note}", err=True)
 
     silence_libraries()
-    checked = options.to_config(TrainedOn())
     generator = load_generator(model, device, checked.precision, lora=checked.lora, lora_scale=checked.lora_scale)
     config = options.to_config(generator.pipeline.trained_on)
     # None: draw a progress bar only on a terminal.

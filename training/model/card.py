@@ -153,7 +153,7 @@ def _describe(location: str | None) -> str | None:
 
 
 def _hide_paths(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration in which absolute paths are names: they may tell of a person or a machine."""
+    """Replace absolute paths in a configuration by file names: a path may identify a person or a machine."""
     return {
         key: Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
         for key, value in config.items()

@@ -50,17 +50,13 @@ def drop_conditions(
     return Conditions(text_embeds, source_latent, ~no_image)
 
 
-def diffusion_loss(prediction: Tensor, noise: Tensor) -> Tensor:
-    """Return the mean squared error of the predicted noise (Pix2Gif, eq. 3): [B, 4, H, W] each -> float32 [B].
+def mean_squared_error(first: Tensor, second: Tensor) -> Tensor:
+    """Return the mean squared error of each sample: [B, 4, H, W] each -> float32 [B].
 
-    With velocity prediction, pass the velocity.
+    Of the predicted noise it is the diffusion loss (Pix2Gif, eq. 3), or of the velocity with velocity prediction. Of
+    z_W to the target's latent it is the error of the warp.
     """
-    return (prediction.float() - noise.float()).square().flatten(1).mean(1)
-
-
-def warp_error(warped: Tensor, target_latent: Tensor) -> Tensor:
-    """Return the mean squared error of z_W to the target's latent, both unscaled: [B, 4, H, W] each -> float32 [B]."""
-    return (warped.float() - target_latent.float()).square().flatten(1).mean(1)
+    return (first.float() - second.float()).square().flatten(1).mean(1)
 
 
 def snr_weights(scheduler: DDPMScheduler, timesteps: Tensor, gamma: float) -> Tensor:

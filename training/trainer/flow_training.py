@@ -10,7 +10,7 @@ from typing import Self
 from torch import Tensor
 
 from training.model.config import FlowMode
-from training.model.losses import warp_error
+from training.model.losses import mean_squared_error
 from training.model.warp import Warped, measure_flow_px
 from training.trainer.config import TrainingConfig
 
@@ -38,8 +38,8 @@ class WarpMeasures:
         return cls(
             num_warped=counted,
             length_px=measure_flow_px(warped.flow.detach(), mode) * counted,
-            error=warp_error(warped.latent, target) * counted,
-            source_error=warp_error(source, target) * counted,
+            error=mean_squared_error(warped.latent, target) * counted,
+            source_error=mean_squared_error(source, target) * counted,
         )
 
     def by_name(self) -> dict[str, Tensor]:

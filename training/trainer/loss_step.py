@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from training.data.batch import Batch, LatentBatch
 from training.model.factory import Components
 from training.model.latents import Moments, encode_moments, encode_source, sample_target
-from training.model.losses import Conditions, DropRates, diffusion_loss, drop_conditions, snr_weights, total_loss
+from training.model.losses import Conditions, DropRates, drop_conditions, mean_squared_error, snr_weights, total_loss
 from training.model.noise_schedule import find_objective
 from training.model.perceptual import PerceptualLoss
 from training.model.pix2gif import Pix2Gif, Prediction, Prepared
@@ -113,7 +113,7 @@ class LossStep:
             noisy, noise.timesteps, conditions.source_latent, conditions.text_embeds, inputs.batch.motion_px
         )  # fmt: skip
         objective = find_objective(self._scheduler, z_0, noise.noise, noise.timesteps)
-        noise_loss = diffusion_loss(prediction.noise, objective)
+        noise_loss = mean_squared_error(prediction.noise, objective)
         perceptual_loss = None
         if self._perceptual is not None:
             perceptual_loss = self._perceptual(prediction.warped.float(), self._find_reference(target, conditions))

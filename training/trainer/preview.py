@@ -13,7 +13,7 @@ from training.generation.sheet import draw_contact_sheet, to_displacements
 from training.generation.writers import write_gif
 from training.model.factory import Components, make_pipeline
 from training.model.latents import encode_source
-from training.model.losses import warp_error
+from training.model.losses import mean_squared_error
 from training.model.text import encode_text, make_prompt, tokenize
 from training.model.warp import measure_flow_px
 from training.runtime.config_fields import EVALUATION_MOTIONS_PX
@@ -56,7 +56,7 @@ def describe_warp(parts: Components, batch: Batch) -> list[str]:
         prepared = model.prepare(source, text_embeds, batch.motion_px.to(source.device))
     if prepared.warped is None or prepared.flow is None:
         return []
-    errors = (warp_error(prepared.warped, target) / warp_error(source, target)).tolist()
+    errors = (mean_squared_error(prepared.warped, target) / mean_squared_error(source, target)).tolist()
     lengths_px = measure_flow_px(prepared.flow, model.config.flow_mode).tolist()
     return [
         f"at the pair's {motion_px:.1f} px: flow_px {length_px:.2f}, warp_error {error:.2f}"

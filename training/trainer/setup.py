@@ -33,15 +33,8 @@ from training.trainer.config import TrainingConfig
 
 FIXED_FIELDS = (
     *("model", "random_size", "global_batch", "seed", "flip", "resolution", "window_shards", "channels_last"),
-    *(
-        "perceptual_weight",
-        "perceptual_features",
-        "perceptual_reference",
-        "prediction",
-        "zero_terminal_snr",
-        "optimizer",
-    ),
-    "lora_rank",
+    *("perceptual_weight", "perceptual_features", "perceptual_reference"),
+    *("prediction", "zero_terminal_snr", "optimizer", "lora_rank"),
 )
 """Fields of the config that a resumed run cannot change.
 

@@ -79,7 +79,7 @@ def count_parts(out: Path) -> int:
 
 
 def test_interrupted_runs_leave_no_process_and_resume(listing, tmp_path):
-    # The long clip is measured first. Meanwhile the other worker finishes the parts of the short ones.
+    # One worker measures the long clip first. The other one finishes the short clips before it.
     drawn = DrawnGif(name="", caption="", width=64, height=64, num_frames=180, dx=0.2, seed=0)
     save_gif(tmp_path / "long.gif", draw_frames(drawn))
     short = [f"{listing.parent}/{line}" for line in listing.read_text().splitlines()]

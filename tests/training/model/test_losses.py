@@ -2,7 +2,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
-from training.model.losses import DropRates, diffusion_loss, drop_conditions, snr_weights, total_loss
+from training.model.losses import DropRates, drop_conditions, mean_squared_error, snr_weights, total_loss
 
 
 @pytest.mark.parametrize(
@@ -41,16 +41,16 @@ def test_each_case_of_dropping_has_a_rate_of_5_percent():
         assert abs(case.float().mean().item() - 0.05) < 0.005
 
 
-def test_the_diffusion_loss_is_a_mean_per_sample():
+def test_the_mean_squared_error_is_a_mean_per_sample():
     noise = torch.randn(3, 4, 8, 8)
     offsets = torch.tensor([0.0, 1.0, 2.0])
-    loss = diffusion_loss(noise + offsets[:, None, None, None], noise)
+    loss = mean_squared_error(noise + offsets[:, None, None, None], noise)
     torch.testing.assert_close(loss, torch.tensor([0.0, 1.0, 4.0]), rtol=0, atol=1e-5)
 
 
-def test_the_diffusion_loss_is_float32():
+def test_the_mean_squared_error_is_float32():
     prediction, noise = torch.full((1, 4, 64, 64), 0.1).half(), torch.zeros(1, 4, 64, 64).half()
-    assert diffusion_loss(prediction, noise).dtype == torch.float32
+    assert mean_squared_error(prediction, noise).dtype == torch.float32
 
 
 def test_snr_weights_clamp_the_snr():

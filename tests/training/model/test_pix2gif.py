@@ -8,7 +8,7 @@ from tests.training.model.helpers import randomize_parameters
 from training.model.config import ModelConfig, Variant
 from training.model.errors import ModelError
 from training.model.factory import make_pipeline
-from training.model.losses import diffusion_loss, total_loss
+from training.model.losses import mean_squared_error, total_loss
 from training.model.pix2gif import Pix2Gif
 from training.model.saved import load_model
 
@@ -95,7 +95,7 @@ def test_gradients_reach_all_trained_parameters_and_no_frozen_one(build, inputs,
         randomize_parameters(model.warping.flow_net.flow0)
     prediction = inputs.predict(model)
     loss = perceptual(prediction.warped, inputs.source_latent) if model.config.has_perceptual_loss else None
-    total_loss(diffusion_loss(prediction.noise, inputs.noisy), loss).mean().backward()
+    total_loss(mean_squared_error(prediction.noise, inputs.noisy), loss).mean().backward()
     assert len(model.trained_parameters()) == len(list(model.parameters()))
     without_gradient = [
         name for name, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.any()
@@ -113,7 +113,7 @@ def test_every_parameter_of_a_new_model_changes_within_four_steps(build, inputs,
     for _ in range(4):
         prediction = inputs.predict(model)
         loss = perceptual(prediction.warped, inputs.source_latent)
-        total_loss(diffusion_loss(prediction.noise, inputs.noisy), loss).mean().backward()
+        total_loss(mean_squared_error(prediction.noise, inputs.noisy), loss).mean().backward()
         optimizer.step()
         optimizer.zero_grad()
     unchanged = [name for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])]
@@ -141,7 +141,7 @@ def test_gradient_checkpointing_does_not_change_gradients(build, inputs):
         model = build().model
         if checkpoints:
             model.enable_gradient_checkpointing()
-        diffusion_loss(model(**vars(inputs)).noise, inputs.noisy).mean().backward()
+        mean_squared_error(model(**vars(inputs)).noise, inputs.noisy).mean().backward()
         gradients.append([parameter.grad for parameter in model.unet.parameters()])
     for plain, checkpointed in zip(*gradients, strict=True):
         torch.testing.assert_close(checkpointed, plain)

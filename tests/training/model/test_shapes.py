@@ -5,7 +5,7 @@ import torch
 
 from training.model.config import ModelConfig
 from training.model.factory import Components, build_random
-from training.model.losses import diffusion_loss, total_loss
+from training.model.losses import mean_squared_error, total_loss
 from training.model.perceptual import LAYERS, PerceptualLoss
 
 
@@ -141,7 +141,7 @@ def test_one_optimizer_step_at_full_size():
     torch.manual_seed(1)
     noise, source = torch.randn(1, 4, 32, 32), torch.randn(1, 4, 32, 32) * 5
     prediction = model(noise, torch.tensor([500]), source, torch.randn(1, 77, 768), torch.tensor([7.0]))
-    loss = total_loss(diffusion_loss(prediction.noise, noise), perceptual(prediction.warped, source)).mean()
+    loss = total_loss(mean_squared_error(prediction.noise, noise), perceptual(prediction.warped, source)).mean()
     loss.backward()
     assert loss.isfinite()
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in model.parameters())
