@@ -45,6 +45,6 @@ def train_arguments(shards: Path, out: Path, **options: object) -> list[object]:
     return ["train", shards, "--preset", "tiny", "--out", out, *flags]
 
 
-def read_losses(out: Path) -> list[float]:
-    """Return the loss of each logged step of a run."""
-    return [json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+def read_losses(out: Path, name: str = "loss") -> list[float]:
+    """Return the loss, or another metric, of each logged step of a run."""
+    return [json.loads(line)[name] for line in (out / "metrics.jsonl").read_text().splitlines()]

@@ -51,7 +51,9 @@ class TrainingOptions:
     ema_on_cpu: Annotated[
         bool | None, typer.Option("--ema-on-cpu", help="Keep the averaged weights in the CPU's memory.")
     ] = None
-    compile: Annotated[bool | None, typer.Option("--compile", help="Compile the U-Net and the encoder.")] = None
+    compile: Annotated[
+        bool | None, typer.Option("--compile/--no-compile", help="Compile the U-Net's blocks and the encoder.")
+    ] = None
     num_workers: Annotated[int | None, typer.Option(help="Data worker processes per rank.")] = None
     seed: Annotated[int | None, typer.Option(help="Seed of the data order, the noise and all else.")] = None
     checkpoint_every: Annotated[int | None, typer.Option(help="Steps between checkpoints.")] = None

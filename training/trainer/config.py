@@ -101,7 +101,7 @@ class TrainingConfig:
     gradient_checkpointing: bool = False
     """Recompute activations instead of storing them: about half the memory, a third more time."""
     compile: bool = False
-    """Compile the U-Net and the autoencoder's encoder with torch.compile."""
+    """Compile the U-Net's transformer blocks and the autoencoder's encoder with torch.compile."""
     channels_last: bool = True
     """Use the channels-last memory format, which is faster on GPUs."""
     num_workers: int = 4

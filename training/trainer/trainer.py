@@ -116,7 +116,8 @@ class Trainer:
         self.ema = make_ema(self.model, decay=config.ema_decay, on_cpu=config.ema_on_cpu)
         optimizer = make_optimizer(config, self.model.trained_parameters())
         if config.compile:
-            self.model.unet.compile()  # In place, so that names in checkpoints do not change.
+            # In place, so that names in checkpoints do not change; by block, since the whole U-Net's gradients were wrong.
+            self.model.unet.compile_repeated_blocks(fullgraph=True)
             self.placed_parts.vae.encoder.compile()
         self.wrapped_model, self.optimizer = self.accelerator.prepare(self.model, optimizer)
         self.run_state = RunState(
