@@ -53,7 +53,7 @@ def plain_steps(config: TrainingConfig, folder: Path, device: torch.device) -> I
     """Train without end; yield the loss after each step of `config.micro_batch` samples."""
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16, "no": torch.float32}[config.precision]
     torch.manual_seed(config.seed)
-    perceptual = load_perceptual(config)
+    perceptual = load_perceptual(config, print)
     parts = build_parts(config)
     model = parts.model.to(device).train()
     parts.vae.to(device, dtype)

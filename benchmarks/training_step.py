@@ -230,7 +230,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         pictures, latents = args.data or draw_data(Path(scratch), args.size), Path(scratch, "latents")
         if any(way.startswith("latents") for way in args.ways):
-            encode_dataset(pictures.absolute(), latents, make_config(args, "latents", 1), map, done=lambda _: None)
+            encode_dataset(pictures.absolute(), latents, make_config(args, "latents", 1), map, progress=lambda _: None)
         lines = []
         for batch in args.batch_sizes:
             for way in args.ways:

@@ -17,7 +17,7 @@ from examples.toy_world.__main__ import Run
 from examples.toy_world.presets import PRESETS
 from training.data import BatchStream, DataConfig
 from training.model.factory import build_from_stable_diffusion
-from training.model.pix2gif import Pix2Gif
+from training.model.saved import load_model
 from training.trainer.config import resolve_config
 from training.trainer.flow_training import pop_figures
 from training.trainer.loss_step import LossStep, StepInputs
@@ -49,7 +49,7 @@ class Study(Run):
         """Return `flow_px`, `warp_error` and the noise loss from NOISY_FROM on, over the val split, nothing dropped."""
         config = resolve_config("tiny", self.config, {"pretrained": str(self.weights)})
         parts = build_from_stable_diffusion(self.weights, config.model)
-        parts = dataclasses.replace(parts, model=Pix2Gif.from_pretrained(self.run_folder(model) / "model").eval())
+        parts = dataclasses.replace(parts, model=load_model(self.run_folder(model) / "model").eval())
         loss_step = LossStep(config, parts, None, torch.device("cpu"))
         data = DataConfig(location=str(self.latents), split="val", seed=self.seed, global_batch=_BATCH,
                           micro_batch=_BATCH, num_workers=0, flip=False)  # fmt: skip
