@@ -24,9 +24,9 @@ from curation.commands.retry import retry
 from curation.commands.verify import verify
 from curation.commands.view import view
 from curation.errors import CurationError
-from shards.credentials import redact
 from shards.errors import DatasetError, StoreError
-from shards.printable import printable
+from shards.interface.credentials import redact
+from shards.interface.printable import printable
 from training.commands.app import app as serve_page
 from training.commands.evaluate import evaluate_app
 from training.commands.generate import generate

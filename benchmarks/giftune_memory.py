@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate
 from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
 
 from training.giftune.inflation import InflatedBlock, InflatedUNet
-from training.model.stable_diffusion import initialize_stable_diffusion
+from training.model.pretrained.stable_diffusion import initialize_stable_diffusion
 
 _DEPTH_SIDE = 518
 

@@ -21,7 +21,7 @@ from shards.reader import read_shard
 from shards.schema import Sample
 from training.model.latents import encode_moments, encode_source, sample_target
 from training.model.losses import drop_conditions, mean_squared_error, total_loss
-from training.model.text import encode_null_text, encode_text, make_prompt, tokenize
+from training.model.text.encoder import encode_null_text, encode_text, make_prompt, tokenize
 from training.trainer.config import TrainingConfig
 from training.trainer.setup import build_parts, load_perceptual
 

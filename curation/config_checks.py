@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.errors import ConfigError
-from shards.config_values import describe_allowed, read_toml
+from shards.interface.config_values import describe_allowed, read_toml
 
 _MAX_PORT = 65535
 

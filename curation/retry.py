@@ -10,7 +10,7 @@ from curation.pipeline import curate
 from curation.run.progress import Progress
 from curation.run.saved_options import load_options
 from curation.run.workspace import Workspace
-from shards.credentials import REDACTED
+from shards.interface.credentials import REDACTED
 from shards.storage.location import Location
 
 

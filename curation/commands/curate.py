@@ -13,7 +13,7 @@ from curation.config_checks import read_config_file
 from curation.errors import CurationError
 from curation.options import FetchOptions, RunOptions
 from curation.target_histogram import read_balance
-from shards.command_options import with_options
+from shards.interface.command_options import with_options
 
 _EXIT_INTERRUPTED = 130
 

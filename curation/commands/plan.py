@@ -4,7 +4,7 @@ import typer
 
 from curation.commands.selection_options import Dataset, SelectionOptions
 from curation.options import RunOptions
-from shards.command_options import with_options
+from shards.interface.command_options import with_options
 
 
 @with_options(SelectionOptions)

@@ -12,7 +12,7 @@ def verify(
 ) -> None:
     """Check every file of a finished data set against its manifest and the others. Stops at the first error."""
     from shards.storage.location import parse_location
-    from shards.verify import verify_dataset
+    from shards.verification.dataset import verify_dataset
 
     result = verify_dataset(parse_location(out), full=full)
     if not quiet:

@@ -23,7 +23,7 @@ def view(
     from curation.inspection.sample_index import load_index
     from curation.inspection.viewer.server import bind, make_app, serve
     from curation.run.progress import Progress
-    from shards.loopback import HOST
+    from shards.interface.loopback import HOST
     from shards.manifest import read_manifest
     from shards.storage.location import parse_location
 

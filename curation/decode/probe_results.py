@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from curation.decode.probe import ProbedClip
 from curation.listing.clips import Clips
-from shards.credentials import redact
-from shards.printable import printable
+from shards.interface.credentials import redact
+from shards.interface.printable import printable
 from shards.schema import Verdict
 
 _VERDICTS: tuple[Verdict | None, ...] = (None, *Verdict)

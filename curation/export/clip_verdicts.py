@@ -14,7 +14,7 @@ from curation.flow.measure_results import MeasureResults
 from curation.listing.catalog import Catalog
 from curation.selection.duplicates import Duplicate
 from curation.selection.pairs import Selection
-from shards.credentials import redact
+from shards.interface.credentials import redact
 from shards.schema import CLIPS_SCHEMA, Verdict
 
 _VERDICTS = tuple(Verdict)

@@ -19,9 +19,9 @@ from curation.flow.table import count_rows
 from curation.listing.catalog import Catalog, Row, make_catalog, parse_rows
 from curation.options import RunOptions
 from curation.run.workspace import PART_NAME, Workspace
-from shards.credentials import REDACTED
 from shards.errors import DatasetError
 from shards.files import find_changed, find_missing_or_resized
+from shards.interface.credentials import REDACTED
 from shards.manifest import Manifest, check_digest, read_manifest
 from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, MANIFEST, REPORT, SPLITS, Verdict
 from shards.storage.location import Location, for_arrow, list_files, on_disk

@@ -15,7 +15,7 @@ from curation.export.reuse import Picture, Span, read_spans
 from curation.export.shard_plan import PlannedPair, PlannedShard
 from curation.listing.clips import Clip
 from curation.run.versions import software_versions
-from shards.credentials import redact
+from shards.interface.credentials import redact
 from shards.manifest import ShardEntry, digest
 from shards.sample_order import choose_caption
 from shards.schema import Sample, SampleRecord

@@ -18,7 +18,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from shards.credentials import redact
+from shards.interface.credentials import redact
 from shards.json_fields import load_json
 from shards.storage.atomic import write_atomically
 from shards.storage.location import Location, ObjectPath

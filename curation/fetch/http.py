@@ -19,7 +19,7 @@ from curation.fetch.public_addresses import AddressRefusedError, AllowedHosts, m
 from curation.fetch.rate_limits import HostLimits, RateLimits
 from curation.options import FetchOptions
 from curation.run.versions import software_versions
-from shards.printable import printable
+from shards.interface.printable import printable
 
 USER_AGENT = f"pix2gif-curate/{software_versions()['pix2gif']} (makes data sets of GIFs)"
 MAX_REDIRECTS = 5

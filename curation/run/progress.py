@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from shards.progress import ProgressBar
+from shards.interface.progress import ProgressBar
 
 
 class Bar:

@@ -7,7 +7,7 @@ from typing import Any
 from curation.config import CurationConfig
 from curation.errors import CurationError
 from curation.options import FetchOptions, RunOptions
-from shards.credentials import redact
+from shards.interface.credentials import redact
 from shards.json_fields import load_json
 from shards.schema import Verdict
 from shards.storage.atomic import write_atomically

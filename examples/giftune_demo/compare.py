@@ -18,7 +18,7 @@ from training.giftune.depth import Disparity, load_depth_model
 from training.giftune.model import TunedModel, make_tuned_model
 from training.giftune.saved_run import read_run
 from training.giftune.step import TuneStep
-from training.model.stable_diffusion import load_stable_diffusion
+from training.model.pretrained.stable_diffusion import load_stable_diffusion
 
 UNTUNED = "untuned"
 _NUM_HELD_OUT = 200

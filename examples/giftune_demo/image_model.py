@@ -14,8 +14,8 @@ from examples.giftune_demo.world import Pictures
 from examples.toy_world.autoencoder import AutoencoderPlan, Echo, train_autoencoder
 from examples.toy_world.weights import DenoiserPlan, write_stable_diffusion
 from training.model.latents import encode_moments
-from training.model.stable_diffusion import StableDiffusion, load_stable_diffusion
-from training.model.text import encode_text, tokenize
+from training.model.pretrained.stable_diffusion import StableDiffusion, load_stable_diffusion
+from training.model.text.encoder import encode_text, tokenize
 
 _WARMUP_SHARE = 0.05
 _SNR_GAMMA = 0.1

@@ -14,8 +14,8 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from examples.toy_world.draw import COLOURS, DIRECTIONS, GROUNDS, PATTERNS, SHAPES
-from training.model.text import NUM_TOKENS
-from training.model.tokenizer import make_tokenizer
+from training.model.text.encoder import NUM_TOKENS
+from training.model.text.tokenizer import make_tokenizer
 
 _SMALL = 0.02
 """Factor of the initial weights of the remaining channels of the U-Net's last layer."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from examples.draw_gifs import draw_folder
-from shards.verify import verify_dataset
+from shards.verification.dataset import verify_dataset
 from tests.curation.helpers import run
 
 

@@ -20,7 +20,7 @@ from curation.run.context import Run
 from curation.run.progress import Progress
 from curation.run.workers import InProcess
 from curation.run.workspace import Workspace
-from shards.verify import verify_dataset
+from shards.verification.dataset import verify_dataset
 
 PIX2GIF = str(Path(sys.executable).with_name("pix2gif"))
 CHECKER = os.environ.get("PIX2GIF_CHECKER")

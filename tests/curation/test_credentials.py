@@ -18,8 +18,8 @@ from curation.resplit import resplit
 from curation.retry import retry
 from curation.run.progress import Progress
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
-from shards.credentials import redact
-from shards.verify import verify_dataset
+from shards.interface.credentials import redact
+from shards.verification.dataset import verify_dataset
 from tests.web_server import Handler, WebServer
 
 CONFIG = CurationConfig(resolution=64, min_motion=0.1, max_motion=60)

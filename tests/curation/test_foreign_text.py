@@ -15,7 +15,7 @@ from curation.retry import retry
 from curation.run.progress import Progress
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from shards.storage.location import for_arrow
-from shards.verify import verify_dataset
+from shards.verification.dataset import verify_dataset
 from tests.curation.helpers import PIX2GIF, run
 from tests.web_server import Handler, WebServer
 

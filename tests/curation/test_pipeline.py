@@ -15,7 +15,7 @@ from curation.options import RunOptions
 from curation.run.saved_options import save_options
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from shards.manifest import read_manifest, write_manifest
-from shards.verify import verify_dataset
+from shards.verification.dataset import verify_dataset
 from shards.writer import file_sha256
 from tests.curation.helpers import run, shard_hashes
 

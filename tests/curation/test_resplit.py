@@ -16,7 +16,7 @@ from curation.resplit import resplit
 from curation.run.progress import Progress
 from shards.errors import DatasetError
 from shards.manifest import read_manifest
-from shards.verify import verify_dataset
+from shards.verification.dataset import verify_dataset
 from tests.curation.helpers import shard_hashes
 
 

@@ -18,7 +18,7 @@ from curation.run.progress import Progress
 from curation.run.saved_options import load_options, save_options
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from shards.manifest import read_manifest
-from shards.verify import verify_dataset
+from shards.verification.dataset import verify_dataset
 from tests.web_server import WebServer
 
 CONFIG = CurationConfig(resolution=64, min_motion=0.1, max_motion=60)

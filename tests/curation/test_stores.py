@@ -28,7 +28,7 @@ from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from shards.errors import DatasetError, StoreError
 from shards.schema import Verdict
 from shards.storage.location import ObjectPath
-from shards.verify import verify_dataset
+from shards.verification.dataset import verify_dataset
 from tests.bucket import list_keys, read, read_bucket, upload_tree
 from tests.curation.helpers import read_contents, run
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from shards.loopback import HOST
+from shards.interface.loopback import HOST
 from training.commands.options import Device, Model, Precision
 from training.generation.config import GenerationConfig
 from training.generation.errors import GenerationError

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from shards.command_options import with_options
+from shards.interface.command_options import with_options
 from training.commands.evaluation_options import TableOptions, join_numbers, parse_numbers
 from training.evaluation import config
 

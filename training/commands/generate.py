@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shards.command_options import with_options
+from shards.interface.command_options import with_options
 from training.commands.options import Device, Model, Precision
 from training.generation.config import GenerationConfig, parse_size
 from training.generation.errors import GenerationError

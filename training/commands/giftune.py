@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shards.command_options import with_options
+from shards.interface.command_options import with_options
 from training.errors import TrainingError
 
 if TYPE_CHECKING:

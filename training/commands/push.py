@@ -18,6 +18,6 @@ def push(
 
     Example: pix2gif push run/model me/pix2gif-cats
     """
-    from training.model.hub import push_folder
+    from training.model.saved.hub import push_folder
 
     typer.echo(f"The model is at {push_folder(model, name, private=private, message=message)}")

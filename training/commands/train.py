@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from shards.command_options import with_options
+from shards.interface.command_options import with_options
 from training.trainer.config import DEFAULT_PRESET, resolve_config
 
 

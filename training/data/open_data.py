@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shards.manifest import Manifest, read_manifest
 from shards.schema import MANIFEST
 from shards.storage.location import ObjectPath, parse_readable_location, user_cache_folder
-from shards.verify import verify_dataset
+from shards.verification.dataset import verify_dataset
 from shards.writer import file_sha256
 from training.data.batch import Batch, LatentBatch
 from training.data.config import DataConfig

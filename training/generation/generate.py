@@ -23,10 +23,10 @@ from training.generation.lora import load_lora
 from training.generation.motions import list_motion_notes
 from training.generation.sheet import draw_contact_sheet, to_displacements
 from training.model.errors import ModelError
-from training.model.loading import INDEX_FILE, find_model_folder
 from training.model.pipeline import Pix2GifPipeline
+from training.model.pretrained.loading import INDEX_FILE, find_model_folder
 from training.model.saved import load_pipeline
-from training.model.text import NUM_TOKENS, count_cut_tokens, make_prompt
+from training.model.text.encoder import NUM_TOKENS, count_cut_tokens, make_prompt
 from training.runtime.config_fields import Precision
 from training.runtime.devices import DTYPES, check_precision, choose_device
 from training.runtime.guards import explain_out_of_memory

@@ -1,8 +1,8 @@
 """Load a LoRA into a pipeline: adapters of Stable Diffusion 1.x, such as LCM-LoRA, or of `pix2gif train`."""
 
 from training.generation.errors import GenerationError
-from training.model.loading import LOADING_ERRORS
 from training.model.pipeline import Pix2GifPipeline
+from training.model.pretrained.loading import LOADING_ERRORS
 
 _ADAPTER = "lora"
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from shards.loopback import names_own_address
+from shards.interface.loopback import names_own_address
 
 MAX_UPLOAD_BYTES = 100 * 2**20
 """Limit on one upload."""

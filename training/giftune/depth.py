@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForDepthEstimation
 from transformers.image_processing_base import ImageProcessingMixin
 
 from training.model.errors import ModelError
-from training.model.loading import LOADING_ERRORS, check_name_or_folder, load_weights
+from training.model.pretrained.loading import LOADING_ERRORS, check_name_or_folder, load_weights
 
 _FAMILIES = ("depth_anything", "dpt")
 """Model types that predict relative disparity. Others predict depth in metres, which is large for far pixels."""

@@ -16,8 +16,12 @@ from training.giftune.config import GifTuneConfig
 from training.giftune.ddim import Denoise, guide, invert, sample
 from training.giftune.inflation import InflatedUNet
 from training.model.factory import fingerprint_frozen_parts
-from training.model.stable_diffusion import StableDiffusion, load_stable_diffusion, make_random_stable_diffusion
-from training.model.text import count_cut_tokens, encode_text, tokenize
+from training.model.pretrained.stable_diffusion import (
+    StableDiffusion,
+    load_stable_diffusion,
+    make_random_stable_diffusion,
+)
+from training.model.text.encoder import count_cut_tokens, encode_text, tokenize
 from training.runtime.devices import DTYPES, check_precision
 from training.runtime.weights import hash_weights
 

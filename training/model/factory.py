@@ -13,8 +13,13 @@ from shards.manifest import digest
 from training.model.config import ModelConfig, TrainedOn
 from training.model.pipeline import Pix2GifPipeline
 from training.model.pix2gif import Pix2Gif
-from training.model.stable_diffusion import Size, StableDiffusion, initialize_stable_diffusion, load_stable_diffusion
-from training.model.tokenizer import hash_tokenizer
+from training.model.pretrained.stable_diffusion import (
+    Size,
+    StableDiffusion,
+    initialize_stable_diffusion,
+    load_stable_diffusion,
+)
+from training.model.text.tokenizer import hash_tokenizer
 from training.runtime.weights import hash_weights
 
 

@@ -25,7 +25,7 @@ from training.model.errors import ModelError
 from training.model.latents import decode_latents, encode_source
 from training.model.motion import MotionEmbedding
 from training.model.pix2gif import Pix2Gif
-from training.model.text import encode_null_text, encode_text, make_prompt, tokenize
+from training.model.text.encoder import encode_null_text, encode_text, make_prompt, tokenize
 from training.model.warp import WarpingModule
 
 Row = Literal["both", "image", "neither"]

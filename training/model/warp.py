@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812 (PyTorch's conventional name.
 
 from training.model.config import FlowMode, FlowNorm, WarpLayers
 from training.model.errors import ModelError
-from training.model.text import NUM_TOKENS
+from training.model.text.encoder import NUM_TOKENS
 
 NUM_GROUPS = 8
 SLOPE = 0.2

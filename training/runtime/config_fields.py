@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from shards.config_values import describe_allowed, read_toml
+from shards.interface.config_values import describe_allowed, read_toml
 from training.errors import TrainingError
 
 if TYPE_CHECKING:

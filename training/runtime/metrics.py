@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
+from shards.interface.progress import ProgressBar
 from shards.json_fields import load_json
-from shards.progress import ProgressBar
 from shards.storage.atomic import write_atomically
 from training.errors import TrainingError
 

@@ -53,8 +53,8 @@ from training.data.latent_format import (
 )
 from training.errors import TrainingError
 from training.model.latents import Moments, encode_moments
-from training.model.text import make_prompt, tokenize
-from training.model.tokenizer import hash_tokenizer
+from training.model.text.encoder import make_prompt, tokenize
+from training.model.text.tokenizer import hash_tokenizer
 from training.runtime.devices import choose_device
 from training.runtime.weights import hash_weights
 from training.trainer.config import TrainingConfig

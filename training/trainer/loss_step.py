@@ -15,7 +15,7 @@ from training.model.losses import Conditions, DropRates, drop_conditions, mean_s
 from training.model.noise_schedule import find_objective
 from training.model.perceptual import PerceptualLoss
 from training.model.pix2gif import Pix2Gif, Prediction, Prepared
-from training.model.text import encode_null_text, encode_text, make_prompt, tokenize
+from training.model.text.encoder import encode_null_text, encode_text, make_prompt, tokenize
 from training.model.warp import Warped
 from training.runtime.devices import DTYPES
 from training.runtime.sample_noise import SampleNoise, draw_noise

@@ -14,7 +14,7 @@ from training.generation.writers import write_gif
 from training.model.factory import Components, make_pipeline
 from training.model.latents import encode_source
 from training.model.losses import mean_squared_error
-from training.model.text import encode_text, make_prompt, tokenize
+from training.model.text.encoder import encode_text, make_prompt, tokenize
 from training.model.warp import measure_flow_px
 from training.runtime.config_fields import EVALUATION_MOTIONS_PX
 from training.trainer.config import TrainingConfig

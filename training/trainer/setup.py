@@ -20,12 +20,12 @@ from training.data import BatchStream, DataConfig
 from training.data.latent_format import LatentManifest
 from training.data.open_data import OpenData
 from training.errors import TrainingError
-from training.model.card import Origin
 from training.model.config import TrainedOn
 from training.model.factory import Components, build_from_stable_diffusion, build_random, fingerprint_frozen_parts
 from training.model.lora import add_lora
 from training.model.noise_schedule import adapt_schedule
 from training.model.perceptual import PerceptualLoss
+from training.model.saved.card import Origin
 from training.runtime.devices import DTYPES
 from training.runtime.guards import explain_out_of_memory
 from training.runtime.weights import hash_weights

@@ -23,8 +23,8 @@ from training.checkpoint.checkpoint import TrainingState
 from training.checkpoint.resume import FINGERPRINTS, check_fingerprints
 from training.data import Batch, BatchStream, LatentBatch
 from training.model.factory import make_pipeline
-from training.model.loading import MODEL_FOLDER
 from training.model.lora import merge_lora, save_lora
+from training.model.pretrained.loading import MODEL_FOLDER
 from training.model.saved import save_pipeline
 from training.runtime.barrier import make_barrier
 from training.runtime.devices import check_precision, choose_device
@@ -116,7 +116,7 @@ class Trainer:
         self.ema = make_ema(self.model, decay=config.ema_decay, on_cpu=config.ema_on_cpu)
         optimizer = make_optimizer(config, self.model.trained_parameters())
         if config.compile:
-            # In place, so that names in checkpoints do not change; by block, since the whole U-Net's gradients were wrong.
+            # In place, so that names in checkpoints do not change. Gradients of a U-Net compiled whole were wrong.
             self.model.unet.compile_repeated_blocks(fullgraph=True)
             self.placed_parts.vae.encoder.compile()
         self.wrapped_model, self.optimizer = self.accelerator.prepare(self.model, optimizer)

@@ -13,7 +13,7 @@ from curation.inspection.sample_index import Filters, find_samples, read_picture
 from curation.inspection.web.short_text import shorten
 from curation.inspection.web.templates import csp_hash, load_template, read_scripts
 from shards.errors import StoreError
-from shards.loopback import HOST, names_own_address
+from shards.interface.loopback import HOST, names_own_address
 from shards.manifest import Manifest
 from shards.schema import sample_key
 from shards.storage.location import Location

@@ -14,7 +14,7 @@ from curation.export.reuse import Span, find_reusable_pictures, read_spans
 from curation.options import RunOptions
 from curation.run.sandbox import isolate
 from shards.reader import read_shard
-from shards.verify import verify_dataset
+from shards.verification.dataset import verify_dataset
 from tests.curation.helpers import make_run, run, shard_hashes
 
 NARROW = CurationConfig(min_motion=3.0, max_motion=15.0)

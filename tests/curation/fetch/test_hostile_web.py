@@ -19,7 +19,7 @@ from curation.pipeline import curate
 from curation.run.progress import Progress
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from shards.seeded_hash import hash64
-from shards.verify import verify_dataset
+from shards.verification.dataset import verify_dataset
 from tests.web_server import Handler, LoggedRequest, WebServer, serve
 
 MAX_BYTES = 200_000

@@ -20,7 +20,7 @@ from curation.options import FetchOptions, RunOptions
 from curation.pipeline import curate
 from curation.run.progress import Progress
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
-from shards.verify import verify_dataset
+from shards.verification.dataset import verify_dataset
 
 GIF = b"GIF89a and more"
 LIMIT = 1_000_000

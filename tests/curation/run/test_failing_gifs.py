@@ -15,7 +15,7 @@ from curation.config import CurationConfig
 from curation.run.quarantine import list_incidents
 from curation.run.workspace import Workspace
 from shards.schema import Verdict
-from shards.verify import verify_dataset
+from shards.verification.dataset import verify_dataset
 from tests.curation.helpers import check_independently, run, shard_hashes
 from tests.curation.run.helpers import ABORT_IN_EXPORT, draw_aborting, draw_huge, draw_slow, patch_decoder
 

@@ -15,7 +15,7 @@ import pytest
 from curation.flow import schedule
 from curation.flow import stage as flow_stage
 from curation.run.workspace import Workspace
-from shards.verify import verify_dataset
+from shards.verification.dataset import verify_dataset
 from tests.curation.helpers import (
     STARTING_WORKER,
     assert_same_dataset,

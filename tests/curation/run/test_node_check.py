@@ -17,7 +17,7 @@ from curation.errors import ClusterError
 from curation.run.node_check import SharedFiles, check_nodes, compare_node, read_node_state
 from curation.run.workers import open_workers
 from shards.storage.location import ObjectPath
-from shards.verify import verify_dataset
+from shards.verification.dataset import verify_dataset
 from tests.bucket import read_bucket, upload_tree
 from tests.curation.helpers import curate_command, read_contents, run_and_compare, wait_until
 

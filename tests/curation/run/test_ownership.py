@@ -22,7 +22,7 @@ from curation.run.folder_lock import hold_folder_lock
 from curation.run.progress import Progress
 from curation.run.workspace import Workspace
 from shards.schema import CARD, CLIPS, MANIFEST, REPORT
-from shards.verify import verify_dataset
+from shards.verification.dataset import verify_dataset
 from tests.curation.helpers import assert_same_dataset, run, shard_hashes
 
 OTHER = CurationConfig(max_motion=10)

@@ -16,7 +16,7 @@ from curation.selection.signatures import Signatures
 from examples.draw_gifs import save_gif
 from examples.draw_scenes import LEAKS, film
 from shards.schema import SPLITS
-from shards.verify import verify_dataset
+from shards.verification.dataset import verify_dataset
 
 
 @dataclasses.dataclass

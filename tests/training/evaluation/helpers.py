@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from examples.draw_gifs import texture
 from training.commands.evaluate import evaluate_app
-from training.model.tokenizer import make_tokenizer
+from training.model.text.tokenizer import make_tokenizer
 
 NUM_FEATURES = 6
 _SIDE = 32

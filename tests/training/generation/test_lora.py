@@ -14,7 +14,7 @@ from training.generation.errors import GenerationError
 from training.generation.generate import generate, load_generator
 from training.generation.images import SourceImage
 from training.model.pipeline import Pix2GifPipeline
-from training.model.stable_diffusion import make_random_stable_diffusion
+from training.model.pretrained.stable_diffusion import make_random_stable_diffusion
 
 LCM_TARGETS = [
     *("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2", "conv1", "conv2"),

@@ -12,7 +12,7 @@ from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from tests.training.giftune.helpers import NUM_FRAMES, save_parts
 from training.giftune.clip import Clip
 from training.giftune.config import GifTuneConfig, tiny
-from training.model.stable_diffusion import StableDiffusion, make_random_stable_diffusion
+from training.model.pretrained.stable_diffusion import StableDiffusion, make_random_stable_diffusion
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from training.model.stable_diffusion import StableDiffusion
+from training.model.pretrained.stable_diffusion import StableDiffusion
 
 NUM_FRAMES = 5
 

@@ -11,8 +11,8 @@ from training.checkpoint.checkpoint import load_checkpoint
 from training.errors import TrainingError
 from training.giftune.saved_run import read_run
 from training.giftune.tuner import Tuner
-from training.model.stable_diffusion import make_random_stable_diffusion
-from training.model.tokenizer import make_tokenizer
+from training.model.pretrained.stable_diffusion import make_random_stable_diffusion
+from training.model.text.tokenizer import make_tokenizer
 from training.runtime.weights import hash_weights
 
 

@@ -11,8 +11,8 @@ from tests.training.helpers import read_losses
 from training.data import DataConfig, open_data
 from training.data.latent_format import read_latent_manifest
 from training.errors import TrainingError
-from training.model.stable_diffusion import make_random_stable_diffusion
-from training.model.tokenizer import make_tokenizer
+from training.model.pretrained.stable_diffusion import make_random_stable_diffusion
+from training.model.text.tokenizer import make_tokenizer
 from training.trainer.config import tiny
 from training.trainer.encode_latents import choose_workers, encode_dataset
 from training.trainer.trainer import Trainer

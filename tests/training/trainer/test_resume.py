@@ -17,8 +17,8 @@ from training.checkpoint.checkpoint import load_checkpoint
 from training.errors import TrainingError
 from training.model.config import ModelConfig
 from training.model.perceptual import PerceptualLoss
-from training.model.stable_diffusion import make_random_stable_diffusion
-from training.model.tokenizer import make_tokenizer
+from training.model.pretrained.stable_diffusion import make_random_stable_diffusion
+from training.model.text.tokenizer import make_tokenizer
 from training.trainer.trainer import Trainer
 
 

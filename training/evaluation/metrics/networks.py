@@ -15,8 +15,8 @@ from transformers import AutoImageProcessor, CLIPModel, CLIPTokenizer, XCLIPMode
 from training.evaluation.errors import EvaluationError
 from training.evaluation.inputs.frames import Frames
 from training.model.errors import ModelError
-from training.model.loading import LOADING_ERRORS, load_weights
-from training.model.text import check_tokenizer
+from training.model.pretrained.loading import LOADING_ERRORS, load_weights
+from training.model.text.encoder import check_tokenizer
 from training.runtime.weights import hash_weights
 
 Network = TypeVar("Network", CLIPModel, XCLIPModel)

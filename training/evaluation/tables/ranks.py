@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch.distributed
 
-from shards.progress import ProgressBar
+from shards.interface.progress import ProgressBar
 
 Item = TypeVar("Item")
 

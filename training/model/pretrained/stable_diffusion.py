@@ -13,10 +13,10 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from training.model.config import PredictionType
 from training.model.errors import ModelError
-from training.model.loading import LOADING_ERRORS, check_name_or_folder, load_weights
-from training.model.single_file import load_single_file
-from training.model.text import NUM_TOKENS, check_tokenizer
-from training.model.tokenizer import make_tokenizer
+from training.model.pretrained.loading import LOADING_ERRORS, check_name_or_folder, load_weights
+from training.model.pretrained.single_file import load_single_file
+from training.model.text.encoder import NUM_TOKENS, check_tokenizer
+from training.model.text.tokenizer import make_tokenizer
 
 Size = Literal["tiny", "sd15"]
 """`sd15`: the shapes of Stable Diffusion 1.5. `tiny`: small enough for tests on a CPU."""

@@ -10,7 +10,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
 from training.model.errors import ModelError
-from training.model.loading import LOADING_ERRORS
+from training.model.pretrained.loading import LOADING_ERRORS
 
 
 def load_single_file(path: Path, config: str | None) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from shards.files import expected_sizes, find_changed, find_missing_or_resized, 
 from shards.manifest import Manifest, check_digest, read_manifest
 from shards.schema import CARD, CLIPS, FLOW, REPORT, SPLITS
 from shards.storage.location import Location, list_files
-from shards.verify_shards import ShardVerifier
-from shards.verify_tables import read_clip_rows, verify_flow
+from shards.verification.shard_contents import ShardVerifier
+from shards.verification.table_contents import read_clip_rows, verify_flow
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

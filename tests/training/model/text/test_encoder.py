@@ -3,7 +3,7 @@ import torch
 from transformers import CLIPTokenizer
 
 from training.model.errors import ModelError
-from training.model.text import (
+from training.model.text.encoder import (
     check_tokenizer,
     count_cut_tokens,
     encode_null_text,
@@ -12,7 +12,7 @@ from training.model.text import (
     spell,
     tokenize,
 )
-from training.model.tokenizer import hash_tokenizer, make_tokenizer
+from training.model.text.tokenizer import hash_tokenizer, make_tokenizer
 
 
 @pytest.mark.parametrize(

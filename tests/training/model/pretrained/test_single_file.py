@@ -5,12 +5,12 @@ import torch
 from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
-from tests.training.model.original_format import save_single_file
+from tests.training.model.pretrained.original_format import save_single_file
 from training.model.config import ModelConfig
 from training.model.errors import ModelError
 from training.model.factory import build_from_stable_diffusion
-from training.model.single_file import load_single_file
-from training.model.stable_diffusion import make_random_stable_diffusion
+from training.model.pretrained.single_file import load_single_file
+from training.model.pretrained.stable_diffusion import make_random_stable_diffusion
 
 
 class Opener:

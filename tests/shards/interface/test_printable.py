@@ -2,7 +2,7 @@
 
 import pytest
 
-from shards.printable import printable
+from shards.interface.printable import printable
 
 
 @pytest.mark.parametrize(

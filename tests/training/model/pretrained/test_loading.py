@@ -3,8 +3,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from training.model.errors import ModelError
-from training.model.loading import load_weights
 from training.model.motion import MotionEmbedding
+from training.model.pretrained.loading import load_weights
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@ import time
 
 import pytest
 
-from shards.progress import ProgressBar
+from shards.interface.progress import ProgressBar
 from tests.terminal import run_in_terminal
 
 PROGRAM = """
 import time
-from shards.progress import ProgressBar
+from shards.interface.progress import ProgressBar
 with ProgressBar("train", 3_000, "steps", num_before=1_000) as bar:
     bar.update(1_000, loss=0.5)
     time.sleep(0.2)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shards.loopback import names_own_address
+from shards.interface.loopback import names_own_address
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from shards.files import describe_files, find_missing_or_resized
 from shards.manifest import read_manifest, write_manifest
 from shards.reader import read_shard
 from shards.schema import CARD, CARD_MARKER, CLIPS, FLOW, MANIFEST, PART_DIGITS, REPORT, Sample
-from shards.verify import verify_dataset
+from shards.verification.dataset import verify_dataset
 from shards.writer import file_sha256, write_shard
 
 Change = Callable[[Path], object]

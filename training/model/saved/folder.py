@@ -12,15 +12,15 @@ from huggingface_hub import snapshot_download
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from shards.json_fields import load_json
-from training.model.card import CARD, NOTICE, Origin, make_card, make_notice
 from training.model.config import ModelConfig, Variant
 from training.model.errors import ModelError
-from training.model.loading import INDEX_FILE, LOADING_ERRORS, find_model_folder, load_weights
 from training.model.motion import MotionEmbedding
 from training.model.pipeline import Pix2GifPipeline
 from training.model.pix2gif import Pix2Gif
-from training.model.portable import bundle_code
-from training.model.text import check_tokenizer
+from training.model.pretrained.loading import INDEX_FILE, LOADING_ERRORS, find_model_folder, load_weights
+from training.model.saved.card import CARD, NOTICE, Origin, make_card, make_notice
+from training.model.saved.portable import bundle_code
+from training.model.text.encoder import check_tokenizer
 from training.model.warp import WarpingModule
 from training.runtime.versions import software_versions
 

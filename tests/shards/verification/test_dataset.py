@@ -18,7 +18,7 @@ from shards.files import describe_files
 from shards.manifest import digest, read_manifest, write_manifest
 from shards.reader import read_shard
 from shards.schema import ADDED_COLUMNS, CARD, CLIPS, FLOW, MANIFEST, PART_DIGITS, REPORT, Sample
-from shards.verify import verify_dataset
+from shards.verification.dataset import verify_dataset
 from shards.writer import file_sha256, write_shard
 
 Damage = Callable[[Path], object]

@@ -1,5 +1,5 @@
-from training.model.text import spell
-from training.model.tokenizer import make_tokenizer
+from training.model.text.encoder import spell
+from training.model.text.tokenizer import make_tokenizer
 
 
 def test_each_word_of_the_prompt_is_one_token():

@@ -7,7 +7,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from training.model.errors import ModelError
-from training.model.loading import INDEX_FILE, find_model_folder
+from training.model.pretrained.loading import INDEX_FILE, find_model_folder
 
 _HTTP_ERROR: type[Any] = HfHubHTTPError.__mro__[1]
 """Base of all errors of the HTTP client, which differs among versions of huggingface_hub."""

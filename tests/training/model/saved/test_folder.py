@@ -16,12 +16,12 @@ from typer.testing import CliRunner
 import cli
 from tests.model_hub import model_hub  # noqa: F401
 from tests.training.model.helpers import randomize_parameters
-from training.model.card import Origin, make_card, make_notice
 from training.model.config import ModelConfig, TrainedOn
 from training.model.errors import ModelError
 from training.model.factory import build_random, make_pipeline
-from training.model.hub import push_folder
 from training.model.saved import load_pipeline, save_pipeline
+from training.model.saved.card import Origin, make_card, make_notice
+from training.model.saved.hub import push_folder
 
 ORIGIN = Origin(
     base="stable-diffusion-v1-5/stable-diffusion-v1-5",

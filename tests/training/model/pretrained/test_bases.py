@@ -17,7 +17,7 @@ from training.model.errors import ModelError
 from training.model.factory import build_from_stable_diffusion, make_pipeline
 from training.model.losses import snr_weights
 from training.model.noise_schedule import adapt_schedule, find_objective
-from training.model.stable_diffusion import make_random_stable_diffusion
+from training.model.pretrained.stable_diffusion import make_random_stable_diffusion
 from training.trainer.config import tiny
 from training.trainer.trainer import Trainer
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from transformers import CLIPTokenizer
 
 from shards.manifest import digest
-from training.model.text import NUM_TOKENS, SMALL_NUMBERS, TENS, make_prompt, tokenize
+from training.model.text.encoder import NUM_TOKENS, SMALL_NUMBERS, TENS, make_prompt, tokenize
 
 _START, _END, _WORD_END = "<|startoftext|>", "<|endoftext|>", "</w>"
 

@@ -19,7 +19,7 @@ from shards.reader import read_sample
 from shards.sample_order import choose_caption, order_split
 from shards.schema import CLIPS, IMAGE_MIME, MANIFEST, Sample, Verdict, sample_key
 from shards.storage.location import Location, on_disk
-from shards.verify_tables import ClipRow, SamplesOfClip, motion_range_px
+from shards.verification.table_contents import ClipRow, SamplesOfClip, motion_range_px
 from shards.writer import file_sha256, shard_name
 
 _BUFFER_BYTES = 2**20

@@ -1,0 +1,1 @@
+"""A finished data set -> what is wrong with it."""

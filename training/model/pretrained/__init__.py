@@ -1,0 +1,1 @@
+"""Names on the hub, folders and single files -> the parts of Stable Diffusion."""

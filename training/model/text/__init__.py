@@ -1,0 +1,1 @@
+"""Captions -> token ids -> text embeddings."""
