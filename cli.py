@@ -21,6 +21,7 @@ from curation.commands.plan import plan
 from curation.commands.replay import replay
 from curation.commands.resplit import resplit
 from curation.commands.retry import retry
+from curation.commands.status import status
 from curation.commands.verify import verify
 from curation.commands.view import view
 from curation.errors import CurationError
@@ -101,6 +102,7 @@ app.command("retry")(retry)
 app.command("plan")(plan)
 app.command("resplit")(resplit)
 app.command("replay")(replay)
+app.command("status")(status)
 app.command("verify")(verify)
 app.command("audit")(audit)
 app.command("view")(view)

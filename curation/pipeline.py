@@ -254,6 +254,7 @@ def select_and_export(
         remove_other_incidents(run.workspace.quarantine, {catalog.clips.keys_in_order[number] for number in lost})
         manifest = finish_dataset(curated, run.progress.stages)
         forget_options(run.workspace.work, manifest.verdicts)
+        run.progress.write_to(None)
         run.workspace.clean_up()
     return Summary(
         curated=curated,

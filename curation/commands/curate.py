@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from curation.commands.interruption import say_how_to_go_on
 from curation.commands.options import config_option, fetch_option
 from curation.config import CurationConfig
 from curation.config_checks import read_config_file
@@ -14,8 +15,6 @@ from curation.errors import CurationError
 from curation.options import FetchOptions, RunOptions
 from curation.target_histogram import read_balance
 from shards.interface.command_options import with_options
-
-_EXIT_INTERRUPTED = 130
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -191,14 +190,11 @@ def curate(
     """
     from curation.pipeline import curate as run
     from curation.run.progress import Progress
+    from curation.run.status import command_line
 
     config, run_options = options.resolve(listing)
-    try:
-        summary = run(run_options, config, Progress(quiet=run_options.quiet))
-    except KeyboardInterrupt:
-        kept = "finished work is kept" if run_options.out.exists() else "nothing was written yet"
-        typer.echo(f"\ninterrupted; {kept}: run the same command again to resume", err=True)
-        raise typer.Exit(_EXIT_INTERRUPTED) from None
+    with say_how_to_go_on(run_options.out, command_line()):
+        summary = run(run_options, config, Progress(quiet=run_options.quiet, command=command_line()))
     if run_options.quiet:
         return
     if summary is None:

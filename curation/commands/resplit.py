@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from curation.commands.interruption import say_how_to_go_on
 from curation.commands.selection_options import Dataset, SelectionOptions
 from curation.options import FetchOptions, RunOptions
 from shards.interface.command_options import with_options
@@ -42,6 +43,7 @@ def resplit(
     from curation.export.dataset import find_sources, read_finished
     from curation.resplit import resplit as run
     from curation.run.progress import Progress
+    from curation.run.status import command_line
     from curation.run.workspace import Workspace
     from shards.storage.location import parse_location
 
@@ -57,6 +59,8 @@ def resplit(
         overwrite=overwrite,
         quiet=quiet,
     )
-    summary = run(present, run_options, present.config(options.config_fields()), Progress(quiet=quiet))
+    config = present.config(options.config_fields())
+    with say_how_to_go_on(run_options.out, command_line()):
+        summary = run(present, run_options, config, Progress(quiet=quiet, command=command_line()))
     if not quiet:
         typer.echo(str(summary or f"{parse_location(out)} holds this data set already, finished; nothing to do."))

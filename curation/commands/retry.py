@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from curation.commands.interruption import say_how_to_go_on
+
 
 def retry(
     out: Annotated[str, typer.Argument(help="A folder, or a place in a store, of `pix2gif curate --out`.")],
@@ -26,10 +28,13 @@ def retry(
     """
     from curation.retry import retry as run
     from curation.run.progress import Progress
+    from curation.run.status import command_line
     from shards.storage.location import parse_location
 
     place = parse_location(out)
-    summary = run(place, workers=workers, progress=Progress(quiet=quiet), listing=listing)
+    progress = Progress(quiet=quiet, command=command_line())
+    with say_how_to_go_on(place, command_line()):
+        summary = run(place, workers=workers, progress=progress, listing=listing)
     if quiet:
         return
     typer.echo(f"{place}: nothing failed that could be tried again." if summary is None else str(summary))

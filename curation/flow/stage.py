@@ -27,6 +27,7 @@ from curation.flow.tasks import JoinTask, PartTask, SliceTask, make_part, slice_
 from curation.run.compile_stage import compile_for_workers
 from curation.run.context import Run
 from curation.run.workspace import PART_NAME, TaskFolders
+from shards.schema import Verdict
 from shards.storage.location import Location, list_files
 
 
@@ -54,6 +55,8 @@ def measure_all(run: Run, probed: ProbeResults) -> FlowTable:
     sources = [folders.flow, *([run.options.flow] if run.options.flow else [])]
     plan = plan_flow(probed, sources, run.config, folders)
     num_reused, num_pairs, num_pairs_measured = plan.num_reused, plan.num_pairs, 0
+    before = plan.measured.verdicts
+    run.progress.count_verdicts(before[number] for number in before.find(*Verdict).tolist())
     if num_pairs:
         compile_for_workers(run, warm_up_measuring, "the decoder and the motion kernel")
     with run.progress.stage("measure", num_pairs, "pairs") as bar:
@@ -64,6 +67,7 @@ def measure_all(run: Run, probed: ProbeResults) -> FlowTable:
             num_pairs = sum(result.num_pairs for result, new in zip(part.measurements, is_new, strict=True) if new)
             num_pairs_measured += num_pairs
             if part.path.parent == folders.flow:
+                run.progress.count_verdicts(result.verdict for result in part.measurements)
                 parts.append(_record(part, plan.measured))
                 # Pairs as announced, as in the total: a damaged clip has fewer.
                 bar.update(int(probed.sizes(numbers[is_new]).num_pairs.sum()))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from curation.config import CurationConfig
 from curation.options import RunOptions
 from curation.run.progress import Progress
+from curation.run.status import StatusFile
 from curation.run.workers import Workers, open_workers
 from curation.run.workspace import Workspace
 
@@ -37,4 +38,6 @@ def open_run(options: RunOptions, config: CurationConfig, progress: Progress) ->
         workspace.lock(overwrite=options.overwrite),
         open_workers(options.workers, address=options.ray_address) as workers,
     ):
+        processes = f"the Ray cluster at {options.ray_address}" if options.ray_address else str(options.workers)
+        progress.write_to(StatusFile(workspace.work, processes, progress.command))
         yield Run(options=options, config=config, workspace=workspace, progress=progress, workers=workers)

@@ -1,26 +1,31 @@
 """Progress of a curation run: a bar and a timer for each stage."""
 
+import collections
 import contextlib
 import dataclasses
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
+from curation.run.status import StatusFile
 from shards.interface.progress import ProgressBar
+from shards.schema import Verdict
 
 
 class Bar:
     """Count the units that a stage has done, and show them if a progress bar is given."""
 
-    def __init__(self, shown: ProgressBar | None) -> None:
+    def __init__(self, shown: ProgressBar | None, on_update: Callable[[], None]) -> None:
         self.num_done = 0
         self._shown = shown
+        self._on_update = on_update
 
     def update(self, n: int, /) -> None:
         """Count `n` more units."""
         self.num_done += n
         if self._shown:
             self._shown.update(n)
+        self._on_update()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,10 +43,13 @@ class StageTime:
 class Progress:
     """Progress bars and durations of the stages of a run."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, command: str = "") -> None:
+        """Start without stages. `command`: the command line of the run, which `pix2gif status` shows."""
+        self.command = command
         self._stages: dict[str, StageTime] = {}
         self._quiet = quiet
         self._noted: set[str] = set()
+        self._status: StatusFile | None = None
 
     @property
     def stages(self) -> tuple[StageTime, ...]:
@@ -52,6 +60,15 @@ class Progress:
     def seconds(self) -> dict[str, float]:
         """Duration of each stage, by name."""
         return {stage.name: stage.seconds for stage in self.stages}
+
+    def write_to(self, status: StatusFile | None) -> None:
+        """Write the progress of all further stages to a file; with None, no longer."""
+        self._status = status
+
+    def count_verdicts(self, verdicts: Iterable[Verdict | None]) -> None:
+        """Count the clips that got a verdict, for `pix2gif status`."""
+        if self._status:
+            self._status.count_verdicts(collections.Counter(filter(None, verdicts)))
 
     def note(self, line: str) -> None:
         """Print a line to standard error, once in a run."""
@@ -67,7 +84,14 @@ class Progress:
         """
         start_s = time.monotonic()
         shown = None if self._quiet or not total else ProgressBar(name, total, unit)
-        bar = Bar(shown)
+        bar = Bar(shown, lambda: write(now=bar.num_done >= total))
+
+        def write(*, now: bool) -> None:
+            if self._status:
+                stage = {"stage": name, "stage_seconds": time.monotonic() - start_s, "num_done": bar.num_done}
+                self._status.write({**stage, "total": total, "unit": unit, "stages": self.seconds}, now=now)
+
+        write(now=True)
         try:
             with shown or contextlib.nullcontext():
                 yield bar
@@ -79,3 +103,4 @@ class Progress:
                 num_done=before.num_done + bar.num_done,
                 unit=unit or before.unit,
             )
+            write(now=True)

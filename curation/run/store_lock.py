@@ -112,13 +112,7 @@ class StoreLock:
             self._path.unlink(missing_ok=True)
 
     def _write(self) -> None:
-        record = {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "machine": _identify_machine(),
-            "since": self._since,
-            "is_acquired": self._is_acquired,
-        }
+        record = {**describe_process(), "since": self._since, "is_acquired": self._is_acquired}
         start_s = _read_clock_s()
         with write_atomically(self._path) as temporary:
             temporary.write_text(json.dumps(record))
@@ -148,7 +142,7 @@ class StoreLock:
         for path, info in infos.items():
             age_s = (own.mtime_ns - info.mtime_ns) / 1e9
             record = _read_lock(path)
-            if age_s > STALE_S or record is None or _has_ended(path, record):
+            if age_s > STALE_S or record is None or _is_left_over(path, record):
                 path.unlink(missing_ok=True)
                 continue
             return {"is_acquired": True, **record, "age_s": max(0.0, age_s)}
@@ -164,19 +158,37 @@ def _read_lock(path: ObjectPath) -> dict[str, Any] | None:
         return None
 
 
-def _has_ended(path: ObjectPath, record: dict[str, Any]) -> bool:
-    """Return whether the process of a lock is known to have ended; False if it ran on another machine."""
-    if record["machine"] is None or record["machine"] != _identify_machine():
-        return False
-    if record["pid"] == os.getpid():
+def _is_left_over(path: ObjectPath, record: dict[str, Any]) -> bool:
+    """Return whether the run of a lock is known to have ended; False if it ran on another machine."""
+    if record["pid"] == os.getpid() and record["machine"] == _identify_machine() is not None:
         return path.name not in _held_locks
+    return has_ended(record) is True
+
+
+def describe_process() -> dict[str, Any]:
+    """Return host, process id and machine of this process, for another process to find whether it has ended."""
+    return {"host": socket.gethostname(), "pid": os.getpid(), "machine": _identify_machine()}
+
+
+def has_ended(process: dict[str, Any]) -> bool | None:
+    """Return whether a process has ended; None if that cannot be found out, because it ran on another machine."""
+    if process["machine"] is None or process["machine"] != _identify_machine():
+        return None
     try:
-        os.kill(record["pid"], 0)
+        os.kill(process["pid"], 0)
     except ProcessLookupError:
         return True
     except OSError:
         return False
-    return False
+    return _is_zombie(process["pid"])
+
+
+def _is_zombie(pid: int) -> bool:
+    """Return whether a process has ended, but its parent has not asked for its status."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] in "ZX"
+    except (OSError, IndexError):
+        return False
 
 
 def _identify_machine() -> str | None:

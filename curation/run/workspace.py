@@ -14,6 +14,7 @@ from pathlib import Path
 from curation.errors import OutputError
 from curation.run.folder_lock import hold_folder_lock
 from curation.run.quarantine import INCIDENT_NAME, QUARANTINE
+from curation.run.status import STATUS
 from curation.run.store_lock import StoreLock
 from shards.schema import CARD, CLIPS, FLOW, MANIFEST, PART_DIGITS, REPORT, SPLITS
 from shards.storage.atomic import remove_temporary_files
@@ -35,8 +36,8 @@ SHARD_NAME = re.compile(r"\d{5}\.tar")
 PART_NAME = re.compile(rf"part-[0-9a-f]{{{PART_DIGITS}}}\.parquet")
 _OPTIONS = "run.json"
 _RECEIPT_NAME = re.compile(rf"({'|'.join(SPLITS)})-\d{{5}}\.json")
-_WORK_NAME = re.compile(r"lock|locks|fetched|fragments|receipts|slices|marker-[0-9a-f]{32}|\..+\.tmp")
-_OWN_NAMES = "|".join(re.escape(name) for name in (MANIFEST, CLIPS, REPORT, CARD, MARKER, _OPTIONS))
+_WORK_NAME = re.compile(r"lock|locks|status\.json|fetched|fragments|receipts|slices|marker-[0-9a-f]{32}|\..+\.tmp")
+_OWN_NAMES = "|".join(re.escape(name) for name in (MANIFEST, CLIPS, REPORT, CARD, MARKER, _OPTIONS, STATUS))
 _TEMPORARY_NAMES = "|".join(
     (_OWN_NAMES, SHARD_NAME.pattern, PART_NAME.pattern, INCIDENT_NAME.pattern, _RECEIPT_NAME.pattern)
 )
@@ -141,6 +142,7 @@ class Workspace:
         """
         if self._write_error:
             return
+        (self.work / STATUS).unlink(missing_ok=True)
         if isinstance(self.out, Path):
             self._remove_temporary_files()
         remove_tree(self.fragments)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from curation.errors import CurationError
+from curation.inspection.status import describe_run
 from curation.run.workers import InProcess, open_workers
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from tests.curation.helpers import ANY, find_processes, run, shard_hashes, wait_until
@@ -68,7 +69,8 @@ def interrupt(listing: Path, out: Path, signum: signal.Signals) -> None:
     os.killpg(process.pid, signum)  # Like a terminal, to every process of the group.
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
-    assert "run the same command again to resume" in stderr
+    assert stderr.splitlines()[-1] == f"pix2gif-curate {listing} --out {out} --workers 2"
+    assert "stopped before it had finished" in describe_run(out)
     assert "Traceback" not in stderr
     time.sleep(0.5)
     assert find_processes(marker, ANY) == []

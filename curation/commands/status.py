@@ -1,0 +1,20 @@
+"""`pix2gif status`: how far a run has come."""
+
+from typing import Annotated
+
+import typer
+
+
+def status(
+    out: Annotated[str, typer.Argument(help="The --out of a run: a folder, or s3://bucket/prefix.")],
+) -> None:
+    """Print how far a run has come: stage, rate, time left, failures so far; while it runs, and after a crash.
+
+    Of a stopped run, the last line is the command that goes on. Of a finished one, the rows by verdict are printed.
+
+    Example: pix2gif status shards/
+    """
+    from curation.inspection.status import describe_run
+    from shards.storage.location import parse_location
+
+    typer.echo(describe_run(parse_location(out).absolute()))
