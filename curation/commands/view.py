@@ -1,5 +1,6 @@
 """`pix2gif view`: finished data set -> local web page that shows every sample."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,15 +12,22 @@ def view(
     open_browser: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in the default browser.")
     ] = True,
+    export: Annotated[
+        Path | None,
+        typer.Option(help="Write small pictures of every sample to this Parquet file instead, for other viewers."),
+    ] = None,
 ) -> None:
     """Browse a data set: source, target and both blinking, filtered by motion, split and caption.
 
     The page is reachable from this machine only. Press Ctrl-C to stop.
 
+    With --export, FiftyOne, Spotlight, the Hugging Face hub and notebooks can show them: source, target and blink.
+
     Example: pix2gif view shards/
     """
     import contextlib
 
+    from curation.inspection.previews import SIDE_PX, export_previews
     from curation.inspection.sample_index import load_index
     from curation.inspection.viewer.server import bind, make_app, serve
     from curation.run.progress import Progress
@@ -29,6 +37,10 @@ def view(
 
     dataset = parse_location(out).absolute()
     manifest = read_manifest(dataset)
+    if export:
+        num_rows = export_previews(dataset, manifest, export, Progress())
+        typer.echo(f"{num_rows:,} samples with pictures of {SIDE_PX} pixels in {export}")
+        return
     with contextlib.closing(bind(port)) as listener:
         index = load_index(dataset, manifest, Progress())
         address = f"http://{HOST}:{listener.getsockname()[1]}/"
