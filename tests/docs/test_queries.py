@@ -1,0 +1,32 @@
+"""The queries of docs/queries.md answer on a data set, and so do the lines of Python on the dataset card."""
+
+import re
+
+import duckdb
+import pytest
+
+from tests.docs.helpers import ROOT, blocks
+
+pytestmark = pytest.mark.docs
+QUERIES = [text for language, text in blocks(ROOT / "docs" / "queries.md") if language == "sql"]
+
+
+@pytest.mark.xdist_group("queries")
+@pytest.mark.parametrize("query", QUERIES, ids=range(1, len(QUERIES) + 1))
+def test_query_has_an_answer(query, dataset, monkeypatch):
+    monkeypatch.chdir(dataset)
+    answer = duckdb.sql(query)
+    assert answer.fetchall()
+    assert "NULL" not in {str(value) for row in answer.fetchall() for value in row}
+
+
+@pytest.mark.xdist_group("queries")
+def test_the_card_opens_shards_and_tables(dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    code = re.search(r"```python\n(.*?)```", (dataset / "README.md").read_text(), re.DOTALL).group(1)
+    names = {}
+    exec(code.replace("path/to/this/folder", str(dataset)), names)  # noqa: S102  # As a reader would run it.
+    assert next(iter(names["rows"]["train"]))["json"]["split"] == "train"
+    assert len(names["clips"]["train"]) == 15
+    assert {"clip_key", "motion_px"} <= set(names["flow"]["train"].column_names)
