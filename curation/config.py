@@ -13,6 +13,8 @@ SOURCE_SIZE = 0
 
 MAX_MOTION_PX = 10_000
 """Upper limit of the motion range, larger than any frame."""
+MAX_FRAMES = 10_000
+"""Upper limit of `max_frames`: all grey frames of a clip are in memory together."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,12 +53,18 @@ class CurationConfig:
     """Largest canvas, width x height in pixels; a GIF with a larger one gets the verdict too_large before decoding."""
     max_frames: int = 1000
     """Largest number of frames; a GIF with more gets the verdict too_large before decoding."""
+    fps: float = 10.0
+    """Frames per second that are sampled from a video; other animations are taken frame by frame."""
     clip_timeout: float = 300.0
     """Time limit in seconds for measuring a clip, or a slice of a long one, and for encoding its frames."""
     clip_memory: float = 4.0
     """Memory limit for decoding, measuring or encoding one clip, in GiB."""
     keep_credentials: bool = False
     """Write the passwords, tokens and signatures of the listing's URLs to the data set."""
+    robots: bool = False
+    """Leave out what the robots.txt of its host disallows."""
+    ignore_opt_outs: bool = False
+    """Keep what its owner asks not to be trained on by X-Robots-Tag or TDM-Reservation."""
 
     def __post_init__(self) -> None:
         """Raise ConfigError with the name of an invalid field, its value and what is allowed."""
@@ -72,7 +80,8 @@ class CurationConfig:
             )
         for name in ("pairs_per_gif", "min_pairs", "samples_per_shard", "max_bytes", "max_pixels"):
             check_range(self, name, 1)
-        check_range(self, "max_frames", 2, 10_000)
+        check_range(self, "max_frames", 2, MAX_FRAMES)
+        check_range(self, "fps", 0, 1000, "frames per second", exclude_low=True)
         check_range(self, "clip_timeout", 0, 10**6, "seconds", exclude_low=True)
         check_range(self, "clip_memory", 0, 2**20, "GiB", exclude_low=True)
         check_range(self, "near_distance", 0, 16, "bits")

@@ -111,7 +111,7 @@ def finish_dataset(curated: Curated, stages: tuple[StageTime, ...]) -> Manifest:
     manifest = Manifest(
         listing=curated.listing,
         config=curated.parameters,
-        software=software_versions(),
+        software=software_versions(curated.verdicts.probed.formats),
         verdicts=verdicts,
         splits={split: _split_entry(curated, split) for split in curated.shards},
     )

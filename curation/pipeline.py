@@ -17,6 +17,7 @@ from curation.export.clip_verdicts import assign_verdicts
 from curation.export.dataset import find_damage
 from curation.export.source_check import find_changed_sources
 from curation.export.stage import ClipsLostError, write_shards
+from curation.fetch.opt_outs import OptOutRules
 from curation.fetch.remote_table import read_listing
 from curation.fetch.stage import FetchedClips, fetch_all, is_remote
 from curation.finish import Curated, Summary, describe_listing, finish_dataset
@@ -43,6 +44,11 @@ from shards.schema import MANIFEST, SCHEMA_VERSION
 from shards.storage.ownership import read_record
 
 _CLIPS_CHECKED = 1_000
+_ADDED_PARAMETERS = {
+    name: CurationConfig.__dataclass_fields__[name].default
+    for name in ("keep_credentials", "fps", "robots", "ignore_opt_outs")
+}
+"""Parameters that earlier versions lack. A default is not recorded, so that data sets made before stay equal."""
 _REPAIR = (
     "pix2gif verify names each fault; restore the files from a copy, or run pix2gif-curate with --overwrite to make "
     "the data set again from what is intact"
@@ -170,8 +176,9 @@ def _have_sources_changed(run: Run, catalog: Catalog) -> bool:
 def _list_parameters(config: CurationConfig, catalog: Catalog) -> dict[str, Any]:
     """Return everything that can change a byte of the data set, besides the listing and the software."""
     parameters = {**dataclasses.asdict(config), "split_lists": catalog.split_lists}
-    if not config.keep_credentials:
-        del parameters["keep_credentials"]  # Data sets that were made before the option stay equal.
+    for name, default in _ADDED_PARAMETERS.items():
+        if parameters[name] == default:
+            del parameters[name]
     return parameters
 
 
@@ -201,7 +208,8 @@ def fetch(run: Run, clips: Mapping[str, Clip]) -> FetchedClips:
     if not num_remote:
         return FetchedClips(requested=clips, locations={}, failures={})
     with run.progress.stage("fetch", num_remote, "GIFs") as bar:
-        return fetch_all(clips, run.options.fetch, run.workspace.fetched, run.config.max_bytes, bar.update)
+        rules = OptOutRules.from_config(run.config)
+        return fetch_all(clips, run.options.fetch, run.workspace.fetched, run.config.max_bytes, bar.update, rules)
 
 
 def select(run: Run, catalog: Catalog, table: FlowTable) -> Selected:

@@ -9,11 +9,13 @@ import dataclasses
 import numpy as np
 
 from curation.config import CurationConfig
+from curation.decode.formats.animation import name_decoder
 from curation.decode.probe import ProbedClip
 from curation.decode.probe_results import ProbeResults
 from curation.decode.probe_stage import probe_all
 from curation.errors import OutputError, SourceChangedError
 from curation.export.dataset import MEASURED, FinishedDataset, rebuild_catalog
+from curation.file_format import FileFormat
 from curation.finish import Summary, describe_listing
 from curation.flow.measure import method_digest
 from curation.flow.stage import FlowTable, measure_all
@@ -58,7 +60,7 @@ def resplit(
 
 def restore_probe_results(dataset: FinishedDataset, catalog: Catalog) -> ProbeResults:
     """Read the probe results of every clip from clips.parquet. Clips that failed keep their verdict."""
-    columns = ["clip_key", "verdict", "detail", "sha256", "width", "height", "num_frames", "num_pairs"]
+    columns = ["clip_key", "verdict", "detail", "sha256", "width", "height", "num_frames", "num_pairs", "format"]
     probed = ProbeResults(catalog.clips)
     for batch in dataset.own_clips.select(columns).to_batches(max_chunksize=_ROWS_PER_BATCH):
         for row in batch.to_pylist():
@@ -70,6 +72,7 @@ def restore_probe_results(dataset: FinishedDataset, catalog: Catalog) -> ProbeRe
                     width=row["width"],
                     height=row["height"],
                     num_frames=row["num_frames"],
+                    format=FileFormat(row["format"]) if row["format"] else None,
                     verdict=None if usable else Verdict(row["verdict"]),
                     detail=None if usable else row["detail"],
                 )
@@ -84,7 +87,9 @@ def check_flow_table(dataset: FinishedDataset, probed: ProbeResults, config: Cur
         numbers = probed.clips.find_numbers([result.clip_key for result in part.measurements])
         for number, result in zip(numbers.tolist(), part.measurements, strict=True):
             if number >= 0:
-                is_measured[number] = result.sha256 == probed.at(number).sha256
+                clip = probed.at(number)
+                is_alike = result.decoder == name_decoder(clip.format, config)
+                is_measured[number] = is_alike and result.sha256 == clip.sha256
     usable = probed.usable
     missing = usable[~is_measured[usable]]
     if len(missing) and len(missing) == len(usable):
@@ -131,4 +136,5 @@ def _locate(measured: ProbedClip, now: ProbedClip) -> ProbedClip:
     if now.sha256 == measured.sha256:
         return dataclasses.replace(measured, path=now.path)
     reason = now.detail if now.sha256 is None else f"{now.path} holds other bytes than when it was measured"
-    return dataclasses.replace(measured, verdict=Verdict.FETCH_FAILED, detail=reason)
+    verdict = Verdict.OPTED_OUT if now.verdict is Verdict.OPTED_OUT else Verdict.FETCH_FAILED
+    return dataclasses.replace(measured, verdict=verdict, detail=reason)

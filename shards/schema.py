@@ -49,6 +49,7 @@ class Verdict(StrEnum):
     NO_PAIR_IN_RANGE = "no_pair_in_range"
     CRASHED = "crashed"
     TIMED_OUT = "timed_out"
+    OPTED_OUT = "opted_out"
 
 
 CLIPS_SCHEMA = pa.schema(
@@ -69,6 +70,7 @@ CLIPS_SCHEMA = pa.schema(
         pa.field("num_kept", pa.int64(), nullable=False),
         pa.field("duplicate_of", pa.string()),
         pa.field("duplicate_kind", pa.string()),
+        pa.field("format", pa.string()),
     ]
 )
 """Columns of clips.parquet: one row for every listing row, in the same order.
@@ -77,7 +79,7 @@ Columns are only ever appended, and are nullable if the schema version stays the
 before lack them: read tables through `add_missing_columns`.
 """
 
-ADDED_COLUMNS = ("duplicate_kind",)
+ADDED_COLUMNS = ("duplicate_kind", "format")
 """Columns that some data sets of the present schema version lack."""
 
 FLOW_SCHEMA = pa.schema(

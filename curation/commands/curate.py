@@ -87,6 +87,9 @@ class CurateOptions:
         int | None,
         config_option("max_frames", "Skip GIFs with more frames; cost grows with the square.", panel="Limits"),
     ] = None
+    fps: Annotated[
+        float | None, config_option("fps", "Sample videos at this many frames a second.", panel="Limits")
+    ] = None
     clip_timeout: Annotated[
         float | None, config_option("clip_timeout", "Seconds to decode and measure one GIF.", panel="Limits")
     ] = None
@@ -109,6 +112,24 @@ class CurateOptions:
         list[str] | None,
         fetch_option(
             "allow_host", "Allow HOST or HOST:PORT even at a private or loopback address; repeatable.", default="none"
+        ),
+    ] = None
+    robots: Annotated[
+        bool | None,
+        typer.Option(
+            "--robots",
+            help="Ask the robots.txt of each host first, and leave out what it disallows for pix2gif-curate.",
+            rich_help_panel="Fetching",
+        ),
+    ] = None
+    ignore_opt_outs: Annotated[
+        bool | None,
+        typer.Option(
+            "--ignore-opt-outs",
+            help="Keep GIFs whose servers ask that nobody trains on them (X-Robots-Tag, TDM-Reservation). By default "
+            "these are left out. You need their owners' permission, or a law that allows it; the data set records "
+            "that you ignored them.",
+            rich_help_panel="Fetching",
         ),
     ] = None
     keep_credentials: Annotated[

@@ -1,12 +1,12 @@
 """`pix2gif flow`: measure the motion of all pairs of one GIF."""
 
+import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from curation.commands.options import DEFAULTS, config_option
-from curation.config import CurationConfig
 from curation.errors import CurationError
 
 
@@ -22,6 +22,9 @@ def flow(
         int | None,
         config_option("resolution", "Side in pixels at which motion is measured; 0: the GIF's own.", panel="Output"),
     ] = None,
+    fps: Annotated[
+        float | None, config_option("fps", "Sample a video at this many frames a second.", panel="Output")
+    ] = None,
 ) -> None:
     """Measure the motion of every pair of one GIF. Writes a table, or a heat map of source frame by target frame.
 
@@ -32,7 +35,10 @@ def flow(
 
     if out is not None and out.suffix.lower() not in (".csv", ".png"):
         raise CurationError(f"--out {out} must end in .csv or .png")
-    config = DEFAULTS if resolution is None else CurationConfig(resolution=resolution)
+    given: dict[str, Any] = {
+        name: value for name, value in (("resolution", resolution), ("fps", fps)) if value is not None
+    }
+    config = dataclasses.replace(DEFAULTS, **given)
     measurement, rows = measure_file(gif, config)
     if out is None:
         typer.echo(format_csv(rows), nl=False)

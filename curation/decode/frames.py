@@ -1,4 +1,4 @@
-"""One GIF -> all its frames, as a curation run decodes them."""
+"""One animation -> all its frames, as a curation run decodes them."""
 
 import dataclasses
 import itertools
@@ -8,16 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.config import CurationConfig
-from curation.decode.decoder import FrameDecoder, UndecodableError
-from curation.decode.gif.blocks import is_gif, scan_gif
-from curation.decode.probe import check_header, describe_bytes
+from curation.decode.decoder import UndecodableError
+from curation.decode.formats.animation import open_animation, scan_animation
+from curation.decode.probe import check_header
 from curation.errors import CurationError
 from curation.fetch import FetchError, TooManyBytesError, fetch_bytes
+from curation.file_format import describe_bytes, detect_format
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Frames:
-    """The frames of one GIF."""
+    """The frames of one animation."""
 
     rgb: NDArray[np.uint8]
     """uint8 [T, H, W, 3], composited on white, at the requested resolution."""
@@ -34,26 +35,28 @@ def read_frames(
     max_frames: int | None = None,
     limits: CurationConfig | None = None,
 ) -> Frames:
-    """Decode a GIF to the frames that a browser shows.
+    """Decode a GIF, WebP, APNG, AVIF or video to the frames that a browser shows.
 
-    source: the path of a GIF, an object such as `s3://bucket/key`, or the bytes.
+    source: the path of a file, an object such as `s3://bucket/key`, or the bytes. They decide what format it is.
     resolution: side in pixels of the square that frames are resized to by Lanczos, without cropping; 0 keeps the size
     of the canvas.
     max_frames: decode only this many frames.
-    limits: limits on bytes, pixels and frames; by default those of a curation run.
+    limits: limits on bytes, pixels and frames, and `fps`, at which a video is sampled; by default those of a curation
+    run.
 
-    Raises CurationError if the GIF cannot be read, is not a GIF, exceeds a limit or has no decodable frame.
+    Raises CurationError if the file cannot be read, is no animation, exceeds a limit or has no decodable frame.
     """
     name = "the GIF" if isinstance(source, bytes) else str(source)
     config = dataclasses.replace(limits or CurationConfig(), resolution=resolution)
     try:
         data = source if isinstance(source, bytes) else fetch_bytes(str(source), config.max_bytes)
-        if not is_gif(data):
+        file_format = detect_format(data)
+        if file_format is None:
             raise CurationError(f"{name} is not a GIF but {describe_bytes(data)}")
-        verdict, detail = check_header(scan_gif(data, config.max_pixels), config)
+        verdict, detail = check_header(scan_animation(data, file_format, config), config)
         if verdict is not None:
             raise CurationError(f"{name} cannot be used, {verdict}: {detail}")
-        decoder = FrameDecoder(data, resolution, max_pixels=config.max_pixels)
+        decoder = open_animation(data, config)
         decoded = [(frame.rgb, frame.duration_ms) for frame in itertools.islice(decoder, max_frames)]
     except (FetchError, TooManyBytesError, UndecodableError, ValueError) as error:
         raise CurationError(f"{name} cannot be used: {error}") from error

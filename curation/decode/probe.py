@@ -6,12 +6,18 @@ measuring, which grows with the square of the frame count.
 
 import dataclasses
 import hashlib
+import math
 from concurrent.futures import ThreadPoolExecutor
 
-from curation.config import SOURCE_SIZE, CurationConfig
-from curation.decode.gif.blocks import GifHeader, is_gif, scan_gif
+from curation.batches import in_batches
+from curation.config import MAX_FRAMES, SOURCE_SIZE, CurationConfig
+from curation.decode.decoder import UndecodableError
+from curation.decode.formats.animation import needs_sandbox, scan_animation
+from curation.decode.formats.header import Header
 from curation.fetch import FetchError, TooManyBytesError, fetch_bytes
+from curation.file_format import FileFormat, describe_bytes, detect_format
 from curation.listing.clips import Clip
+from curation.run.sandbox import Failure, Limits, isolate
 from shards.schema import Verdict
 
 MAX_GREY_BYTES = 4 * 2**30
@@ -19,12 +25,6 @@ MAX_GREY_BYTES = 4 * 2**30
 MIN_FRAMES = 2
 """A clip needs at least one pair of frames."""
 _NUM_THREADS = 8
-_SIGNATURES = (
-    (b"\xff\xd8\xff", "a JPEG picture"),
-    (b"\x89PNG", "a PNG picture"),
-    (b"\x1f\x8b", "gzip-compressed data"),
-    (b"%PDF", "a PDF document"),
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,9 @@ class ProbedClip:
     width: int | None = None
     height: int | None = None
     num_frames: int | None = None
-    """Number of frame headers in the file."""
+    """Number of frame headers in the file; of a video, of the frames that are sampled."""
+    format: FileFormat | None = None
+    """None if it is no animation, or if its bytes were not read."""
     verdict: Verdict | None = None
     """None if the clip is to be measured."""
     detail: str | None = None
@@ -61,24 +63,45 @@ class ProbedClip:
 
 def probe_clips(task: ProbeTask) -> list[ProbedClip]:
     """Probe each clip of the task. A bad clip gets a verdict. Raises OSError if the disk is full or not writable."""
+    probed = []
     with ThreadPoolExecutor(_NUM_THREADS) as threads:
-        return list(threads.map(lambda clip: _probe(clip, task.config), task.clips))
+        for clips in in_batches(task.clips, _NUM_THREADS):
+            for clip, data in threads.map(lambda clip: _read(clip, task.config), clips):
+                # In this thread: the sandbox's child ends with the thread that started it.
+                probed.append(_scan_isolated(clip, data, task.config) if data else clip)
+    return probed
 
 
-def _probe(clip: Clip, config: CurationConfig) -> ProbedClip:
+def _read(clip: Clip, config: CurationConfig) -> tuple[ProbedClip, bytes | None]:
+    """Read and probe a clip; return also its bytes if its header is to be scanned in the sandbox."""
     try:
         data = fetch_bytes(clip.location, config.max_bytes, clip.folder)
     except FetchError as error:
-        return ProbedClip(clip_key=clip.key, verdict=Verdict.FETCH_FAILED, detail=str(error))
+        return ProbedClip(clip_key=clip.key, verdict=Verdict.FETCH_FAILED, detail=str(error)), None
     except TooManyBytesError as error:
-        return ProbedClip(clip_key=clip.key, verdict=Verdict.TOO_LARGE, detail=str(error))
-    probed = ProbedClip(clip_key=clip.key, path=clip.location, sha256=hashlib.sha256(data).hexdigest())
-    if not is_gif(data):
-        return dataclasses.replace(probed, verdict=Verdict.NOT_A_GIF, detail=describe_bytes(data))
-    try:
-        header = scan_gif(data, config.max_pixels)
-    except ValueError as error:
-        return dataclasses.replace(probed, verdict=Verdict.UNDECODABLE, detail=str(error))
+        return ProbedClip(clip_key=clip.key, verdict=Verdict.TOO_LARGE, detail=str(error)), None
+    file_format = detect_format(data)
+    probed = ProbedClip(
+        clip_key=clip.key, path=clip.location, sha256=hashlib.sha256(data).hexdigest(), format=file_format
+    )
+    if file_format is None:
+        return dataclasses.replace(probed, verdict=Verdict.NOT_A_GIF, detail=describe_bytes(data)), None
+    if needs_sandbox(file_format):
+        return probed, data
+    return _judge(probed, _scan(data, file_format, config), config), None
+
+
+def _scan_isolated(probed: ProbedClip, data: bytes, config: CurationConfig) -> ProbedClip:
+    header = isolate(Limits.from_config(config), _scan, data, probed.format, config)
+    if isinstance(header, Failure):
+        return dataclasses.replace(probed, verdict=header.verdict, detail=header.detail)
+    return _judge(probed, header, config)
+
+
+def _judge(probed: ProbedClip, header: Header | str, config: CurationConfig) -> ProbedClip:
+    """Add what the header says, or why there is none, to the result of a clip."""
+    if isinstance(header, str):
+        return dataclasses.replace(probed, verdict=Verdict.UNDECODABLE, detail=header)
     verdict, detail = check_header(header, config)
     return dataclasses.replace(
         probed,
@@ -90,8 +113,16 @@ def _probe(clip: Clip, config: CurationConfig) -> ProbedClip:
     )
 
 
-def check_header(header: GifHeader, config: CurationConfig) -> tuple[Verdict | None, str | None]:
-    """Check a GIF's header against the limits; returns (verdict, detail) as in ProbedClip.
+def _scan(data: bytes, file_format: FileFormat, config: CurationConfig) -> Header | str:
+    """Return the header of an animation, or why it cannot be decoded."""
+    try:
+        return scan_animation(data, file_format, config)
+    except (UndecodableError, ValueError) as error:
+        return str(error)
+
+
+def check_header(header: Header, config: CurationConfig) -> tuple[Verdict | None, str | None]:
+    """Check an animation's header against the limits; returns (verdict, detail) as in ProbedClip.
 
     An oversize frame after at least two valid ones counts as damage: the frames before it are used.
     """
@@ -102,7 +133,7 @@ def check_header(header: GifHeader, config: CurationConfig) -> tuple[Verdict | N
             return Verdict.TOO_LARGE, oversize
         oversize = f"frame {header.num_frames} asks for {oversize}"
     if header.num_frames > config.max_frames:
-        return Verdict.TOO_LARGE, f"{header.num_frames:,} frames, more than the limit of {config.max_frames:,}"
+        return Verdict.TOO_LARGE, _describe_length(header, config)
     if header.num_frames == 0:
         return Verdict.UNDECODABLE, "the file holds no frame"
     canvas_pixels = header.width * header.height
@@ -112,23 +143,17 @@ def check_header(header: GifHeader, config: CurationConfig) -> tuple[Verdict | N
     if (grey_bytes := header.num_frames * frame_pixels) > MAX_GREY_BYTES:
         used, limit = grey_bytes / 2**30, MAX_GREY_BYTES / 2**30
         return Verdict.TOO_LARGE, f"{used:.1f} GiB of grey frames, more than the limit of {limit:.0f} GiB"
-    return None, oversize
+    return None, oversize or header.damage
 
 
-def describe_bytes(data: bytes) -> str:
-    """Describe data that is not a GIF by its file type, as far as it is recognised."""
-    if not data:
-        return "an empty file"
-    for signature, description in _SIGNATURES:
-        if data.startswith(signature):
-            return description
-    if data[4:8] == b"ftyp":
-        return "an MP4 video"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "a WebP picture"
-    start = data[:200].decode("utf-8", "replace").strip()
-    if start.lower().startswith(("<!doctype html", "<html")):
-        return f"an HTML page: {start[:80]!r}"
-    if start.startswith(("<?xml", "<Error")):
-        return f"an XML document: {start[:80]!r}"
-    return f"neither a GIF nor anything known; it starts with {data[:16]!r}"
+def _describe_length(header: Header, config: CurationConfig) -> str:
+    if header.fps is None:
+        return f"{header.num_frames:,} frames, more than the limit of {config.max_frames:,}"
+    lower = math.floor(1000 * header.fps * config.max_frames / header.num_frames) / 1000
+    takes = f"--fps {lower:g}" if lower else "a shorter video"
+    if header.num_frames <= MAX_FRAMES:
+        takes = f"--max-frames {header.num_frames} or {takes}"
+    return (
+        f"{header.num_frames:,} frames at {header.fps:g} a second, more than the limit of {config.max_frames:,}; "
+        f"{takes} would take it"
+    )

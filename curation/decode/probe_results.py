@@ -8,12 +8,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curation.decode.probe import ProbedClip
+from curation.file_format import FileFormat
 from curation.listing.clips import Clips
 from shards.interface.credentials import redact
 from shards.interface.printable import printable
 from shards.schema import Verdict
 
 _VERDICTS: tuple[Verdict | None, ...] = (None, *Verdict)
+_FORMATS = tuple(FileFormat)
 _UNKNOWN = -1
 DIGEST_BYTES = 32
 MAX_DETAIL_CHARS = 200
@@ -93,6 +95,7 @@ class ProbeResults(Mapping[str, ProbedClip]):
         """int32 [clips], -1 if unknown."""
         self._sha256 = np.zeros(num_clips, dtype=f"V{DIGEST_BYTES}")
         self._has_sha256 = np.zeros(num_clips, dtype=bool)
+        self._formats = np.full(num_clips, _UNKNOWN, dtype=np.int8)
         self._paths: dict[int, str] = {}
 
     def record(self, probed: ProbedClip) -> None:
@@ -105,6 +108,7 @@ class ProbeResults(Mapping[str, ProbedClip]):
         self._has_sha256[number] = probed.sha256 is not None
         if probed.sha256 is not None:
             self._sha256[number] = bytes.fromhex(probed.sha256)
+        self._formats[number] = _UNKNOWN if probed.format is None else _FORMATS.index(probed.format)
         # Most paths equal the listing's location, and a million paths would take 100 MB.
         if probed.path and probed.path != self.clips.location(number):
             self._paths[number] = probed.path
@@ -120,6 +124,7 @@ class ProbeResults(Mapping[str, ProbedClip]):
             width=_or_none(self.width[number]),
             height=_or_none(self.height[number]),
             num_frames=_or_none(self.num_frames[number]),
+            format=self.format(number),
             verdict=self.verdicts[number],
             detail=self.verdicts.details.get(number),
         )
@@ -127,6 +132,16 @@ class ProbeResults(Mapping[str, ProbedClip]):
     def digest(self, number: int) -> str | None:
         """Return the SHA-256 of a clip's bytes, hexadecimal, or None if it was not read."""
         return self._sha256[number].tobytes().hex() if self._has_sha256[number] else None
+
+    def format(self, number: int) -> FileFormat | None:
+        """Return the format of a clip, or None if it is no animation or was not read."""
+        code = int(self._formats[number])
+        return None if code == _UNKNOWN else _FORMATS[code]
+
+    @property
+    def formats(self) -> set[FileFormat]:
+        """The formats of all clips."""
+        return {_FORMATS[code] for code in np.unique(self._formats).tolist() if code != _UNKNOWN}
 
     def __getitem__(self, key: str) -> ProbedClip:
         number = self.clips.number(key)

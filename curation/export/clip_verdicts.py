@@ -137,6 +137,7 @@ def _make_batch(verdicts: ClipVerdicts, listed: pa.RecordBatch, rows: NDArray[np
         **{name: np.where(is_merged, 0, count[numbers]) for name, count in counts.items()},
         "duplicate_of": [duplicate.original if duplicate else None for duplicate in duplicates],
         "duplicate_kind": [duplicate.kind if duplicate else None for duplicate in duplicates],
+        "format": [None if merged else probed.format(number) for number, merged in merged_numbers],
     }
     arrays = [
         column if isinstance(column := columns[field.name], pa.Array) else pa.array(column, field.type)

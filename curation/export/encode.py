@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from curation.config import CurationConfig
-from curation.decode.decoder import FrameDecoder, warm_up_decoder
+from curation.decode.decoder import warm_up_decoder
+from curation.decode.formats.animation import open_animation
 from curation.errors import SourceChangedError
 from curation.fetch.read import read_clip
 from curation.listing.clips import Clip
@@ -114,7 +115,7 @@ def encode_frames(frames: Iterable[int], source: SourceClip, config: CurationCon
     wanted = frozenset(frames)
     data = read_clip(source.path, source.sha256, config.max_bytes)
     pictures = {}
-    for frame in FrameDecoder(data, config.resolution, max_pixels=config.max_pixels, wanted=wanted):
+    for frame in open_animation(data, config, wanted):
         pictures[frame.index] = encode_picture(frame.rgb, config)
     if missing := wanted - pictures.keys():
         raise SourceChangedError(

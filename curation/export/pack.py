@@ -13,6 +13,7 @@ from curation.export.completed_shards import write_receipt
 from curation.export.encode import SourceClip
 from curation.export.reuse import Picture, Span, read_spans
 from curation.export.shard_plan import PlannedPair, PlannedShard
+from curation.file_format import FileFormat
 from curation.listing.clips import Clip
 from curation.run.versions import software_versions
 from shards.interface.credentials import redact
@@ -99,7 +100,7 @@ def compute_plan_digest(shard: PlannedShard, sources: dict[str, SourceClip], con
         for planned in shard.clips
         if (source := sources[planned.clip_key])
     ]
-    return digest([clips, dataclasses.asdict(config), software_versions()])
+    return digest([clips, dataclasses.asdict(config), software_versions(tuple(FileFormat))])
 
 
 def shard_path(out: Location, split: str, number: int) -> Location:

@@ -35,7 +35,7 @@ _INDEX_SCHEMA = pa.schema(
     ]
 )
 """Where the pictures in shards are: the shard's path, offset and size in bytes."""
-_ENCODING_FIELDS = ("resolution", "image_format", "quality")
+_ENCODING_FIELDS = ("resolution", "image_format", "quality", "fps")
 
 Picture = tuple[str, int]
 """A clip key and a frame index."""

@@ -1,8 +1,9 @@
 """Cache of fetched GIFs, in a folder or an object store.
 
-`objects/AB/SHA256` holds bytes; `urls/AB/HASH.json` holds the SHA-256 of what a URL returned, and the URL without its
-credentials, which HASH includes. An object's name is the hash of its bytes, so damage is noticed and the object fetched
-again. Runs may share a cache: files are complete or absent, and two runs that fetch the same URL write the same bytes.
+`objects/AB/SHA256` holds bytes; `urls/AB/HASH.json` holds the SHA-256 of what a URL returned, how its owner opted out,
+if a run was told to ignore that, and the URL without its credentials, which HASH includes. An object's name is the hash
+of its bytes, so damage is noticed and the object fetched again. Runs may share a cache: files are complete or absent,
+and two runs that fetch the same URL write the same bytes.
 """
 
 import contextlib
@@ -17,7 +18,9 @@ import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from curation.fetch.opt_outs import OptOutRules
 from shards.interface.credentials import redact
 from shards.json_fields import load_json
 from shards.storage.atomic import write_atomically
@@ -48,11 +51,17 @@ class Cache:
         self._used: set[str] = set()
         self._lock = threading.Lock()
 
-    def find(self, url: str) -> str | None:
-        """Return the location of a URL's bytes after a check of their hash; None where they are absent or damaged."""
-        sha256 = self._read_entry(self._entry_path(url))
+    def find(self, url: str, rules: OptOutRules | None = None) -> str | None:
+        """Return the location of a URL's bytes after a check of their hash; None where they are absent or damaged.
+
+        Raises OptedOutError if their owner had opted out when they were downloaded, and the rules respect that.
+        """
+        entry = self._read_entry(self._entry_path(url))
+        sha256 = _get_sha256(entry)
         if sha256 is None:
             return None
+        if rules and isinstance(opt_out := entry.get("opt_out"), str):
+            rules.check(opt_out)
         path = self._object_path(sha256)
         if _hash_and_touch(path) != sha256:
             # Another URL may lead to the same object, so damaged bytes are removed at once.
@@ -61,14 +70,14 @@ class Cache:
         self._mark_used(sha256)
         return str(path)
 
-    def add(self, url: str, file: Path, sha256: str) -> str:
+    def add(self, url: str, file: Path, sha256: str, opt_out: str | None = None) -> str:
         """Move the file that a URL returned into the cache and return its new location."""
         path = self._object_path(sha256)
         self._mark_used(sha256)
         num_bytes = file.stat().st_size
         _move(file, path)
         with write_atomically(self._entry_path(url), is_lasting=False) as temporary:
-            entry = {"url": redact(url), "sha256": sha256, "num_bytes": num_bytes}
+            entry = {"url": redact(url), "sha256": sha256, "num_bytes": num_bytes, "opt_out": opt_out}
             temporary.write_text(json.dumps(entry), encoding="utf-8")
         return str(path)
 
@@ -86,7 +95,7 @@ class Cache:
                 removed.add(file.path.name)
                 excess -= file.num_bytes
         for entry in _list_files(self._root / "urls", _ENTRY_NAME) if removed else ():
-            if self._read_entry(entry.path) in removed:
+            if _get_sha256(self._read_entry(entry.path)) in removed:
                 entry.path.unlink(missing_ok=True)
 
     def _object_path(self, sha256: str) -> Location:
@@ -96,16 +105,22 @@ class Cache:
         name = hashlib.sha256(url.encode()).hexdigest()
         return self._root / "urls" / name[:2] / f"{name}.json"
 
-    def _read_entry(self, path: Location) -> str | None:
+    def _read_entry(self, path: Location) -> dict[str, Any]:
+        """Read the entry of a URL; empty where there is none, or it is damaged."""
         try:
-            sha256 = load_json(path.read_bytes())["sha256"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return sha256 if isinstance(sha256, str) and len(sha256) == 64 and sha256.isalnum() else None
+            entry = load_json(path.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return entry if isinstance(entry, dict) else {}
 
     def _mark_used(self, sha256: str) -> None:
         with self._lock:
             self._used.add(sha256)
+
+
+def _get_sha256(entry: dict[str, Any]) -> str | None:
+    sha256 = entry.get("sha256")
+    return sha256 if isinstance(sha256, str) and len(sha256) == 64 and sha256.isalnum() else None
 
 
 def open_cache(location: str) -> Cache:

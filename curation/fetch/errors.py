@@ -3,8 +3,10 @@
 ::
 
     FetchError
+        StatusError             an HTTP status that no retry changes
         TransientError          a retry may succeed
     TooManyBytesError
+    OptedOutError
 """
 
 
@@ -14,6 +16,14 @@ class FetchError(Exception):
 
 class TransientError(FetchError):
     """The bytes cannot be fetched now, but a retry may succeed."""
+
+
+class StatusError(FetchError):
+    """The server sent a status other than 200, which no retry changes."""
+
+
+class OptedOutError(Exception):
+    """The owner asks not to be trained on; the message says where."""
 
 
 class TooManyBytesError(Exception):

@@ -8,26 +8,35 @@ import asyncio
 import contextlib
 import email.utils
 import ssl
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 from yarl import URL
 
-from curation.fetch.errors import FetchError, TooManyBytesError, TransientError
+from curation.fetch.errors import FetchError, StatusError, TooManyBytesError, TransientError
+from curation.fetch.opt_outs import AGENT, OptOutRules, find_opt_out
 from curation.fetch.public_addresses import AddressRefusedError, AllowedHosts, make_public_socket
 from curation.fetch.rate_limits import HostLimits, RateLimits
+from curation.fetch.robots import RobotsFiles
 from curation.options import FetchOptions
 from curation.run.versions import software_versions
 from shards.interface.printable import printable
 
-USER_AGENT = f"pix2gif-curate/{software_versions()['pix2gif']} (makes data sets of GIFs)"
+USER_AGENT = f"{AGENT}/{software_versions()['pix2gif']} (makes data sets of GIFs)"
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _TOO_MANY_REQUESTS = 429
 _TRANSIENT_STATUSES = (408, 425, _TOO_MANY_REQUESTS)
 _CHUNK_BYTES = 2**16
 _MAX_REASON_CHARS = 100
+_ACCEPT = (
+    "image/gif, image/webp;q=0.9, image/apng;q=0.9, image/avif;q=0.8, video/mp4;q=0.7, video/webm;q=0.7, "
+    "video/quicktime;q=0.6, image/*;q=0.5, */*;q=0.1"
+)
+"""Prefers GIF. Tumblr answers some requests for a GIF with status 500 unless they admit WebP."""
+_NO_RULES = OptOutRules(headers=False)
 
 
 class HttpClient:
@@ -44,30 +53,50 @@ class HttpClient:
         self._allowed = AllowedHosts(options.allow_host)
         self._limits = limits
         self._public_session, self._allowed_session = public_session, allowed_session
+        self._robots = RobotsFiles(lambda url, write: self._follow(url, write, sys.maxsize, _NO_RULES))
 
-    async def download(self, url: str, write: Callable[[bytes], object], max_bytes: int) -> None:
-        """Pass the bytes of a URL to `write` in chunks.
+    async def download(
+        self, url: str, write: Callable[[bytes], object], max_bytes: int, rules: OptOutRules = _NO_RULES
+    ) -> str | None:
+        """Pass the bytes of a URL to `write` in chunks; return the opt-out of the response, if rules ignore it.
 
-        Raises TransientError where a retry may succeed, another FetchError where not, and TooManyBytesError as soon as
-        the size is known to exceed `max_bytes`. Raises what `write` raises.
+        Raises TransientError where a retry may succeed, another FetchError where not, TooManyBytesError as soon as
+        the size is known to exceed `max_bytes`, and OptedOutError before a byte is written. Raises what `write` raises.
         """
+        return await self._follow(_parse(url), write, max_bytes, rules)
+
+    async def check_robots(self, url: str) -> None:
+        """Raise OptedOutError if the robots.txt of its host disallows a URL, or FetchError if that cannot be read."""
+        await self._robots.check(_parse(url))
+
+    async def _follow(
+        self, url: URL, write: Callable[[bytes], object], max_bytes: int, rules: OptOutRules
+    ) -> str | None:
         remaining_s = self._timeout_s
-        current = _parse(url)
+        current = url
         for _ in range(MAX_REDIRECTS + 1):
+            if rules.robots:
+                await self._robots.check(current)
             host = self._limits.host(current.host or "")
             async with host.request_slot():
                 start_s = time.monotonic()
-                redirect = await self._request(current, host, write, max_bytes, remaining_s)
+                outcome = await self._request(current, host, write, max_bytes, remaining_s, rules)
                 remaining_s -= time.monotonic() - start_s
-            if redirect is None:
-                return
-            current = redirect
+            if not isinstance(outcome, URL):
+                return outcome
+            current = outcome
         raise FetchError(f"more than {MAX_REDIRECTS} redirects")
 
     async def _request(
-        self, url: URL, host: HostLimits, write: Callable[[bytes], object], max_bytes: int, timeout_s: float
-    ) -> URL | None:
-        """Send one request and write its body; return the target instead if it is a redirect."""
+        self,
+        url: URL,
+        host: HostLimits,
+        write: Callable[[bytes], object],
+        max_bytes: int,
+        timeout_s: float,
+        rules: OptOutRules,
+    ) -> URL | str | None:
+        """Send one request and write its body; return the opt-out of the response, or the target of a redirect."""
         is_allowed = self._allowed.allow(url.host or "", url.port)
         session = self._allowed_session if is_allowed else self._public_session
         has_responded = False
@@ -81,8 +110,10 @@ class HttpClient:
                     return _redirect_target(response)
                 if response.status != 200:
                     raise _status_error(response, host)
+                opt_out = find_opt_out(response.headers)
+                rules.check(opt_out)
                 await _read_body(response, write, max_bytes)
-                return None
+                return opt_out
         except TimeoutError:
             failure: FetchError = TransientError(f"not complete within {self._timeout_s:g} s")
         except (aiohttp.ClientError, ConnectionError, ssl.SSLError) as error:
@@ -123,7 +154,7 @@ def _open_session(context: ssl.SSLContext, *, is_public: bool) -> aiohttp.Client
         # A compressed body has other bytes, and may decompress to any size.
         headers={
             "User-Agent": USER_AGENT,
-            "Accept": "image/gif, image/*;q=0.5, */*;q=0.1",
+            "Accept": _ACCEPT,
             "Accept-Encoding": "identity",
         },
         auto_decompress=False,
@@ -158,7 +189,7 @@ def _status_error(response: aiohttp.ClientResponse, host: HostLimits) -> FetchEr
     """Return the error of a status, transient if a retry may succeed, and pause the host if it asks for that."""
     message = printable(f"HTTP {response.status} {response.reason or ''}".strip(), _MAX_REASON_CHARS)
     if response.status not in _TRANSIENT_STATUSES and response.status < 500:
-        return FetchError(message)
+        return StatusError(message)
     wait_s = _retry_after_s(response.headers.get("Retry-After"))
     if wait_s is not None:
         host.pause(wait_s)

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from curation.errors import OutputError
 from curation.fetch.cache import Cache, open_cache
-from curation.fetch.errors import FetchError, TooManyBytesError
+from curation.fetch.errors import FetchError, OptedOutError, TooManyBytesError
+from curation.fetch.opt_outs import OptOutRules
+from curation.fetch.other_forms import download_any_form
 from curation.listing.clips import Clip
 from curation.options import FetchOptions
 from shards.errors import StoreError
@@ -59,9 +61,14 @@ class FetchedClips:
 
 
 def fetch_all(
-    clips: Mapping[str, Clip], options: FetchOptions, folder: Location, max_bytes: int, done: Callable[[int], object]
+    clips: Mapping[str, Clip],
+    options: FetchOptions,
+    folder: Location,
+    max_bytes: int,
+    done: Callable[[int], object],
+    rules: OptOutRules | None = None,
 ) -> FetchedClips:
-    """Fetch every remote clip; call `done(1)` after each.
+    """Fetch every remote clip; call `done(1)` after each. By default, opt-outs in headers are respected.
 
     `folder` belongs to the run: it holds downloads in progress, and the cache where the options name none. Raises
     OutputError where the cache cannot be used, and OSError where a disk is full or cannot be written to.
@@ -76,7 +83,12 @@ def fetch_all(
         cache = open_cache(options.cache or str(folder))
         with _make_download_folder(folder) as downloads_folder:
             fetcher = _Fetcher(clips, cache, downloads_folder, done)
-            run_downloads(lambda downloads: fetcher.fetch_all(queues, downloads, options), options, max_bytes)
+            run_downloads(
+                lambda downloads: fetcher.fetch_all(queues, downloads, options),
+                options,
+                max_bytes,
+                rules or OptOutRules(),
+            )
         if options.max_cache_bytes is not None:
             cache.trim(options.max_cache_bytes)
     except StoreError as error:
@@ -104,9 +116,12 @@ def is_remote(clip: Clip) -> bool:
 
 
 def run_downloads(
-    work: "Callable[[Downloads], Coroutine[Any, Any, Result]]", options: FetchOptions, max_bytes: int
+    work: "Callable[[Downloads], Coroutine[Any, Any, Result]]",
+    options: FetchOptions,
+    max_bytes: int,
+    rules: OptOutRules | None = None,
 ) -> Result:
-    """Run a coroutine that downloads in a new event loop; raises what it raises."""
+    """Run a coroutine that downloads in a new event loop; raises what it raises. By default, opt-outs are ignored."""
     # Imported here: most runs fetch nothing, and aiohttp takes a quarter of a second to import.
     from curation.fetch.download import Downloads
     from curation.fetch.http import open_client
@@ -116,7 +131,7 @@ def run_downloads(
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(min(_MAX_THREADS, options.max_fetches)))
         limits = RateLimits(options)
         async with open_client(options, limits) as client:
-            return await work(Downloads(client, limits, options, max_bytes))
+            return await work(Downloads(client, limits, options, max_bytes, rules or OptOutRules(headers=False)))
 
     try:
         return asyncio.run(run())
@@ -157,15 +172,18 @@ class _Fetcher:
                 self.failures[clip.key] = (Verdict.FETCH_FAILED, str(error))
             except TooManyBytesError as error:
                 self.failures[clip.key] = (Verdict.TOO_LARGE, str(error))
+            except OptedOutError as error:
+                self.failures[clip.key] = (Verdict.OPTED_OUT, str(error))
             self._done(1)
 
     async def _fetch(self, clip: Clip, downloads: "Downloads") -> str:
-        if location := await asyncio.to_thread(self._cache.find, clip.location):
+        if location := await asyncio.to_thread(self._cache.find, clip.location, downloads.rules):
+            await downloads.check_robots(clip.location)
             return location
         path = self._downloads_folder / clip.key
         try:
-            sha256 = await downloads.download(clip.location, path)
-            return await asyncio.to_thread(self._cache.add, clip.location, path, sha256)
+            got = await download_any_form(clip.location, path, downloads)
+            return await asyncio.to_thread(self._cache.add, clip.location, path, got.sha256, got.opt_out)
         finally:
             path.unlink(missing_ok=True)
 

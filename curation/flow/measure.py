@@ -13,12 +13,12 @@ from curation.code_cache import fill_once
 from curation.config import CurationConfig
 from curation.decode.decoder import (
     DECODER,
-    FrameDecoder,
     UndecodableError,
     compute_start_times_ms,
     warm_up_decoder,
 )
 from curation.decode.fingerprint import Fingerprint, pack_signature
+from curation.decode.formats.animation import FrameSource, name_decoder, open_animation
 from curation.decode.probe import MIN_FRAMES, ProbedClip
 from curation.decode.scene_cuts import SceneDetector, warm_up_scene_cuts
 from curation.decode.thumbnail import make_thumbnail
@@ -62,8 +62,9 @@ def measure_clip(
         height=clip.height or 0,
         num_frames=0,
         num_pairs=0,
+        decoder=name_decoder(clip.format, config),
     )
-    decoder = FrameDecoder(data, config.resolution, max_pixels=config.max_pixels)
+    decoder = open_animation(data, config)
     # A probe with a detail found damage after its frames. Otherwise one frame over the limit is decoded to detect it.
     max_frames = (clip.num_frames or 0) if clip.detail else config.max_frames + 1
     try:
@@ -112,7 +113,7 @@ class _DecodedClip:
     fingerprint: Fingerprint = dataclasses.field(default_factory=Fingerprint)
 
 
-def _decode_frames(decoder: FrameDecoder, max_frames: int) -> _DecodedClip:
+def _decode_frames(decoder: FrameSource, max_frames: int) -> _DecodedClip:
     """Decode the first `max_frames` frames."""
     decoded = _DecodedClip()
     first: NDArray[np.uint8] | None = None

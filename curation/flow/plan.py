@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.config import CurationConfig
+from curation.decode.formats.animation import name_decoder
 from curation.decode.probe import ProbedClip
 from curation.decode.probe_results import ProbeResults
 from curation.flow.measure import method_digest
@@ -120,6 +121,8 @@ def is_current(result: Measurement, clip: ProbedClip, config: CurationConfig, fo
     A clip that crashed or timed out is measured again under other limits, or if its quarantine record is gone.
     """
     if clip.verdict is not None or result.sha256 != clip.sha256:
+        return False
+    if result.decoder != name_decoder(clip.format, config):
         return False
     if result.limits is None:
         return True

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute
@@ -55,6 +56,15 @@ class Measurement:
     """Digest of the frames, equal for exact duplicates; empty if the clip was not measured."""
     signature: str = ""
     """Perceptual hashes of frames, which find near-duplicates; empty if the clip was not measured."""
+    decoder: str | None = None
+    """What decoded the clip; None for a GIF, for which the method digest says it."""
+
+    def to_fields(self) -> dict[str, Any]:
+        """Return the fields as the footer has them. Footers of GIFs stay as they were before there was a decoder."""
+        fields = dataclasses.asdict(self)
+        if self.decoder is None:
+            del fields["decoder"]
+        return fields
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,7 +84,7 @@ def write_part(
 ) -> FlowPart:
     """Write the rows and measurements of some clips as one part, named by the hash of its bytes."""
     measurements = tuple(measurements)
-    footer = {_METHOD: method, _CLIPS: json.dumps([dataclasses.asdict(measurement) for measurement in measurements])}
+    footer = {_METHOD: method, _CLIPS: json.dumps([result.to_fields() for result in measurements])}
     table = pa.concat_tables([FLOW_SCHEMA.empty_table(), *tables]).unify_dictionaries().combine_chunks()
     sink = pa.BufferOutputStream()
     pq.write_table(table.replace_schema_metadata(footer), sink, compression="zstd", write_page_checksum=True)

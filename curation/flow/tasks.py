@@ -9,6 +9,7 @@ import dataclasses
 import pyarrow as pa
 
 from curation.config import CurationConfig
+from curation.decode.formats.animation import name_decoder
 from curation.decode.probe import ProbedClip
 from curation.fetch.read import read_clip
 from curation.flow.measure import measure_clip, method_digest, warm_up_measuring
@@ -157,6 +158,7 @@ def lost_clip(clip: ProbedClip, failure: Failure, config: CurationConfig) -> Mea
         num_frames=clip.num_frames or 0,
         num_pairs=0,
         limits=str(Limits.from_config(config)),
+        decoder=name_decoder(clip.format, config),
     )
 
 

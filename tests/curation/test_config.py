@@ -47,6 +47,10 @@ INVALID: list[tuple[str, Any, str]] = [
     ("near_distance", 17, "from 0 to 16 bits"),
     ("clip_timeout", 0.0, "more than 0 seconds"),
     ("clip_memory", 0.0, "more than 0 GiB"),
+    ("fps", 0.0, "more than 0 frames per second"),
+    ("fps", 1001.0, "up to 1,000"),
+    ("robots", 1, "true or false"),
+    ("ignore_opt_outs", "no", "true or false"),
     ("keep_credentials", 1, "true or false"),
     ("balance", "round", "flat, none"),
 ]

@@ -76,6 +76,7 @@ def test_verdicts_are_those_of_the_contract() -> None:
         "no_pair_in_range",
         "crashed",
         "timed_out",
+        "opted_out",
     ]
 
 
@@ -97,6 +98,7 @@ def test_tables_have_the_promised_columns_and_types() -> None:
         "num_kept": "int64",
         "duplicate_of": "string",
         "duplicate_kind": "string",
+        "format": "string",
     }
     assert [field.name for field in CLIPS_SCHEMA if field.nullable] == [
         "detail",
@@ -106,6 +108,7 @@ def test_tables_have_the_promised_columns_and_types() -> None:
         "num_frames",
         "duplicate_of",
         "duplicate_kind",
+        "format",
     ]
     assert {field.name: str(field.type) for field in FLOW_SCHEMA} == {
         "clip_key": "dictionary<values=string, indices=int32, ordered=0>",

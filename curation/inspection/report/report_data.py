@@ -9,13 +9,14 @@ VERDICT_DESCRIPTIONS = {
     "merged": "another row of the same clip; its caption was added to the first row",
     "duplicate": "the same or nearly the same frames as another clip",
     "fetch_failed": "the file could not be read or downloaded",
-    "not_a_gif": "not a GIF file, for example an HTML page or a JPEG",
+    "not_a_gif": "no animation, for example an HTML page or a JPEG",
     "still": "one frame, or all frames identical",
-    "undecodable": "a GIF with fewer than two decodable frames",
+    "undecodable": "an animation with fewer than two decodable frames",
     "too_large": "exceeds a limit on bytes, pixels or frames",
     "no_pair_in_range": "measured, but no pair has motion in range",
     "crashed": "the decoder crashed",
     "timed_out": "exceeded the time limit",
+    "opted_out": "its owner asks not to be trained on",
 }
 
 

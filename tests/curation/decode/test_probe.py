@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from curation.config import SOURCE_SIZE, CurationConfig
-from curation.decode.gif.blocks import GifHeader
-from curation.decode.probe import check_header, describe_bytes
+from curation.decode.formats.header import Header
+from curation.decode.probe import check_header
+from curation.file_format import describe_bytes
 from curation.flow.measure import measure_clip
 from shards.schema import Verdict
 from tests.curation.decode.helpers import PIXEL, WHITE_PIXEL, gif_frame, gif_start, make_clip, probe, probe_bytes
@@ -26,7 +27,6 @@ from tests.curation.decode.helpers import PIXEL, WHITE_PIXEL, gif_frame, gif_sta
         (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
         (b"\x1f\x8b\x08", "gzip-compressed data"),
         (b"%PDF-1.7", "a PDF document"),
-        (b"\0\0\0\x18ftypmp42", "an MP4 video"),
         (b"RIFF\0\0\0\0WEBPVP8 ", "a WebP picture"),
         (b"GIF88a", r"neither a GIF nor anything known; it starts with b'GIF88a'"),
     ],
@@ -96,7 +96,7 @@ def test_file_over_the_byte_limit_is_too_large(tmp_path: Path) -> None:
 
 
 def test_more_grey_frames_than_the_memory_limit_are_too_large() -> None:
-    header = GifHeader(width=4000, height=4000, num_frames=300, oversize=None)
+    header = Header(width=4000, height=4000, num_frames=300)
     assert check_header(header, CurationConfig()) == (None, None)
     verdict, detail = check_header(header, CurationConfig(resolution=SOURCE_SIZE))
     assert (verdict, detail) == (Verdict.TOO_LARGE, "4.5 GiB of grey frames, more than the limit of 4 GiB")

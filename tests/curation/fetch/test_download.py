@@ -32,8 +32,8 @@ def fetch(folder: Path, url: str, max_bytes: int = LIMIT, allow: str = "127.0.0.
     """Download one URL."""
     chosen = FetchOptions(allow_host=(allow,), **{"rate_per_host": 0, **options})
     path = folder / "download"
-    sha256 = run_downloads(lambda downloads: downloads.download(url, path), chosen, max_bytes)
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+    downloaded = run_downloads(lambda downloads: downloads.download(url, path), chosen, max_bytes)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == downloaded.sha256
     return path.read_bytes()
 
 
