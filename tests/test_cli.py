@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import resource
+import signal
 import struct
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import cli
 from curation.errors import ConfigError
 from curation.options import FetchOptions, RunOptions
 from shards.manifest import read_manifest
@@ -38,6 +40,18 @@ def refused(ended: subprocess.CompletedProcess[str]) -> str:
     return lines[0]
 
 
+def refuse(monkeypatch, capsys, folder: Path, *words: object) -> str:
+    """Run a command in this process, which saves the second of importing; return its error like `refused`."""
+    monkeypatch.setattr(sys, "argv", list(map(str, words)))
+    monkeypatch.chdir(folder)
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as exited:
+        (cli.curate_main if words[0] == "pix2gif-curate" else cli.main)()
+    signal.signal(signal.SIGTERM, handler)
+    printed = capsys.readouterr()
+    return refused(subprocess.CompletedProcess(words, exited.value.code, printed.out, printed.err))
+
+
 def test_help_lists_commands_and_options_with_defaults():
     assert {"curate", "verify"} <= set(command("pix2gif", "--help").stdout.split())
     assert command("pix2gif", "--version").stdout == f"pix2gif {metadata.version('pix2gif')}\n"
@@ -60,11 +74,6 @@ def test_run_prints_a_summary(listing, tmp_path):
     assert "nothing to do" in again.stdout
 
 
-def test_quiet_prints_nothing(listing, tmp_path):
-    ended = command("pix2gif", "curate", listing, "--out", tmp_path / "made", "--workers", "0", "--quiet")
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
-
-
 def test_terminal_shows_progress_bars(listing, tmp_path):
     primary, secondary = pty.openpty()
     fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
@@ -75,11 +84,11 @@ def test_terminal_shows_progress_bars(listing, tmp_path):
     assert re.search(r"measure\s*: *100%\|█+\| *1920/1920", shown)
 
 
-def test_command_line_wins_over_config_file(listing, tmp_path):
+def test_command_line_wins_over_config_file_and_quiet_prints_nothing(listing, tmp_path):
     config = tmp_path / "run.toml"
     config.write_text("min_motion = 3\npairs-per-gif = 4\nworkers = 0\nquiet = true\n")
     ended = command("pix2gif-curate", listing, "--out", tmp_path / "a", "--config", config, "--min-motion", "4")
-    assert ended.returncode == 0, ended.stderr
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     kept = read_manifest(tmp_path / "a").config
     assert (kept["min_motion"], kept["pairs_per_gif"], kept["max_motion"]) == (4.0, 4, 20.0)
 
@@ -105,7 +114,7 @@ def test_command_line_wins_over_config_file(listing, tmp_path):
         (["good.tsv", "--out", "good.tsv/below"], r"cannot write to --out .*below: Not a directory"),
     ],
 )
-def test_user_mistake_prints_one_sentence(tmp_path, words, sentence):
+def test_user_mistake_prints_one_sentence(tmp_path, monkeypatch, capsys, words, sentence):
     (tmp_path / "good.tsv").write_text("a.gif\ta caption\n")
     (tmp_path / "empty.tsv").write_text("")
     (tmp_path / "no_tab.tsv").write_text("a.gif\ta caption\nb.gif a caption\n")
@@ -116,7 +125,7 @@ def test_user_mistake_prints_one_sentence(tmp_path, words, sentence):
     (tmp_path / "full" / "thesis.tex").write_text("years of work")
     if "--out" not in words:
         words = [*words, "--out", "made"]
-    said = refused(command("pix2gif-curate", *words, "--workers", "0", cwd=tmp_path))
+    said = refuse(monkeypatch, capsys, tmp_path, "pix2gif-curate", *words, "--workers", "0")
     assert re.search(sentence, said)
     assert not list(tmp_path.glob("made/*/*.tar"))
     assert (tmp_path / "full" / "thesis.tex").read_text() == "years of work"
@@ -127,11 +136,11 @@ def test_missing_out_is_an_error(tmp_path):
     assert "--out is missing" in refused(command("pix2gif-curate", "good.tsv", cwd=tmp_path))
 
 
-def test_file_in_place_of_a_folder_prints_one_sentence(listing, tmp_path):
+def test_file_in_place_of_a_folder_prints_one_sentence(listing, tmp_path, monkeypatch, capsys):
     (tmp_path / "run").write_text("not a folder")
     gif = sorted((listing.parent / "gifs").glob("texture_*.gif"))[0]
     words = ("giftune", "train", gif, "a texture", "--preset", "tiny", "--max-steps", "1")
-    said = refused(command("pix2gif", *words, "--out", tmp_path / "run"))
+    said = refuse(monkeypatch, capsys, tmp_path, "pix2gif", *words, "--out", tmp_path / "run")
     assert re.fullmatch(r"Error: --out .*run is a file; a folder was expected", said)
     assert (tmp_path / "run").read_text() == "not a folder"
 
@@ -158,7 +167,7 @@ def test_verify_accepts_an_intact_and_rejects_a_damaged_dataset(dataset, tmp_pat
     assert re.search("no dataset.json", refused(command("pix2gif", "verify", tmp_path)))
 
 
-def test_resplit_makes_what_plan_prints(dataset, tmp_path):
+def test_resplit_makes_what_plan_prints(dataset, tmp_path, monkeypatch, capsys):
     narrower = ("--min-motion", "3", "--max-motion", "15", "--pairs-per-gif", "4")
     told = command("pix2gif", "plan", dataset, *narrower)
     assert told.returncode == 0, told.stderr
@@ -168,12 +177,15 @@ def test_resplit_makes_what_plan_prints(dataset, tmp_path):
     assert "48 kept" in made.stdout
     again = command("pix2gif", "resplit", dataset, "--out", tmp_path / "made", *narrower, "--workers", "0")
     assert "nothing to do" in again.stdout
-    assert "no dataset.json" in refused(command("pix2gif", "plan", tmp_path))
-    assert "motion range is empty" in refused(command("pix2gif", "plan", dataset, "--min-motion", "30"))
-    assert "the data set itself" in refused(command("pix2gif", "resplit", dataset, "--out", dataset))
+    for sentence, words in (
+        ("no dataset.json", ("plan", tmp_path)),
+        ("motion range is empty", ("plan", dataset, "--min-motion", "30")),
+        ("the data set itself", ("resplit", dataset, "--out", dataset)),
+    ):
+        assert sentence in refuse(monkeypatch, capsys, tmp_path, "pix2gif", *words)
 
 
-def test_flow_prints_csv_or_draws_a_heat_map(listing, tmp_path):
+def test_flow_prints_csv_or_draws_a_heat_map(listing, tmp_path, monkeypatch, capsys):
     gif = listing.parent / "gifs" / "texture_000.gif"
     printed = command("pix2gif", "flow", gif).stdout
     assert printed.splitlines()[0] == "source_index,target_index,gap_ms,motion_px,tracked_fraction,across_cut"
@@ -181,8 +193,9 @@ def test_flow_prints_csv_or_draws_a_heat_map(listing, tmp_path):
         assert "pairs of" in command("pix2gif", "flow", gif, "--out", name, cwd=tmp_path).stdout
     assert (tmp_path / "map.csv").read_text() == printed
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
-    assert "must end in .csv or .png" in refused(command("pix2gif", "flow", gif, "--out", "map.bmp", cwd=tmp_path))
-    assert "an HTML page" in refused(command("pix2gif", "flow", gif.with_name("gone.gif")))
+    page = gif.with_name("gone.gif")
+    for sentence, words in (("must end in .csv", (gif, "--out", "map.bmp")), ("an HTML page", (page,))):
+        assert sentence in refuse(monkeypatch, capsys, tmp_path, "pix2gif", "flow", *words)
 
 
 def test_closed_standard_error_loses_no_message(dataset, tmp_path):

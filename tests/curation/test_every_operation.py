@@ -23,7 +23,7 @@ def survive(*words: str) -> None:
 
 
 def test_drawn_faults_of_a_curation_are_survived():
-    survive("curate", "--sample", "16")
+    survive("curate", "--sample", "8")
 
 
 @pytest.mark.slow

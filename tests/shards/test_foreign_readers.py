@@ -84,6 +84,7 @@ def test_hugging_face_datasets_reads_every_sample(
             check_picture(sample["target.jpg"])
 
 
+@pytest.mark.slow
 def test_ray_data_reads_every_sample(shards: dict[str, list[str]], records: dict[str, dict[str, Any]]) -> None:
     with open_workers(1) as workers:
         workers.start()

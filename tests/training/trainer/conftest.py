@@ -35,7 +35,7 @@ def few_shards(listing: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def uninterrupted(
     few_shards: Path, tmp_path_factory: pytest.TempPathFactory, make_config: Callable[..., TrainingConfig]
 ) -> Path:
-    """Run 10 steps in one process without a stop."""
+    """Run 6 steps in one process without a stop."""
     out = tmp_path_factory.mktemp("uninterrupted")
-    Trainer(make_config(max_steps=10), str(few_shards), out).train()
+    Trainer(make_config(max_steps=6), str(few_shards), out).train()
     return out

@@ -8,7 +8,7 @@ from tests.training.helpers import read_losses, run_command, train_arguments
 from tests.training.trainer.helpers import have_same_weights
 from training.trainer.trainer import Trainer
 
-NUM_STEPS = 10
+NUM_STEPS = 6
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_losses_do_not_depend_on_the_number_of_processes(tmp_path, uninterrupted
 
 def test_a_resumed_run_of_two_processes_equals_an_uninterrupted_one_to_the_bit(tmp_path, two_processes, run_processes):
     # The schedule does not depend on max_steps, so a shorter run takes the same steps.
-    for max_steps in (4, NUM_STEPS):
+    for max_steps in (3, NUM_STEPS):
         run_processes(tmp_path / "run", 2, max_steps)
     assert read_losses(tmp_path / "run") == read_losses(two_processes)
     assert have_same_weights(tmp_path / "run", two_processes)

@@ -9,7 +9,7 @@ import pytest
 from tests.curation.decode.gif.fuzz import run
 from tests.curation.decode.gif.guards import GUARD, OverrunError, guard_calls
 
-NUM_CASES = 4_000
+NUM_CASES = 2_000
 NUM_SLOW_CASES = 100_000
 NUM_BOUNDS_CASES = 400
 
