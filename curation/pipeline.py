@@ -40,7 +40,7 @@ from curation.selection.duplicates import Duplicate, find_duplicates, may_search
 from curation.selection.pairs import Selection, select_pairs
 from shards.errors import DatasetError
 from shards.manifest import ListingEntry, Manifest, digest, read_manifest
-from shards.schema import MANIFEST, SCHEMA_VERSION
+from shards.schema import MANIFEST, SCHEMA_VERSION, Verdict
 from shards.storage.ownership import read_record
 
 _CLIPS_CHECKED = 1_000
@@ -209,7 +209,12 @@ def fetch(run: Run, clips: Mapping[str, Clip]) -> FetchedClips:
         return FetchedClips(requested=clips, locations={}, failures={})
     with run.progress.stage("fetch", num_remote, "GIFs") as bar:
         rules = OptOutRules.from_config(run.config)
-        return fetch_all(clips, run.options.fetch, run.workspace.fetched, run.config.max_bytes, bar.update, rules)
+
+        def done(verdict: Verdict | None) -> None:
+            run.progress.count_verdicts([verdict])
+            bar.update(1)
+
+        return fetch_all(clips, run.options.fetch, run.workspace.fetched, run.config.max_bytes, done, rules)
 
 
 def select(run: Run, catalog: Catalog, table: FlowTable) -> Selected:

@@ -15,7 +15,6 @@ def probe_all(run: Run, fetched: FetchedClips, probed: ProbeResults) -> ProbeRes
     """Probe every clip that arrived and add the results to `probed`; clips that did not keep their verdict."""
     for key, (verdict, detail) in fetched.failures.items():
         probed.record(ProbedClip(clip_key=key, verdict=verdict, detail=detail))
-    run.progress.count_verdicts(verdict for verdict, _ in fetched.failures.values())
     with run.progress.stage("probe", fetched.num_clips, "GIFs") as bar:
         for results in run.workers.map(probe_clips, _list_tasks(run, fetched)):
             for result in results:

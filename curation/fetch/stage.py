@@ -65,10 +65,10 @@ def fetch_all(
     options: FetchOptions,
     folder: Location,
     max_bytes: int,
-    done: Callable[[int], object],
+    done: Callable[[Verdict | None], object],
     rules: OptOutRules | None = None,
 ) -> FetchedClips:
-    """Fetch every remote clip; call `done(1)` after each. By default, opt-outs in headers are respected.
+    """Fetch every remote clip; call `done` with its verdict, or None, after each. Opt-outs in headers are respected.
 
     `folder` belongs to the run: it holds downloads in progress, and the cache where the options name none. Raises
     OutputError where the cache cannot be used, and OSError where a disk is full or cannot be written to.
@@ -144,7 +144,7 @@ class _Fetcher:
     """Fetches clips into the cache and collects the results."""
 
     def __init__(
-        self, clips: Mapping[str, Clip], cache: Cache, downloads_folder: Path, done: Callable[[int], object]
+        self, clips: Mapping[str, Clip], cache: Cache, downloads_folder: Path, done: Callable[[Verdict | None], object]
     ) -> None:
         self.locations: dict[str, str] = {}
         self.failures: dict[str, tuple[Verdict, str]] = {}
@@ -166,15 +166,18 @@ class _Fetcher:
     async def _process(self, queue: collections.deque[str], downloads: "Downloads") -> None:
         while queue:
             clip = self._clips[queue.popleft()]
+            failure: tuple[Verdict, str] | None = None
             try:
                 self.locations[clip.key] = await self._fetch(clip, downloads)
             except FetchError as error:
-                self.failures[clip.key] = (Verdict.FETCH_FAILED, str(error))
+                failure = (Verdict.FETCH_FAILED, str(error))
             except TooManyBytesError as error:
-                self.failures[clip.key] = (Verdict.TOO_LARGE, str(error))
+                failure = (Verdict.TOO_LARGE, str(error))
             except OptedOutError as error:
-                self.failures[clip.key] = (Verdict.OPTED_OUT, str(error))
-            self._done(1)
+                failure = (Verdict.OPTED_OUT, str(error))
+            if failure:
+                self.failures[clip.key] = failure
+            self._done(failure and failure[0])
 
     async def _fetch(self, clip: Clip, downloads: "Downloads") -> str:
         if location := await asyncio.to_thread(self._cache.find, clip.location, downloads.rules):

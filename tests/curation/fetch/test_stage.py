@@ -27,9 +27,9 @@ def make_clip(location: object, key: str) -> Clip:
 def fetch(folder: Path, *clips: Clip, **options: object) -> FetchedClips:
     """Fetch clips, from the loopback interface if they are remote."""
     chosen = FetchOptions(**{"allow_host": ("127.0.0.1",), "rate_per_host": 0, **options})
-    counts: list[int] = []
-    fetched = fetch_all({clip.key: clip for clip in clips}, chosen, folder / "fetched", LIMIT, counts.append)
-    assert sum(counts) == sum("://" in clip.location for clip in clips)
+    verdicts: list[Verdict | None] = []
+    fetched = fetch_all({clip.key: clip for clip in clips}, chosen, folder / "fetched", LIMIT, verdicts.append)
+    assert len(verdicts) == sum("://" in clip.location for clip in clips)
     assert fetched.num_clips == len(list(fetched.clips))
     assert {clip.key for clip in fetched.clips} | fetched.failures.keys() == {clip.key for clip in clips}
     return fetched
