@@ -17,7 +17,7 @@ from typing import Any
 from curation.config import CurationConfig
 from curation.decode.probe import ProbeTask, probe_clips
 from curation.decode.probe_results import ProbeResults
-from curation.fetch.remote_table import read_listing
+from curation.fetch.read_listing import read_listing
 from curation.flow.stage import measure_all
 from curation.listing.catalog import read_catalog
 from curation.options import RunOptions

@@ -3,13 +3,16 @@
 import dataclasses
 import typing
 
-from curation.config_checks import check, check_range, check_types
+from curation.config_checks import check, check_names, check_range, check_types
 from curation.errors import ConfigError
 from curation.target_histogram import check_balance
 from shards.schema import ImageFormat
 
 SOURCE_SIZE = 0
 """Value of `resolution` that keeps each GIF's own size."""
+
+GIFS_RULES = ("name", "path", "url-sha256")
+_GIFS_RULES = "name, path, url-sha256 or column:NAME"
 
 MAX_MOTION_PX = 10_000
 """Upper limit of the motion range, larger than any frame."""
@@ -65,6 +68,14 @@ class CurationConfig:
     """Leave out what the robots.txt of its host disallows."""
     ignore_opt_outs: bool = False
     """Keep what its owner asks not to be trained on by X-Robots-Tag or TDM-Reservation."""
+    uri_column: str | None = None
+    """Column of the listing with the paths or URLs, or with the bytes of the GIFs. None: the one with a usual name."""
+    caption_column: str | None = None
+    """Column of the listing with the captions. None: the one with a usual name."""
+    keep_columns: tuple[str, ...] = ()
+    """Other columns of the listing that clips.parquet keeps."""
+    gifs_by: str = "name"
+    """How the file of a clip is found in --gifs: name, path, url-sha256 or column:NAME."""
 
     def __post_init__(self) -> None:
         """Raise ConfigError with the name of an invalid field, its value and what is allowed."""
@@ -90,3 +101,6 @@ class CurationConfig:
         check(self, "image_format", self.image_format in typing.get_args(ImageFormat), "jpg, png or webp")
         check_range(self, "quality", 1, 100)
         check_balance(self.balance)
+        check_names(self, "keep_columns")
+        rule = self.gifs_by
+        check(self, "gifs_by", rule in GIFS_RULES or rule.removeprefix("column:") not in ("", rule), _GIFS_RULES)

@@ -47,6 +47,15 @@ def check_range(
     check(config, name, is_above_low and value <= high and value < math.inf, allowed)
 
 
+def check_names(config: object, name: str) -> None:
+    """Make a field a tuple of names, of a list or of text with commas. Raises ConfigError for anything else."""
+    value = getattr(config, name)
+    names = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    is_valid = isinstance(names, list | tuple) and all(isinstance(each, str) and each for each in names)
+    check(config, name, is_valid and len(set(names)) == len(names), "a list of different names")
+    object.__setattr__(config, name, tuple(names))
+
+
 def check_types(config: Any) -> None:
     """Raise ConfigError unless every field of a dataclass has its declared type; fields of other types are skipped.
 

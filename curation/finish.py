@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.config import CurationConfig
-from curation.export.clip_verdicts import ClipVerdicts, make_clip_rows
+from curation.export.clip_verdicts import ClipVerdicts, clips_schema, make_clip_rows
 from curation.export.dataset_card import write_card
 from curation.inspection.report.gather import Sources, gather_report
 from curation.inspection.report.page import render_report
@@ -91,8 +91,14 @@ def describe_listing(options: RunOptions, catalog: Catalog) -> ListingEntry:
         sha256=catalog.sha256,
         num_rows=len(catalog.rows),
         folder=folder,
-        gifs=_relative_to_out(options.out, options.gifs) if options.gifs else None,
+        gifs=_describe_gifs(options),
     )
+
+
+def _describe_gifs(options: RunOptions) -> str | None:
+    if options.gifs is None or "://" in str(options.gifs):
+        return str(options.gifs) if options.gifs else None
+    return _relative_to_out(options.out, options.gifs)
 
 
 def _relative_to_out(out: Location, folder: Path | str) -> str:
@@ -149,7 +155,7 @@ def _write_clips(curated: Curated) -> tuple[dict[str, int], pa.Table]:
     with (
         write_atomically(curated.out / CLIPS) as temporary,
         pa.OSFile(os.fsencode(temporary), "wb") as sink,
-        pq.ParquetWriter(sink, CLIPS_SCHEMA, compression="zstd", write_page_checksum=True) as file,
+        pq.ParquetWriter(sink, clips_schema(curated.catalog), compression="zstd", write_page_checksum=True) as file,
     ):
         for batch in make_clip_rows(curated.verdicts):
             counts.update(batch["verdict"].to_pylist())
@@ -175,7 +181,7 @@ def _reduce_for_report(clips: pa.RecordBatch, originals: pa.Array) -> pa.RecordB
     return pa.record_batch(
         {
             name: blank(clips[name]) if name in ("uri", "clip_key", "detail") else clips[name]
-            for name in clips.schema.names
+            for name in CLIPS_SCHEMA.names
             if name not in ("caption", "sha256")
         }
     )

@@ -8,6 +8,7 @@ from typing import Any
 from curation.config_checks import check, check_range, check_type, check_types, parse_host
 from curation.errors import ConfigError
 from shards.storage.location import Location, parse_location, path_of_file_url
+from shards.storage.object_stores import is_object
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,11 +56,11 @@ class RunOptions:
     """Input, output and workers of a run."""
 
     listing: Path | str
-    """TSV file with lines of url or path, TAB, caption; a path or a URL."""
+    """A table of GIFs and captions, a folder, WebDataset tars, or a pattern of several: a path or a URL."""
     out: Location
     """Folder of the data set, or an object-store prefix such as s3://bucket/shards."""
-    gifs: Path | None = None
-    """Folder of downloaded GIFs, which are found there by file name."""
+    gifs: Path | str | None = None
+    """Folder, zip or tar of downloaded GIFs, or a pattern of several; a URL only in an object store."""
     splits: Path | None = None
     """Folder of the official split lists train.txt, val.txt and test.txt."""
     flow: Location | None = None
@@ -87,7 +88,8 @@ class RunOptions:
     def __post_init__(self) -> None:
         """Make every path absolute, because workers have another working directory. Raises ConfigError."""
         check_types(self)
-        object.__setattr__(self, "listing", path_of_file_url(str(self.listing)) or str(self.listing))
+        listing = path_of_file_url(str(self.listing)) or str(self.listing)
+        object.__setattr__(self, "listing", listing.rstrip("/") if is_object(listing) else listing)
         for name in ("listing", "gifs", "splits"):
             value = getattr(self, name)
             if value is not None and "://" not in str(value):

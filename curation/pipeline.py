@@ -18,7 +18,7 @@ from curation.export.dataset import find_damage
 from curation.export.source_check import find_changed_sources
 from curation.export.stage import ClipsLostError, write_shards
 from curation.fetch.opt_outs import OptOutRules
-from curation.fetch.remote_table import read_listing
+from curation.fetch.read_listing import read_listing
 from curation.fetch.stage import FetchedClips, fetch_all, is_remote
 from curation.finish import Curated, Summary, describe_listing, finish_dataset
 from curation.flow.measure import method_digest
@@ -46,7 +46,9 @@ from shards.storage.ownership import read_record
 _CLIPS_CHECKED = 1_000
 _ADDED_PARAMETERS = {
     name: CurationConfig.__dataclass_fields__[name].default
-    for name in ("keep_credentials", "fps", "robots", "ignore_opt_outs")
+    for name in (
+        "keep_credentials", "fps", "robots", "ignore_opt_outs", "uri_column", "caption_column", "keep_columns", "gifs_by"
+    )
 }
 """Parameters that earlier versions lack. A default is not recorded, so that data sets made before stay equal."""
 _REPAIR = (
@@ -73,7 +75,9 @@ def curate(
     is kept, and the same call resumes the run.
     """
     with progress.stage("listing"):
-        catalog = read_catalog(read_listing(options), options, config)
+        catalog = read_catalog(read_listing(options, config), options, config)
+        for line in catalog.notes:
+            progress.note(line)
     with open_run(options, config, progress) as run:
         if is_finished(run, catalog) and not retry_failed and not _have_sources_changed(run, catalog):
             clean_up_finished(run)
@@ -179,6 +183,8 @@ def _list_parameters(config: CurationConfig, catalog: Catalog) -> dict[str, Any]
     for name, default in _ADDED_PARAMETERS.items():
         if parameters[name] == default:
             del parameters[name]
+        elif isinstance(parameters[name], tuple):
+            parameters[name] = list(parameters[name])  # As JSON has it.
     return parameters
 
 

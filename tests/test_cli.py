@@ -98,7 +98,7 @@ def test_command_line_wins_over_config_file_and_quiet_prints_nothing(listing, tm
     [
         (["missing.tsv"], r"there is no listing .*missing\.tsv"),
         (["empty.tsv"], r"empty\.tsv is empty"),
-        (["folder"], r"folder is a folder"),
+        (["folder"], r"folder has no animation"),
         (["no_tab.tsv"], r"no_tab\.tsv, line 2: no TAB"),
         (["latin.tsv"], r"latin\.tsv, line 1: not UTF-8"),
         (["good.tsv", "--min-motion", "9", "--max-motion", "3"], r"range is empty: min_motion 9 .* max_motion 3"),

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from curation.commands.interruption import say_how_to_go_on
-from curation.commands.options import config_option, fetch_option
+from curation.commands.options import config_option, fetch_option, listing_option
 from curation.config import CurationConfig
 from curation.config_checks import read_config_file
 from curation.errors import CurationError
@@ -28,9 +28,26 @@ class CurateOptions:
             show_default="required",
         ),
     ] = None  # fmt: skip
-    gifs: Annotated[Path | None, typer.Option(help="A folder of downloaded GIFs. Each is found by its file name.")] = (
-        None
-    )
+    gifs: Annotated[
+        str | None,
+        typer.Option(help="Downloaded GIFs: a folder, a zip, a tar, or a quoted pattern of several, 'parts/*.zip'."),
+    ] = None
+    gifs_by: Annotated[
+        str | None,
+        config_option(
+            "gifs_by", "How a GIF is found in --gifs: name, path, url-sha256 or column:NAME.", panel="Listing"
+        ),
+    ] = None
+    uri_column: Annotated[
+        str | None,
+        listing_option("--uri-column", "Column with the paths or URLs, or the bytes.", default="by its name"),
+    ] = None
+    caption_column: Annotated[
+        str | None, listing_option("--caption-column", "Column with the captions.", default="by its name")
+    ] = None
+    keep_columns: Annotated[
+        str | None, listing_option("--keep-columns", "Other columns for clips.parquet: A,B.", default="none")
+    ] = None
     splits: Annotated[
         Path | None,
         typer.Option(help="A folder with official lists train.txt, val.txt, test.txt: one URL or path a line."),
@@ -197,7 +214,8 @@ def curate(
         str,
         typer.Argument(
             metavar="LISTING",
-            help="A TSV without header: URL or path, TAB, caption. Paths are relative to its folder. May be a URL.",
+            help="GIFs and captions: a table (TGIF's TSV, CSV, TSV, JSON Lines, Parquet), a folder, WebDataset tars, "
+            "or a quoted pattern of several. May be a URL.",
         ),
     ],
     options: CurateOptions,

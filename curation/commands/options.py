@@ -22,6 +22,11 @@ def fetch_option(field: str, help_text: str, *, default: str | None = None) -> A
     return _make_option(field, help_text, text, "Fetching")
 
 
+def listing_option(name: str, help_text: str, *, default: str) -> Any:
+    """Make an option that says how the listing is read."""
+    return _make_option(name, help_text, default, "Listing", name)
+
+
 def _make_option(field: str, help_text: str, default: str, panel: str, *names: str) -> Any:
     return typer.Option(
         *names or [f"--{field.replace('_', '-')}"],

@@ -1,7 +1,6 @@
 """`pix2gif resplit`: a finished data set -> a new one with other thresholds, from the same measurements."""
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,8 +19,8 @@ def resplit(
         str, typer.Option("--out", help="The new data set: a folder, or s3://bucket/prefix.", show_default=False)
     ],
     gifs: Annotated[
-        Path | None,
-        typer.Option(help="A folder with the GIFs. Each is found by its file name.", show_default="where they were"),
+        str | None,
+        typer.Option(help="The GIFs: a folder, a zip, a tar, or a quoted pattern.", show_default="where they were"),
     ] = None,
     cache: Annotated[
         str | None,

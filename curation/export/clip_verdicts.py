@@ -12,6 +12,7 @@ from curation.config import CurationConfig
 from curation.decode.probe_results import ProbeResults
 from curation.flow.measure_results import MeasureResults
 from curation.listing.catalog import Catalog
+from curation.listing.clips import ROWS_SCHEMA
 from curation.selection.duplicates import Duplicate
 from curation.selection.pairs import Selection
 from shards.interface.credentials import redact
@@ -143,10 +144,20 @@ def _make_batch(verdicts: ClipVerdicts, listed: pa.RecordBatch, rows: NDArray[np
         column if isinstance(column := columns[field.name], pa.Array) else pa.array(column, field.type)
         for field in CLIPS_SCHEMA
     ]
-    return pa.record_batch(arrays, schema=CLIPS_SCHEMA)
+    schema = clips_schema(verdicts.catalog)
+    for field in list(schema)[len(CLIPS_SCHEMA) :]:
+        is_url = pa.types.is_string(field.type) and not verdicts.config.keep_credentials
+        arrays.append(_redact(listed[field.name]) if is_url else listed[field.name])
+    return pa.record_batch(arrays, schema=schema)
+
+
+def clips_schema(catalog: Catalog) -> pa.Schema:
+    """Return the schema of clips.parquet: the contract's columns, then those of the listing that are kept."""
+    kept = [field for field in catalog.rows.schema if field.name not in ROWS_SCHEMA.names]
+    return pa.schema([*CLIPS_SCHEMA, *(pa.field(field.name, field.type) for field in kept)])
 
 
 def _redact(uris: pa.Array) -> pa.Array:
     if not pc.any(pc.match_substring(uris, "://")).as_py():
         return uris
-    return pa.array(map(redact, uris.to_pylist()), pa.string())
+    return pa.array((uri if uri is None else redact(uri) for uri in uris.to_pylist()), pa.string())

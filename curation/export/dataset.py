@@ -1,9 +1,8 @@
 """Read a finished data set back, to check it or to make another one from it."""
 
 import dataclasses
-import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.config import CurationConfig
+from curation.errors import ListingError
 from curation.export.completed_shards import is_intact, receipt_path
+from curation.fetch.read_listing import read_listing
 from curation.flow.table import count_rows
-from curation.listing.catalog import Catalog, Row, make_catalog, parse_rows
+from curation.listing.catalog import Catalog, make_catalog
+from curation.listing.columns import file_column
+from curation.listing.listed import Listing
+from curation.listing.sources import list_files as list_listing
+from curation.listing.sources import recognise
 from curation.options import RunOptions
 from curation.run.workspace import PART_NAME, Workspace
 from shards.errors import DatasetError
@@ -25,6 +30,7 @@ from shards.interface.credentials import REDACTED
 from shards.manifest import Manifest, check_digest, read_manifest
 from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, MANIFEST, REPORT, SPLITS, Verdict
 from shards.storage.location import Location, for_arrow, list_files, on_disk
+from shards.storage.object_stores import is_object
 from shards.tables import read_table
 from shards.writer import file_sha256
 
@@ -129,8 +135,10 @@ def rebuild_catalog(dataset: FinishedDataset, options: RunOptions, config: Curat
     Splits from official lists stay, unless the options name other lists. Other splits are drawn again by the config:
     the same seed and fraction give the same splits. Raises ListingError.
     """
-    rows = _reread_listing(dataset, options) or _listed_rows(dataset.clips)
-    catalog = make_catalog(rows, dataset.manifest.listing.sha256, options, config)
+    listing = _reread_listing(dataset, options, config) or Listing(
+        sha256=dataset.manifest.listing.sha256, batches=_listed_rows(dataset, config)
+    )
+    catalog = make_catalog(listing, options, config)
     lists = dataset.manifest.config.get("split_lists") or {}
     if options.splits or not lists:
         return catalog
@@ -140,28 +148,56 @@ def rebuild_catalog(dataset: FinishedDataset, options: RunOptions, config: Curat
     return dataclasses.replace(catalog, clips=catalog.clips.with_splits(splits), split_lists=lists)
 
 
-def _listed_rows(clips: pa.Table) -> Iterator[Row]:
-    for batch in clips.select(["uri", "caption", "clip_key"]).to_batches(max_chunksize=_ROWS_PER_BATCH):
-        for row in batch.to_pylist():
-            yield Row(**row)
+def _listed_rows(dataset: FinishedDataset, config: CurationConfig) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of the listing as the clip table has them."""
+    table = dataset.clips.select(["uri", "caption", "clip_key"])
+    if config.keep_columns:
+        kept = pq.read_table(for_arrow(dataset.out / CLIPS), columns=list(config.keep_columns))
+        for name in kept.column_names:
+            table = table.append_column(name, kept[name])
+    return iter(table.combine_chunks().to_batches(max_chunksize=_ROWS_PER_BATCH))
 
 
-def _reread_listing(dataset: FinishedDataset, options: RunOptions) -> Iterable[Row] | None:
-    """Return the rows of the listing itself if the clip table lacks credentials and the listing is still there."""
-    is_redacted = pc.any(pc.match_substring(dataset.clips["uri"], REDACTED)).as_py()
-    if not is_redacted or not isinstance(options.listing, Path) or not options.listing.is_file():
+def _reread_listing(dataset: FinishedDataset, options: RunOptions, config: CurationConfig) -> Listing | None:
+    """Return the listing itself, if the clip table does not say where the GIFs are and the listing is still there.
+
+    The table lacks credentials, members of archives and the column that names files. Raises ListingError if the listing
+    is another one by now.
+    """
+    is_redacted = (
+        isinstance(options.listing, Path) and pc.any(pc.match_substring(dataset.clips["uri"], REDACTED)).as_py()
+    )
+    names_files = options.gifs is not None and file_column(config) is not None
+    if not (is_redacted or names_files or (options.gifs is None and _may_hold_gifs(options.listing))):
         return None
-    data = options.listing.read_bytes()
-    if hashlib.sha256(data).hexdigest() != dataset.manifest.listing.sha256:
+    try:
+        listing = read_listing(options, config)
+    except ListingError:
         return None
-    return parse_rows(options.listing, data)
+    is_same = listing.sha256 == dataset.manifest.listing.sha256
+    if not is_same and not is_redacted:
+        raise ListingError(
+            f"the listing {options.listing} has changed since the data set was made; name the GIFs by --gifs"
+        )
+    return listing if is_same and (is_redacted or names_files or listing.holds_gifs) else None
 
 
-def find_sources(dataset: FinishedDataset, gifs: Path | None) -> dict[str, Any]:
-    """Return the options `listing` and `gifs` of the run that made a data set; `gifs` overrides the recorded folder."""
+def _may_hold_gifs(listing: Path | str) -> bool:
+    """Return whether a listing that is there may hold the GIFs themselves."""
+    if not isinstance(listing, Path) and not is_object(listing):
+        return listing.partition("?")[0].lower().endswith((".tar", ".parquet"))
+    try:
+        files = list_listing(listing)
+        return bool(files) and recognise(files[0], has_column_options=False).may_hold_gifs
+    except ListingError:
+        return False
+
+
+def find_sources(dataset: FinishedDataset, gifs: Path | str | None) -> dict[str, Any]:
+    """Return the options `listing` and `gifs` of the run that made a data set; `gifs` overrides the recorded ones."""
     listing = dataset.manifest.listing
     if gifs is None and listing.gifs is not None:
-        gifs = Path(_resolve_from_out(dataset.out, listing.gifs))
+        gifs = _resolve_from_out(dataset.out, listing.gifs)
     # Early data sets have no folder; then only URLs and absolute paths in the listing work.
     folder = _resolve_from_out(dataset.out, listing.folder or ".")
     return {"listing": f"{folder}/{listing.uri}", "gifs": gifs}

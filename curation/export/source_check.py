@@ -1,11 +1,16 @@
 """Compare the GIFs of a finished data set with the hashes that were recorded when they were measured."""
 
+import hashlib
+import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from curation.archives.errors import MemberError
+from curation.archives.location import describe, find_file, is_member
+from curation.archives.read import read_member
 from curation.batches import in_batches
 from curation.fetch.stage import is_remote
 from curation.listing.clips import Clip
@@ -29,16 +34,22 @@ def find_changed_sources(out: Location, clips: Mapping[str, Clip]) -> Iterator[s
         for row in rows
         if row["verdict"] != Verdict.MERGED and (row["sha256"] or row["verdict"] == Verdict.FETCH_FAILED)
     }
-    local = (clip for key, clip in clips.items() if key in recorded and not is_remote(clip))
+    local = (clip for key, clip in clips.items() if key in recorded and not _is_elsewhere(clip))
     with ThreadPoolExecutor() as threads:
         for batch in in_batches(local, _BATCH_SIZE):
             for clip, sha256 in zip(batch, threads.map(_hash, batch), strict=True):
                 if sha256 != recorded[clip.key]:
-                    yield clip.location
+                    yield describe(clip.location)
+
+
+def _is_elsewhere(clip: Clip) -> bool:
+    return is_remote(clip) or (is_member(clip.location) and find_file(clip.location) is None)
 
 
 def _hash(clip: Clip) -> str | None:
     try:
+        if is_member(clip.location):
+            return hashlib.sha256(read_member(clip.location, sys.maxsize)).hexdigest()
         return file_sha256(Path(clip.location))
-    except OSError:
+    except (OSError, MemberError):
         return None

@@ -1,4 +1,4 @@
-"""A location that workers can read -> its bytes: a file, or an object in a store."""
+"""A location that workers can read -> its bytes: a file, an object in a store, a member of an archive."""
 
 import hashlib
 import os
@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from curation.archives.errors import MemberError, MemberTooLargeError
+from curation.archives.location import describe, find_reason, is_member
+from curation.archives.read import read_member
 from curation.errors import SourceChangedError
 from curation.fetch.errors import FetchError, TooManyBytesError
 from shards.errors import StoreError
@@ -20,19 +23,26 @@ def read_clip(path: str, sha256: str | None, max_bytes: int) -> bytes:
     try:
         data = fetch_bytes(path, max_bytes)
     except (FetchError, TooManyBytesError) as error:
-        raise SourceChangedError(f"{path} was there when the run began: {error}; run the same command again") from error
+        raise SourceChangedError(
+            f"{describe(path)} was there when the run began: {error}; run the same command again"
+        ) from error
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise SourceChangedError(f"{path} was changed during the run; run the same command again")
+        raise SourceChangedError(f"{describe(path)} was changed during the run; run the same command again")
     return data
 
 
 def fetch_bytes(location: str, max_bytes: int, folder: str | None = None) -> bytes:
-    """Read a path or an object, such as `s3://bucket/key`. Raises FetchError or TooManyBytesError.
+    """Read a path, an object, such as `s3://bucket/key`, or a member. Raises FetchError or TooManyBytesError.
 
-    folder: the folder of --gifs, without symbolic links. A path that leads out of it, also by a link, is refused.
+    folder: the folder of --gifs or of the listing, without symbolic links. A path that leads out of it, also by a link,
+    is refused.
 
     Web URLs are refused: the fetch stage downloads them before any worker starts.
     """
+    if (reason := find_reason(location)) is not None:
+        raise FetchError(reason)
+    if is_member(location):
+        return _read_member(location, max_bytes)
     scheme, is_url, _ = location.partition("://")
     if is_object(location):
         data = bytearray()
@@ -43,10 +53,19 @@ def fetch_bytes(location: str, max_bytes: int, folder: str | None = None) -> byt
     return _read_file(Path(location), max_bytes, folder)
 
 
+def _read_member(location: str, max_bytes: int) -> bytes:
+    try:
+        return read_member(location, max_bytes)
+    except MemberTooLargeError as error:
+        raise TooManyBytesError(str(error)) from error
+    except MemberError as error:
+        raise FetchError(str(error)) from error
+
+
 def _read_file(path: Path, max_bytes: int, folder: str | None) -> bytes:
     try:
         if folder and not Path(os.path.realpath(path)).is_relative_to(folder):
-            raise FetchError(f"{path} leads out of --gifs; only files below that folder are read")
+            raise FetchError(f"{path} leads out of {folder}; only files below that folder are read")
         if not path.is_file():
             raise FetchError(f"{path} is not a file" if path.exists() else f"there is no file {path}")
         _check_size(path.stat().st_size, max_bytes)

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from curation.archives.location import is_remote as is_remote_location
 from curation.errors import OutputError
 from curation.fetch.cache import Cache, open_cache
 from curation.fetch.errors import FetchError, OptedOutError, TooManyBytesError
@@ -112,7 +113,7 @@ def _make_download_folder(folder: Location) -> Iterator[Path]:
 
 def is_remote(clip: Clip) -> bool:
     """Return whether a clip's bytes are not on this machine's disks."""
-    return "://" in clip.location
+    return is_remote_location(clip.location)
 
 
 def run_downloads(

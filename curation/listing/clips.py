@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from curation.archives.location import Archives
 from shards.schema import SPLITS
 
 ROWS_SCHEMA = pa.schema(
@@ -29,9 +30,9 @@ class Clip:
     key: str
     uri: str
     location: str
-    """Absolute path or URL of its bytes; always a URL if the listing is remote."""
+    """Absolute path or URL of its bytes, or a member of an archive; always a URL if the listing is remote."""
     folder: str | None = None
-    """Folder of --gifs, without symbolic links. A location that leads out of it is not read."""
+    """Folder of --gifs or of the listing, without symbolic links. A path that leads out of it is not read."""
     captions: tuple[str, ...]
     split: str
     row: int
@@ -48,16 +49,21 @@ class Clips(Mapping[str, Clip]):
         splits: NDArray[np.int8],
         locate: Callable[[str], str],
         folder: str | None = None,
+        places: pa.Array | None = None,
+        archives: Archives | None = None,
     ) -> None:
         """Create the clips of a listing.
 
         rows: ROWS_SCHEMA. numbers: clip number by key, ascending. splits: index in SPLITS of each clip, int8 [clips].
-        locate: returns a uri's location. folder: `Clip.folder` of all clips.
+        locate: returns a uri's location. folder: `Clip.folder` of all clips. places: of each clip in `archives`, string
+        [clips]; null where the uri alone gives the location.
         """
         self._rows = rows
         self._numbers = numbers
         self._locate = locate
         self._folder = folder
+        self._places = places
+        self._archives = archives or Archives()
         self.keys_in_order = tuple(numbers)
         self.splits = splits
         """Index in SPLITS of each clip, int8 [clips]."""
@@ -75,7 +81,7 @@ class Clips(Mapping[str, Clip]):
         return Clip(
             key=key,
             uri=uri,
-            location=self._locate(uri),
+            location=self.location(number),
             folder=self._folder,
             captions=tuple(dict.fromkeys(captions[row].as_py() for row in rows)),
             split=self.split(number),
@@ -106,9 +112,14 @@ class Clips(Mapping[str, Clip]):
         return uri
 
     def location(self, number: int) -> str:
-        """Return the absolute path or URL of a clip's bytes."""
-        return self._locate(self.uri(number))
+        """Return the absolute path, the URL or the place in an archive of a clip's bytes."""
+        place = self._places[number].as_py() if self._places is not None else None
+        return self._locate(self.uri(number)) if place is None else self._archives.locate(place)
 
     def with_splits(self, splits: NDArray[np.int8]) -> "Clips":
         """Return the same clips in other splits, int8 [clips]."""
-        return Clips(self._rows, self._numbers, splits, self._locate, self._folder)
+        return Clips(self._rows, self._numbers, splits, self._locate, self._folder, self._places, self._archives)
+
+    def with_places(self, places: pa.Array, archives: Archives) -> "Clips":
+        """Return the same clips with places, string [clips], in archives."""
+        return Clips(self._rows, self._numbers, self.splits, self._locate, self._folder, places, archives)

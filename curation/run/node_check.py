@@ -16,6 +16,7 @@ from pathlib import Path
 
 import curation
 import shards
+from curation.archives.location import find_file
 from curation.errors import ClusterError
 from curation.run.versions import software_versions
 from curation.run.workers import RayWorkers
@@ -76,7 +77,8 @@ def check_nodes(workers: RayWorkers, folders: Mapping[str, Location], locations:
     Every node must see the `folders`, by the option that names each, and the GIFs among `locations` that are on disk.
     Raises ClusterError for the first node that differs; so may any task in the block.
     """
-    paths = [location for location in locations if "://" not in location and Path(location).exists()]
+    on_disk = map(find_file, locations)
+    paths = [name for name in on_disk if name is not None and Path(name).exists()]
     step = max(1, len(paths) // _MAX_GIFS)
     markers = tuple((option, folder / f"marker-{uuid.uuid4().hex}") for option, folder in folders.items())
     files = SharedFiles(markers=markers, gifs=tuple(paths[::step][:_MAX_GIFS]))

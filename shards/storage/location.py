@@ -35,6 +35,7 @@ __all__ = [
     "list_files",
     "list_sizes",
     "on_disk",
+    "open_for_arrow",
     "parse_location",
     "parse_readable_location",
     "path_of_file_url",
@@ -145,3 +146,8 @@ def for_arrow(path: Location) -> Any:
     except UnicodeEncodeError:
         return path.open("rb")
     return path
+
+
+def open_for_arrow(path: Location) -> Any:
+    """Return what Arrow can read a part of a Parquet file from, in any order: a path on disk, or an open object."""
+    return for_arrow(path) if isinstance(path, Path) else path.open("rb", buffering=0)

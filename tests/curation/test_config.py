@@ -53,6 +53,10 @@ INVALID: list[tuple[str, Any, str]] = [
     ("ignore_opt_outs", "no", "true or false"),
     ("keep_credentials", 1, "true or false"),
     ("balance", "round", "flat, none"),
+    ("uri_column", 1, "a string"),
+    ("caption_column", ["text"], "a string"),
+    ("keep_columns", ["a", "a"], "a list of different names"),
+    ("gifs_by", "column:", "name, path, url-sha256 or column:NAME"),
 ]
 
 

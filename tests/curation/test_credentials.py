@@ -10,8 +10,8 @@ import pytest
 from curation.config import CurationConfig
 from curation.errors import ListingError, OutputError
 from curation.export.dataset import find_sources, read_finished
-from curation.fetch.remote_table import read_listing
-from curation.listing.catalog import clip_key
+from curation.fetch.read_listing import read_listing
+from curation.listing.names import clip_key
 from curation.options import FetchOptions, RunOptions
 from curation.pipeline import curate
 from curation.resplit import resplit

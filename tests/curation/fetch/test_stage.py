@@ -7,7 +7,7 @@ import pytest
 from curation.config import CurationConfig
 from curation.errors import ListingError
 from curation.fetch import fetch_bytes
-from curation.fetch.remote_table import read_listing
+from curation.fetch.read_listing import read_listing
 from curation.fetch.stage import FetchedClips, fetch_all
 from curation.listing.catalog import read_catalog
 from curation.listing.clips import Clip

@@ -9,8 +9,9 @@ from hypothesis import example, given
 
 from curation.config import CurationConfig
 from curation.errors import ListingError
-from curation.fetch.remote_table import read_listing
-from curation.listing.catalog import Catalog, clip_key, read_catalog
+from curation.fetch.read_listing import read_listing
+from curation.listing.catalog import Catalog, read_catalog
+from curation.listing.names import clip_key
 from curation.options import RunOptions
 from tests.strategies import captions, uris
 
@@ -90,8 +91,8 @@ def test_texts_that_would_swell_every_record_are_refused(tmp_path: Path, listing
         read(tmp_path, listing)
 
 
-@pytest.mark.parametrize(("name", "message"), [("gone.tsv", "there is no listing"), (".", "is a folder")])
-def test_listing_that_is_not_a_file_raises(tmp_path: Path, name: str, message: str) -> None:
+@pytest.mark.parametrize(("name", "message"), [("gone.tsv", "there is no listing"), (".", "has no animation")])
+def test_listing_that_is_missing_or_empty_raises(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(ListingError, match=message):
         read_listing(RunOptions(listing=tmp_path / name, out=tmp_path / "out"))
 

@@ -1,0 +1,1 @@
+"""The forms that a listing may have, and how each is read."""
