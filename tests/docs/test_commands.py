@@ -1,9 +1,10 @@
 """Every command in README and docs runs, in the order of the page.
 
 A command is a line that begins with `$ ` in a fenced `console` block; a `toml` block becomes `run.toml`. The commands
-of a page run in one folder with drawn tgif.tsv, gifs/ and splits/; `make` runs in the project's folder. Commands that
-several pages begin with run once, and each page continues with a copy of the folder. Commands in blocks without a
-language need a GPU, a cluster or weights: only their names and options are checked.
+of a page run in one folder with drawn tgif.tsv, gifs/ and splits/, and mine/ with GIFs in every form; `make` runs in
+the project's folder. Commands that several pages begin with run once, and each page continues with a copy of the
+folder. Commands in blocks without a language need a GPU, a cluster or weights: only their names and options are
+checked.
 """
 
 import itertools
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from examples.listing_forms import read_gifs, write_forms
 from tests.docs.helpers import PAGES, ROOT, blocks, commands, list_options, page_id
 
 RUNS_THESE_TESTS = {"make test"}
@@ -76,6 +78,7 @@ def folders(listing: Path, tmp_path_factory: pytest.TempPathFactory) -> Folders:
     (fresh / "splits").mkdir()
     (fresh / "splits" / "val.txt").write_text("\n".join(urls[:2]))
     (fresh / "splits" / "train.txt").write_text("\n".join(urls[2:]))
+    write_forms(read_gifs(listing, num_gifs=3), fresh / "mine")
     (fresh / "demo").symlink_to(ROOT / "demo")  # `make demo` writes to the project's folder.
     (fresh / ".venv").symlink_to(sys.prefix)
     return Folders(tmp_path_factory.mktemp("pages"), fresh)
