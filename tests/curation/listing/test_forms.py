@@ -14,7 +14,7 @@ from curation.options import RunOptions
 from curation.pipeline import curate
 from curation.resplit import resplit
 from curation.run.progress import Progress
-from shards.verify import verify_dataset
+from shards.verification.dataset import verify_dataset
 from tests.curation.helpers import run, shard_hashes
 from tests.curation.listing import helpers
 from tests.curation.listing.helpers import Clips
