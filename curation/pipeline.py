@@ -47,7 +47,14 @@ _CLIPS_CHECKED = 1_000
 _ADDED_PARAMETERS = {
     name: CurationConfig.__dataclass_fields__[name].default
     for name in (
-        "keep_credentials", "fps", "robots", "ignore_opt_outs", "uri_column", "caption_column", "keep_columns", "gifs_by"
+        "keep_credentials",
+        "fps",
+        "robots",
+        "ignore_opt_outs",
+        "uri_column",
+        "caption_column",
+        "keep_columns",
+        "gifs_by",
     )
 }
 """Parameters that earlier versions lack. A default is not recorded, so that data sets made before stay equal."""
