@@ -106,3 +106,9 @@ def digest_parts(parts: Iterable[object]) -> str:
     for part in parts:
         digest.update(json.dumps(part).encode() + b"\n")
     return digest.hexdigest()
+
+
+def first_sentence(error: Exception) -> str:
+    """Return what an error of Arrow says, as the end of a message."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0][:200].partition(". ")[0].rstrip(".")

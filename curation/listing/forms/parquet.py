@@ -22,7 +22,7 @@ from curation.listing.columns import (
     list_columns,
 )
 from curation.listing.forms.tables import clean_rows, hash_file
-from curation.listing.listed import ROWS_PER_BATCH, ListedFile
+from curation.listing.listed import ROWS_PER_BATCH, ListedFile, first_sentence
 from shards.errors import StoreError
 from shards.storage.location import open_for_arrow
 
@@ -113,7 +113,7 @@ class ParquetTable:
             ):
                 yield pa.record_batch({name: _pick(batch, source) for name, source in sources.items()})
         except (pa.ArrowException, OSError, StoreError) as error:
-            raise ListingError(f"{self.file.shown}: {str(error).splitlines()[0][:200]}") from error
+            raise ListingError(f"{self.file.shown}: {first_sentence(error)}") from error
 
     def _find_beside_bytes(self, column: BytesColumn, names: list[str], config: CurationConfig) -> Columns:
         """Find the other columns of a file that holds bytes. Its uri may be the path beside the bytes."""
@@ -161,7 +161,7 @@ def _open(file: ListedFile) -> pq.ParquetFile:
         source: Any = pa.BufferReader(file.source) if isinstance(file.source, bytes) else open_for_arrow(file.source)
         return pq.ParquetFile(source, pre_buffer=False, buffer_size=2**20)
     except (pa.ArrowException, OSError, StoreError) as error:
-        raise ListingError(f"{file.shown} cannot be read as Parquet: {str(error).splitlines()[0][:200]}") from error
+        raise ListingError(f"{file.shown} cannot be read as Parquet: {first_sentence(error)}") from error
 
 
 def _pick(batch: pa.RecordBatch, source: str) -> pa.Array:

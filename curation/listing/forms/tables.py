@@ -15,7 +15,14 @@ from curation.batches import in_batches
 from curation.config import CurationConfig
 from curation.errors import ListingError
 from curation.listing.columns import Columns, find_columns
-from curation.listing.listed import ROWS_PER_BATCH, ListedFile, clean_batch, digest_parts, expand_captions
+from curation.listing.listed import (
+    ROWS_PER_BATCH,
+    ListedFile,
+    clean_batch,
+    digest_parts,
+    expand_captions,
+    first_sentence,
+)
 from curation.listing.sources import Form, read_head
 from shards.errors import StoreError
 from shards.json_fields import load_json
@@ -116,7 +123,7 @@ def _read_delimited(file: ListedFile, delimiter: str, columns: Columns) -> Itera
         for batch in reader:
             yield pa.record_batch({name: batch[source] for name, source in columns.sources.items()})
     except (pa.ArrowException, OSError, StoreError) as error:
-        text = str(error).splitlines()[0][:200]
+        text = first_sentence(error)
         if "UTF8" in text:
             raise ListingError(f"{file.shown} is not UTF-8 text; save the file as UTF-8") from error
         raise ListingError(f"{file.shown}: {text}") from error

@@ -12,6 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curation.config import CurationConfig
+from curation.fetch.read_listing import read_listing
+from curation.listing.catalog import Catalog, read_catalog
+from curation.options import RunOptions
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 
 Clips = Mapping[str, tuple[bytes, list[str]]]
@@ -126,3 +130,10 @@ def write_folder(folder: Path, clips: Clips) -> Path:
 def _write(path: Path, text: str) -> Path:
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def read(folder: Path, listing: Path | str, gifs: Path | str | None = None, **config: Any) -> Catalog:
+    """Read a listing as a run does."""
+    options = RunOptions(listing=listing, out=folder / "out", gifs=gifs)
+    settings = CurationConfig(**config)
+    return read_catalog(read_listing(options, settings), options, settings)
