@@ -60,6 +60,8 @@ def _find_endpoint(scheme: str) -> str | None:
     """Return the URL of a service other than the cloud's, from the variables that the cloud's own tools read."""
     if scheme == "s3":
         return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if scheme == "hf":
+        return os.environ.get("HF_ENDPOINT")
     return os.environ.get("CLOUD_STORAGE_EMULATOR_ENDPOINT") if scheme in GOOGLE_SCHEMES else None
 
 
@@ -80,7 +82,8 @@ def _open_filesystem(scheme: str, endpoint: str | None, _process: int) -> Any:
             return _open_google(fs, endpoint)
         import fsspec
 
-        return fs.PyFileSystem(fs.FSSpecHandler(fsspec.filesystem(scheme)))
+        options = {"endpoint": endpoint} if scheme == "hf" else {}
+        return fs.PyFileSystem(fs.FSSpecHandler(fsspec.filesystem(scheme, **options)))
     except ImportError as error:
         raise StoreError(f"{scheme}:// needs a package that is not installed: {error}"[:300]) from error
     except (OSError, ValueError) as error:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from curation.config import CurationConfig
 from curation.fetch.read_listing import read_listing
 from curation.listing.catalog import Catalog, read_catalog
-from curation.options import RunOptions
+from curation.options import FetchOptions, RunOptions
 from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 
 Clips = Mapping[str, tuple[bytes, list[str]]]
@@ -132,8 +132,10 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
-def read(folder: Path, listing: Path | str, gifs: Path | str | None = None, **config: Any) -> Catalog:
+def read(
+    folder: Path, listing: Path | str, gifs: Path | str | None = None, fetch: FetchOptions | None = None, **config: Any
+) -> Catalog:
     """Read a listing as a run does."""
-    options = RunOptions(listing=listing, out=folder / "out", gifs=gifs)
+    options = RunOptions(listing=listing, out=folder / "out", gifs=gifs, fetch=fetch or FetchOptions())
     settings = CurationConfig(**config)
     return read_catalog(read_listing(options, settings), options, settings)
