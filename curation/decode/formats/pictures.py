@@ -19,7 +19,18 @@ from curation.file_format import FileFormat
 _PILLOW_NAMES = {FileFormat.WEBP: "WEBP", FileFormat.APNG: "PNG", FileFormat.AVIF: "AVIF"}
 _SHORTEST_MS = 10
 _DEFAULT_MS = 100
-_ERRORS = (OSError, EOFError, SyntaxError, ValueError, IndexError, TypeError, KeyError, struct.error, zlib.error)
+_ERRORS = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
 """What Pillow's decoders raise for damaged files. A MemoryError is none of them."""
 
 

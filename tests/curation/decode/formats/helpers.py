@@ -8,7 +8,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from curation.config import CurationConfig
-from curation.decode.formats.animation import open_animation
+from curation.decode.decoder import UndecodableError
+from curation.decode.formats.animation import open_animation, scan_animation
+from curation.decode.probe import check_header
+from curation.file_format import detect_format
 from curation.flow.backend import measure_all_pairs
 from curation.flow.reference import to_grey
 from examples.draw_formats import draw_palette_frames, encode
@@ -16,6 +19,7 @@ from examples.draw_gifs import DrawnGif
 
 SCENE = DrawnGif(name="", caption="", width=256, height=256, num_frames=12, dx=1.5, seed=7)
 NUM_FRAMES = SCENE.num_frames
+FUZZ_CONFIG = CurationConfig(resolution=32, clip_timeout=60)
 EIGHT_HOURS_MS = 8 * 60 * 60 * 1000
 
 
@@ -100,3 +104,19 @@ def put_moov_first(data: bytes) -> bytes:
 def encode_plain(num_frames: int, file_format: str = "mp4", **options: str) -> bytes:
     """Encode numbered frames."""
     return encode(draw_numbered(num_frames), file_format, **options)
+
+
+def decode_whole(data: bytes) -> str:
+    """Scan and decode an animation; return how that ended."""
+    file_format = detect_format(data)
+    if file_format is None:
+        return "no animation"
+    try:
+        verdict, _ = check_header(scan_animation(data, file_format, FUZZ_CONFIG), FUZZ_CONFIG)
+        if verdict:
+            return str(verdict)
+        frames = open_animation(data, FUZZ_CONFIG)
+        num_frames = sum(1 for _ in frames)
+    except (ValueError, UndecodableError):
+        return "undecodable"
+    return "damaged" if frames.damage or not num_frames else "sound"

@@ -10,6 +10,7 @@ from curation.decode.probe import ProbedClip
 from curation.flow.measure import measure_clip
 from examples.draw_formats import FORMATS, PICTURES, encode
 from shards.schema import Verdict
+from tests.curation.decode.formats import fuzz
 from tests.curation.decode.formats.helpers import (
     EIGHT_HOURS_MS,
     draw_numbered,
@@ -165,3 +166,10 @@ def test_header_alone_is_undecodable(tmp_path: Path, name: str) -> None:
         probed = probe_bytes(tmp_path, encode_plain(3, name)[:length])
         assert probed.verdict in (Verdict.UNDECODABLE, Verdict.NOT_A_GIF), length
         assert probed.detail
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "gif"])
+def test_mutations_break_nothing(name: str) -> None:
+    ends, broken = fuzz.run(name, num_mutations=30, seed=3)
+    assert broken == [], ends
+    assert ends.total() == 30
