@@ -3,10 +3,11 @@
 import sys
 from pathlib import Path
 
-from docs.figures import data_order, kernel, selection, warping
+from docs.figures import data_order, kernel, pairs, selection, warping
 from docs.figures.style import save
 
 FIGURES = {
+    "pairs.png": pairs.draw,
     "kernel.png": kernel.draw,
     "selection.png": selection.draw,
     "warping.png": warping.draw,

@@ -71,7 +71,7 @@ def test_pages_load_nothing_from_other_machines(site):
 def test_figures_match_the_code_that_draws_them(tmp_path):
     subprocess.run([sys.executable, "-m", "docs.figures", tmp_path], cwd=ROOT, check=True)
     drawn = sorted(path.name for path in tmp_path.iterdir())
-    assert len(drawn) == 4
+    assert len(drawn) == 5
     for name in drawn:
         here, there = (
             np.asarray(Image.open(folder / name).convert("RGB"), float)
