@@ -9,12 +9,12 @@ import hashlib
 import math
 from concurrent.futures import ThreadPoolExecutor
 
-from curation.batches import in_batches
 from curation.config import MAX_FRAMES, SOURCE_SIZE, CurationConfig
 from curation.decode.decoder import UndecodableError
 from curation.decode.formats.animation import needs_sandbox, scan_animation
 from curation.decode.formats.header import Header
 from curation.fetch import FetchError, TooManyBytesError, fetch_bytes
+from curation.fetch.read import read_clip
 from curation.file_format import FileFormat, describe_bytes, detect_format
 from curation.listing.clips import Clip
 from curation.run.sandbox import Failure, Limits, isolate
@@ -63,39 +63,43 @@ class ProbedClip:
 
 def probe_clips(task: ProbeTask) -> list[ProbedClip]:
     """Probe each clip of the task. A bad clip gets a verdict. Raises OSError if the disk is full or not writable."""
-    probed = []
     with ThreadPoolExecutor(_NUM_THREADS) as threads:
-        for clips in in_batches(task.clips, _NUM_THREADS):
-            for clip, data in threads.map(lambda clip: _read(clip, task.config), clips):
-                # In this thread: the sandbox's child ends with the thread that started it.
-                probed.append(_scan_isolated(clip, data, task.config) if data else clip)
-    return probed
+        probed = list(threads.map(lambda clip: _probe(clip, task.config), task.clips))
+    # In this thread: the sandbox's child ends with the thread that started it.
+    return [_scan_isolated(clip, task.config) if _is_to_scan(clip) else clip for clip in probed]
 
 
-def _read(clip: Clip, config: CurationConfig) -> tuple[ProbedClip, bytes | None]:
-    """Read and probe a clip; return also its bytes if its header is to be scanned in the sandbox."""
+def _probe(clip: Clip, config: CurationConfig) -> ProbedClip:
+    """Read a clip and scan its header, unless that is to be scanned in the sandbox."""
     try:
         data = fetch_bytes(clip.location, config.max_bytes, clip.folder)
     except FetchError as error:
-        return ProbedClip(clip_key=clip.key, verdict=Verdict.FETCH_FAILED, detail=str(error)), None
+        return ProbedClip(clip_key=clip.key, verdict=Verdict.FETCH_FAILED, detail=str(error))
     except TooManyBytesError as error:
-        return ProbedClip(clip_key=clip.key, verdict=Verdict.TOO_LARGE, detail=str(error)), None
+        return ProbedClip(clip_key=clip.key, verdict=Verdict.TOO_LARGE, detail=str(error))
     file_format = detect_format(data)
     probed = ProbedClip(
         clip_key=clip.key, path=clip.location, sha256=hashlib.sha256(data).hexdigest(), format=file_format
     )
     if file_format is None:
-        return dataclasses.replace(probed, verdict=Verdict.NOT_A_GIF, detail=describe_bytes(data)), None
-    if needs_sandbox(file_format):
-        return probed, data
-    return _judge(probed, _scan(data, file_format, config), config), None
+        return dataclasses.replace(probed, verdict=Verdict.NOT_A_GIF, detail=describe_bytes(data))
+    return probed if needs_sandbox(file_format) else _judge(probed, _scan(data, file_format, config), config)
 
 
-def _scan_isolated(probed: ProbedClip, data: bytes, config: CurationConfig) -> ProbedClip:
-    header = isolate(Limits.from_config(config), _scan, data, probed.format, config)
+def _is_to_scan(probed: ProbedClip) -> bool:
+    return probed.verdict is None and needs_sandbox(probed.format)
+
+
+def _scan_isolated(probed: ProbedClip, config: CurationConfig) -> ProbedClip:
+    header = isolate(Limits.from_config(config), _scan_again, probed, probed.format, config)
     if isinstance(header, Failure):
         return dataclasses.replace(probed, verdict=header.verdict, detail=header.detail)
     return _judge(probed, header, config)
+
+
+def _scan_again(probed: ProbedClip, file_format: FileFormat, config: CurationConfig) -> Header | str:
+    """Read a clip again and scan its header. Its bytes are not sent to the sandbox."""
+    return _scan(read_clip(probed.path, probed.sha256, config.max_bytes), file_format, config)
 
 
 def _judge(probed: ProbedClip, header: Header | str, config: CurationConfig) -> ProbedClip:
