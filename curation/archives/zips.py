@@ -44,7 +44,7 @@ def read_from_zip(member: Member, max_bytes: int) -> bytes:
     try:
         zip_file = _open(member.archive)
         with zip_file.open(zip_file.infolist()[member.first]) as file:
-            data = file.read(max_bytes + 1)
+            data = file.read(member.second + 1)
     except (*_DAMAGE, IndexError) as error:
         raise MemberError(f"{member} is damaged: {error}") from error
     except (OSError, StoreError) as error:

@@ -21,6 +21,8 @@ CAPTION_NAMES = (
 FILE_RULE = "column:"
 """Begins the value of --gifs-by that names a column."""
 _MAX_SHOWN = 40
+_RESERVED_NAMES = ("clip", "place", FILE_COLUMN)
+"""Of the columns in memory (clips.py, listed.py)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,8 +91,8 @@ def check_kept(columns: Sequence[str], keep: Sequence[str], shown: str) -> None:
 
 
 def check_kept_name(name: str) -> None:
-    """Raise ListingError if a column to keep has the name of a column of clips.parquet."""
-    if name in CLIPS_SCHEMA.names:
+    """Raise ListingError if a column to keep has the name of a column of our own."""
+    if name in CLIPS_SCHEMA.names or name in _RESERVED_NAMES:
         raise ListingError(f"--keep-columns {name}: clips.parquet has a column of its own of that name; rename yours")
 
 

@@ -6,13 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from curation.commands.curate import CurateOptions
 from curation.config import CurationConfig
+from curation.errors import ListingError, OutputError
 from curation.export.dataset import find_sources, read_finished
 from curation.options import RunOptions
 from curation.pipeline import curate
 from curation.resplit import resplit
+from curation.retry import retry
 from curation.run.progress import Progress
 from shards.verification.dataset import verify_dataset
 from tests.curation.helpers import run, shard_hashes
@@ -135,3 +140,78 @@ def test_ray_workers_read_members(tmp_path: Path, clips: Clips, expected: dict[s
     curate(options, CONFIG, Progress(quiet=True))
     assert shard_hashes(tmp_path / "out") == expected
     verify_dataset(tmp_path / "out")
+
+
+def test_kept_columns_stay_with_the_data(tmp_path: Path, clips: Clips) -> None:
+    helpers.write_gifs(tmp_path, clips)
+    listing = helpers.write_delimited(tmp_path, clips, licence="CC0", source="https://user:secret@h/page?token=x")
+    run(listing, tmp_path / "out", dataclasses.replace(CONFIG, keep_columns=("licence", "source")))
+    table = pq.read_table(tmp_path / "out" / "clips.parquet")
+    assert table.column_names[-2:] == ["licence", "source"]
+    assert set(table["licence"].to_pylist()) == {"CC0"}
+    assert set(table["source"].to_pylist()) == {"https://REDACTED@h/page?token=REDACTED"}
+    verify_dataset(tmp_path / "out")
+    with pytest.raises(OutputError, match=r"keep_columns .* there, None now"):
+        run(listing, tmp_path / "out", CONFIG)
+    finished = read_finished(tmp_path / "out")
+    options = RunOptions(
+        **find_sources(finished, None), out=tmp_path / "again", flow=finished.parts[0].parent, workers=0
+    )
+    resplit(finished, options, finished.config({"seed": 1}), Progress(quiet=True))
+    assert pq.read_table(tmp_path / "again" / "clips.parquet")["licence"].equals(table["licence"])
+
+
+def test_columns_of_parquet_and_of_json_members_are_kept(tmp_path: Path, clips: Clips) -> None:
+    table = pa.table({"image": [data for data, _ in clips.values()], "text": ["x"] * len(clips)})
+    table = table.append_column("likes", pa.array(range(len(clips)), pa.int16()))
+    pq.write_table(table, tmp_path / "likes.parquet")
+    rows = helpers.read(tmp_path, tmp_path / "likes.parquet", keep_columns="likes").rows
+    assert (rows["likes"].type, rows["likes"].to_pylist()) == (pa.int16(), list(range(len(clips))))
+    rows = helpers.read(tmp_path, helpers.write_webdataset(tmp_path, clips), keep_columns="licence").rows
+    assert rows["licence"].to_pylist() == [None] * 4 + ["CC0"] * 3
+
+
+def test_retry_finds_a_member_that_was_missing(tmp_path: Path, clips: Clips, expected: dict[str, str]) -> None:
+    listing, names = helpers.write_tgif(tmp_path, clips), list(clips)
+    gifs = helpers.write_zip(tmp_path / "gifs.zip", {name: clips[name] for name in names[1:]})
+    run(listing, tmp_path / "out", CONFIG, gifs=gifs)
+    failed = pq.read_table(tmp_path / "out" / "clips.parquet").to_pylist()[0]
+    assert (failed["verdict"], failed["detail"]) == (
+        "fetch_failed",
+        f"no file of --gifs {gifs} has the name clip_0.gif",
+    )
+    helpers.write_zip(gifs, clips)
+    retry(tmp_path / "out", workers=None, progress=Progress(quiet=True))
+    assert shard_hashes(tmp_path / "out") == expected
+
+
+def test_a_changed_listing_is_another_one(tmp_path: Path, clips: Clips) -> None:
+    pattern = helpers.write_webdataset(tmp_path, clips)
+    run(pattern, tmp_path / "out", CONFIG)
+    helpers.write_webdataset(tmp_path, {name: (data, ["another"]) for name, (data, _) in clips.items()})
+    with pytest.raises(OutputError, match="another listing"):
+        run(pattern, tmp_path / "out", CONFIG)
+    finished = read_finished(tmp_path / "out")
+    options = RunOptions(**find_sources(finished, None), out=tmp_path / "again", workers=0)
+    with pytest.raises(ListingError, match="has changed since the data set was made; name the GIFs by --gifs"):
+        resplit(finished, options, finished.config({"seed": 1}), Progress(quiet=True))
+
+
+def test_changed_members_are_noticed(tmp_path: Path, clips: Clips) -> None:
+    listing, gifs = helpers.write_tgif(tmp_path, clips), helpers.write_zip(tmp_path / "gifs.zip", clips)
+    run(listing, tmp_path / "out", CONFIG, gifs=gifs)
+    assert run(listing, tmp_path / "out", CONFIG, gifs=gifs, check_sources=True) is None
+    first, second = list(clips)[:2]
+    helpers.write_zip(gifs, {**clips, first: clips[second]})
+    with pytest.raises(OutputError, match=r"member 0 of .*gifs\.zip changed after the data set"):
+        run(listing, tmp_path / "out", CONFIG, gifs=gifs, check_sources=True)
+
+
+def test_the_command_and_the_config_file_take_the_options(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text('keep-columns = ["licence"]\ngifs_by = "path"\nout = "out"\n')
+    options = CurateOptions(config=tmp_path / "run.toml", gifs="a*.zip", uri_column="link", keep_columns="a, b")
+    config, run_options = options.resolve("listing.csv")
+    assert (config.keep_columns, config.gifs_by, config.uri_column) == (("a", "b"), "path", "link")
+    assert run_options.gifs == Path("a*.zip").absolute()
+    config, _ = CurateOptions(config=tmp_path / "run.toml").resolve("listing.csv")
+    assert config.keep_columns == ("licence",)
