@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from curation.config import MAX_FRAMES, SOURCE_SIZE, CurationConfig
 from curation.decode.decoder import UndecodableError
-from curation.decode.formats.animation import needs_sandbox, scan_animation
+from curation.decode.formats.animation import needs_sandbox, scan_animation, warm_up_scanning
 from curation.decode.formats.header import Header
 from curation.fetch import FetchError, TooManyBytesError, fetch_bytes
 from curation.fetch.read import read_clip
@@ -91,7 +91,7 @@ def _is_to_scan(probed: ProbedClip) -> bool:
 
 
 def _scan_isolated(probed: ProbedClip, config: CurationConfig) -> ProbedClip:
-    header = isolate(Limits.from_config(config), _scan_again, probed, probed.format, config)
+    header = isolate(Limits.from_config(config), _scan_again, probed, probed.format, config, warm_up=warm_up_scanning)
     if isinstance(header, Failure):
         return dataclasses.replace(probed, verdict=header.verdict, detail=header.detail)
     return _judge(probed, header, config)

@@ -11,7 +11,7 @@ from curation.config import CurationConfig
 from curation.decode.decoder import Frame, FrameDecoder
 from curation.decode.formats.chunks import scan_apng, scan_webp
 from curation.decode.formats.header import Header
-from curation.decode.formats.video_support import check_video_support, read_video_version
+from curation.decode.formats.video_support import check_video_support, has_video_support, read_video_version
 from curation.decode.gif.blocks import scan_gif
 from curation.file_format import FileFormat, detect_format
 
@@ -59,6 +59,14 @@ def _scan(data: bytes, file_format: FileFormat, config: CurationConfig) -> Heade
     from curation.decode.formats.video import scan_video
 
     return scan_video(data, file_format, config)
+
+
+def warm_up_scanning() -> None:
+    """Import what scans the formats that need the sandbox: there, outside its limits."""
+    import curation.decode.formats.pictures
+
+    if has_video_support():
+        import curation.decode.formats.video  # noqa: F401
 
 
 def needs_sandbox(file_format: FileFormat | None) -> bool:

@@ -14,8 +14,8 @@ def has_video_support() -> bool:
     """Return whether PyAV is installed."""
     try:
         import av  # noqa: F401
-    except ImportError:
-        return False
+    except ModuleNotFoundError:
+        return False  # Any other ImportError, such as no memory, is raised.
     return True
 
 
