@@ -142,6 +142,9 @@ def test_config_that_ignores_opt_outs_is_recorded_and_the_default_is_not(web_ser
         manifest = read_manifest(tmp_path / str(ignored))
         assert manifest.config.get("ignore_opt_outs") == (True if ignored else None)
         assert manifest.verdicts["kept" if ignored else "opted_out"] == 1
+        card = (tmp_path / str(ignored) / "README.md").read_text()
+        assert ("TDM-Reservation) were ignored." in card) is ignored
+        assert ("1 row was left out because its owner asks" in card) is not ignored
 
 
 ROBOTS = b"User-agent: *\nAllow: /\n\nUser-agent: pix2gif-curate\nDisallow: /art/\nDisallow: /*.private.gif$\n"
