@@ -24,6 +24,8 @@ def find_name_problem(name: str) -> str | None:
 
     Nothing is unpacked, so such a name does no harm here. Whoever writes one attacks programs that unpack.
     """
+    if not name:
+        return "it has no name"
     parts = name.replace("\\", "/").split("/")
     if name.startswith(("/", "\\")) or ".." in parts or parts[0].endswith(":"):
         return "its name leads out of the archive"

@@ -140,3 +140,14 @@ def find_file(location: str) -> str | None:
 def describe(location: str) -> str:
     """Return a location as a message shows it."""
     return str(parse_member(location)) if is_member(location) else location
+
+
+def find_stamp(archive: Location) -> tuple[int, int] | None:
+    """Return the time of change and the size of an archive on disk, to notice that it is another one by now.
+
+    Raises OSError.
+    """
+    if not isinstance(archive, Path):
+        return None
+    status = archive.stat()
+    return status.st_mtime_ns, status.st_size

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.archives.errors import MemberError, MemberTooLargeError
-from curation.archives.location import Member
+from curation.archives.location import Member, find_stamp
 from shards.errors import StoreError
 from shards.storage.location import Location, open_for_arrow
 
@@ -59,8 +59,8 @@ class _OpenGroup:
 
 
 _LOCK = threading.Lock()
-_LAST: dict[tuple[str, int, str, int], _OpenGroup] = {}
-"""The row group that was read last, by archive, group, column and process."""
+_LAST: dict[tuple[object, ...], _OpenGroup] = {}
+"""The row group that was read last, by archive with its time and size, group, column and process."""
 
 
 def read_from_parquet(member: Member, max_bytes: int) -> bytes:
@@ -74,7 +74,7 @@ def read_from_parquet(member: Member, max_bytes: int) -> bytes:
             if value is None or not value.is_valid:
                 raise MemberError(f"{member} holds no bytes")
             return bytes(value.as_buffer())
-    except (pa.ArrowException, IndexError, KeyError) as error:
+    except (pa.ArrowException, IndexError, KeyError, ValueError) as error:
         _LAST.clear()
         raise MemberError(
             f"{member} is damaged: {str(error).splitlines()[0] if str(error) else 'no such row'}"
@@ -85,7 +85,7 @@ def read_from_parquet(member: Member, max_bytes: int) -> bytes:
 
 
 def _find(member: Member) -> pa.Scalar | None:
-    key = (str(member.archive), member.first, member.column, os.getpid())
+    key = (str(member.archive), find_stamp(member.archive), member.first, member.column, os.getpid())
     if key in _LAST and (value := _LAST[key].find(member.second)) is not None:
         return value
     _LAST.clear()

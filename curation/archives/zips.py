@@ -1,17 +1,15 @@
 """List the members of a zip, and read one by its index in the central directory."""
 
-import contextlib
 import functools
 import os
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 
 from curation.archives.entry import Entry, find_name_problem
 from curation.archives.errors import ArchiveError, MemberError, MemberTooLargeError
-from curation.archives.location import Member
+from curation.archives.location import Member, find_stamp
 from shards.errors import StoreError
 from shards.storage.location import Location
 
@@ -31,7 +29,7 @@ def list_zip(archive: Location) -> Iterator[Entry]:
     except (OSError, StoreError) as error:
         raise ArchiveError(f"cannot read {archive}: {getattr(error, 'strerror', None) or error}") from error
     for index, info in enumerate(infos):
-        if not info.is_dir():
+        if not info.filename.endswith("/"):
             problem = "it is encrypted" if info.flag_bits & _ENCRYPTED else find_name_problem(info.filename)
             name = info.filename.encode("utf-8", "backslashreplace").decode()
             yield Entry(name, f"{index}:{info.file_size}", info.file_size, problem)
@@ -56,13 +54,7 @@ def read_from_zip(member: Member, max_bytes: int) -> bytes:
 
 def _open(archive: Location) -> zipfile.ZipFile:
     """Open a zip, or return it as it was opened before, since its directory is long."""
-    stamp = None
-    if isinstance(archive, Path):
-        status = archive.stat()
-        stamp = (status.st_mtime_ns, status.st_size)
-    with contextlib.suppress(KeyError):
-        return _open_once(archive, stamp, os.getpid())
-    raise ValueError("its directory is damaged")
+    return _open_once(archive, find_stamp(archive), os.getpid())
 
 
 @functools.lru_cache(maxsize=2)

@@ -26,5 +26,6 @@ def plan(dataset: Dataset, options: SelectionOptions) -> None:
     config = finished.config(options.config_fields())
     # A plan reads no GIF, so their folder is not needed.
     sources = {**find_sources(finished, None), "gifs": None}
-    catalog = rebuild_catalog(finished, RunOptions(**sources, out=finished.out, splits=options.splits), config)
+    run_options = RunOptions(**sources, out=finished.out, splits=options.splits)
+    catalog = rebuild_catalog(finished, run_options, config, reads_gifs=False)
     typer.echo(format_plan(make_plan(finished, catalog, config)))

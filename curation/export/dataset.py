@@ -129,13 +129,15 @@ def find_damage(workspace: Workspace, manifest: Manifest) -> str | None:
     return None if num_rows == num_pairs else f"{FLOW}/ has {num_rows:,} pairs of {num_pairs:,}"
 
 
-def rebuild_catalog(dataset: FinishedDataset, options: RunOptions, config: CurationConfig) -> Catalog:
+def rebuild_catalog(
+    dataset: FinishedDataset, options: RunOptions, config: CurationConfig, *, reads_gifs: bool = True
+) -> Catalog:
     """Rebuild the catalog of a data set's listing: the same rows, with GIF locations from the `options`.
 
     Splits from official lists stay, unless the options name other lists. Other splits are drawn again by the config:
-    the same seed and fraction give the same splits. Raises ListingError.
+    the same seed and fraction give the same splits. Where no GIF is read, archives are not opened. Raises ListingError.
     """
-    listing = _reread_listing(dataset, options, config) or Listing(
+    listing = _reread_listing(dataset, options, config, reads_gifs) or Listing(
         sha256=dataset.manifest.listing.sha256, batches=_listed_rows(dataset, config)
     )
     catalog = make_catalog(listing, options, config)
@@ -158,7 +160,9 @@ def _listed_rows(dataset: FinishedDataset, config: CurationConfig) -> Iterator[p
     return iter(table.combine_chunks().to_batches(max_chunksize=_ROWS_PER_BATCH))
 
 
-def _reread_listing(dataset: FinishedDataset, options: RunOptions, config: CurationConfig) -> Listing | None:
+def _reread_listing(
+    dataset: FinishedDataset, options: RunOptions, config: CurationConfig, reads_gifs: bool
+) -> Listing | None:
     """Return the listing itself, if the clip table does not say where the GIFs are and the listing is still there.
 
     The table lacks credentials, members of archives and the column that names files. Raises ListingError if the listing
@@ -168,7 +172,8 @@ def _reread_listing(dataset: FinishedDataset, options: RunOptions, config: Curat
         isinstance(options.listing, Path) and pc.any(pc.match_substring(dataset.clips["uri"], REDACTED)).as_py()
     )
     names_files = options.gifs is not None and file_column(config) is not None
-    if not (is_redacted or names_files or (options.gifs is None and _may_hold_gifs(options.listing))):
+    holds_gifs = reads_gifs and options.gifs is None and _may_hold_gifs(options.listing)
+    if not (is_redacted or names_files or holds_gifs):
         return None
     try:
         listing = read_listing(options, config)

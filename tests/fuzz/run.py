@@ -10,8 +10,9 @@ from curation.fetch import rate_limits
 from shards.storage import atomic, retry
 from tests.fuzz import subjects
 from tests.fuzz.answers import fuzz_answers
+from tests.fuzz.forms import fuzz_forms
 
-FUZZERS = {**subjects.FUZZERS, "answers": fuzz_answers}
+FUZZERS = {**subjects.FUZZERS, "answers": fuzz_answers, "forms": fuzz_forms}
 
 
 def run_seeds(kind: str, seeds: Iterable[int]) -> None:

@@ -112,7 +112,7 @@ class ParquetTable:
                 ROWS_PER_BATCH, row_groups=groups, columns=wanted, use_threads=False
             ):
                 yield pa.record_batch({name: _pick(batch, source) for name, source in sources.items()})
-        except (pa.ArrowException, OSError, StoreError) as error:
+        except (pa.ArrowException, OSError, StoreError, ValueError) as error:
             raise ListingError(f"{self.file.shown}: {first_sentence(error)}") from error
 
     def _find_beside_bytes(self, column: BytesColumn, names: list[str], config: CurationConfig) -> Columns:
@@ -160,7 +160,7 @@ def _open(file: ListedFile) -> pq.ParquetFile:
     try:
         source: Any = pa.BufferReader(file.source) if isinstance(file.source, bytes) else open_for_arrow(file.source)
         return pq.ParquetFile(source, pre_buffer=False, buffer_size=2**20)
-    except (pa.ArrowException, OSError, StoreError) as error:
+    except (pa.ArrowException, OSError, StoreError, ValueError) as error:
         raise ListingError(f"{file.shown} cannot be read as Parquet: {first_sentence(error)}") from error
 
 

@@ -174,8 +174,11 @@ def _text_array(values: list[Any], shown: str, kind: pa.DataType | None = None) 
 
 
 def as_text(value: Any) -> str | None:
-    """Return a JSON value as text: a string as it is, null as None, any other as JSON."""
-    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """Return a JSON value as text: a string as it is, null as None, any other as JSON. Half characters are escaped."""
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _check_caption(caption: Any, where: str, column: str) -> None:
