@@ -22,6 +22,12 @@ def resplit(
         str | None,
         typer.Option(help="The GIFs: a folder, a zip, a tar, or a quoted pattern.", show_default="where they were"),
     ] = None,
+    gifs_by: Annotated[
+        str | None,
+        typer.Option(
+            help="How a GIF is found in --gifs: name, path, url-sha256 or column:NAME.", show_default="as in the run"
+        ),
+    ] = None,
     cache: Annotated[
         str | None,
         typer.Option(help="Keep downloads here: a folder, or a prefix.", show_default="the data set's own"),
@@ -48,6 +54,7 @@ def resplit(
 
     present = read_finished(parse_location(dataset))
     fetched = Workspace(present.out).fetched
+    fields = options.config_fields() | ({} if gifs_by is None else {"gifs_by": gifs_by})
     run_options = RunOptions(
         **find_sources(present, gifs),
         out=parse_location(out),
@@ -58,7 +65,7 @@ def resplit(
         overwrite=overwrite,
         quiet=quiet,
     )
-    config = present.config(options.config_fields())
+    config = present.config(fields)
     with say_how_to_go_on(run_options.out, command_line()):
         summary = run(present, run_options, config, Progress(quiet=quiet, command=command_line()))
     if not quiet:

@@ -39,7 +39,7 @@ def read_listing(options: RunOptions, config: CurationConfig | None = None) -> L
         files = list_files(options.listing)
     else:
         files = list(_fetch_files(options.listing, options.fetch, OptOutRules.from_config(config)))
-    return read_files(files, config)
+    return read_files(files, config, options.out)
 
 
 def _fetch_files(listing: str, options: FetchOptions, rules: OptOutRules) -> Iterator[ListedFile]:

@@ -21,16 +21,16 @@ _METADATA = {"metadata.csv": Form.CSV, "metadata.jsonl": Form.JSON_LINES}
 
 
 def read_folder(
-    file: ListedFile, archives: Archives, config: CurationConfig
+    file: ListedFile, archives: Archives, config: CurationConfig, out: Location
 ) -> tuple[str, Iterator[pa.RecordBatch], bool]:
     """Return the hash of a folder's names and captions, its rows, and whether they are those of metadata files.
 
-    Raises ListingError.
+    The folder `out`, of the data set, may be in it and is left out. Raises ListingError.
     """
     folder = file.source
     assert not isinstance(folder, bytes)  # noqa: S101 # A folder is no download.
     try:
-        entries = list_folder(folder)
+        entries = list_folder(folder, out)
         metadata = [entry for entry in entries if entry.name.rpartition("/")[2] in _METADATA]
         if metadata:
             return *_read_metadata(folder, metadata, config), True
@@ -53,7 +53,7 @@ def _read_samples(
         if Texts.is_text(entry):
             digest.update(texts.add(entry, lambda entry: read_at_most(folder / entry.place, MAX_TEXT_BYTES + 1)))
     number = archives.add(Archive(kind=FOLDER, location=str(folder)))
-    sha256 = digest_parts([digest.hexdigest(), *(entry.name for entry in entries)])
+    sha256 = digest_parts([digest.hexdigest(), *(entry.name for entry in animations)])
     return sha256, (texts.describe(entry, f"{number}:{entry.place}") for entry in animations)
 
 

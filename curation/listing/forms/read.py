@@ -20,12 +20,16 @@ from curation.listing.forms.unique_names import make_unique
 from curation.listing.forms.webdataset import read_tars
 from curation.listing.listed import ListedFile, Listing
 from curation.listing.sources import Form, read_whole, recognise
+from shards.storage.location import Location
 
 _MAX_THREADS = 16
 
 
-def read_files(files: Sequence[ListedFile], config: CurationConfig) -> Listing:
-    """Recognise the form of a listing and begin to read its rows. Raises ListingError."""
+def read_files(files: Sequence[ListedFile], config: CurationConfig, out: Location) -> Listing:
+    """Recognise the form of a listing and begin to read its rows. Raises ListingError.
+
+    out: the folder of the data set, which is no part of a folder that is listed.
+    """
     form = _find_form(files, config)
     if form is Form.TGIF:
         return _read_tgif(files, config)
@@ -34,7 +38,7 @@ def read_files(files: Sequence[ListedFile], config: CurationConfig) -> Listing:
     if form is Form.TAR:
         return _read_tars(files, config)
     if form is Form.FOLDER:
-        return _read_folder(files[0], config)
+        return _read_folder(files[0], config, out)
     return _read_tables(files, form, config)
 
 
@@ -137,9 +141,9 @@ def _read_tars(files: Sequence[ListedFile], config: CurationConfig) -> Listing:
     return Listing(sha256=sha256, batches=batches, archives=archives, holds_gifs=True, notes=notes)
 
 
-def _read_folder(file: ListedFile, config: CurationConfig) -> Listing:
+def _read_folder(file: ListedFile, config: CurationConfig, out: Location) -> Listing:
     archives = Archives()
-    sha256, rows, is_table = read_folder(file, archives, config)
+    sha256, rows, is_table = read_folder(file, archives, config, out)
     if not is_table:
         _refuse_columns(file, config, "uri_column")
         _refuse_file_column(file, config)

@@ -1,7 +1,9 @@
 """A mistake in a listing is one sentence that says what, where and what to do; a fault of one clip is its verdict."""
 
+import io
 import json
 import re
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.errors import ListingError
+from curation.fetch.errors import FetchError
 from curation.fetch.read import fetch_bytes
 from curation.fetch.read_listing import read_listing
 from curation.options import RunOptions
@@ -167,7 +170,7 @@ def test_faults_of_members_are_verdicts_of_their_rows(tmp_path: Path) -> None:
     for clip in catalog.clips.values():
         try:
             found[clip.uri] = fetch_bytes(clip.location, 100).decode()
-        except Exception as error:
+        except FetchError as error:
             found[clip.uri] = str(error)
     assert found == {
         "good.gif": "bytes",
@@ -193,6 +196,17 @@ def test_one_name_in_two_tars_is_two_clips(tmp_path: Path) -> None:
     }
 
 
+def test_two_members_of_one_name_are_not_read(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "0.tar", "w") as archive:
+        for content in (b"first", b"second"):
+            info = tarfile.TarInfo("a.gif")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    (clip,) = read(tmp_path, tmp_path / "0.tar").clips.values()
+    with pytest.raises(FetchError, match="two members of this name"):
+        fetch_bytes(clip.location, 100)
+
+
 def test_one_path_in_two_rows_of_parquet_is_two_clips(tmp_path: Path) -> None:
     images = [{"bytes": b"first", "path": "image.gif"}, {"bytes": b"second", "path": "image.gif"}]
     clips = read(tmp_path, parquet(image=images, text=["x", "y"])(tmp_path)).clips.values()
@@ -204,7 +218,7 @@ def test_bytes_without_paths_are_named_by_their_row(tmp_path: Path) -> None:
     first, second = read(tmp_path, listing).clips.values()
     assert (first.uri, second.uri) == ("listing.parquet/0", "listing.parquet/1")
     assert fetch_bytes(first.location, 100) == b"first"
-    with pytest.raises(Exception, match="holds no bytes"):
+    with pytest.raises(FetchError, match="holds no bytes"):
         fetch_bytes(second.location, 100)
 
 
@@ -215,7 +229,7 @@ def test_no_name_leads_out_of_a_folder(tmp_path: Path) -> None:
     (folder / "link.gif").symlink_to(tmp_path / "secret")
     (folder / "metadata.csv").write_text("file_name,text\n../secret,x\nlink.gif,y\n")
     for clip in read(tmp_path, folder).clips.values():
-        with pytest.raises(Exception, match="leads out of"):
+        with pytest.raises(FetchError, match="leads out of"):
             fetch_bytes(clip.location, 100, clip.folder)
 
 
@@ -224,5 +238,5 @@ def test_a_uri_cannot_name_a_member(tmp_path: Path) -> None:
     (tmp_path / "x:" / "secret").write_bytes(b"hunter2")
     listing = text("l.tsv", f"member:tar:0:7::{tmp_path}/x://secret\tx\n")(tmp_path)
     (clip,) = read(tmp_path, listing).clips.values()
-    with pytest.raises(Exception, match="is no scheme of a URL"):
+    with pytest.raises(FetchError, match="is no scheme of a URL"):
         fetch_bytes(clip.location, 100)

@@ -185,6 +185,17 @@ def test_retry_finds_a_member_that_was_missing(tmp_path: Path, clips: Clips, exp
     assert shard_hashes(tmp_path / "out") == expected
 
 
+def test_out_may_be_in_the_folder_that_is_listed(tmp_path: Path, clips: Clips, expected: dict[str, str]) -> None:
+    helpers.write_folder(tmp_path, clips)
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "a.gif").write_bytes(b"no clip")
+    run(tmp_path, tmp_path / "out", CONFIG)
+    assert shard_hashes(tmp_path / "out") == expected
+    (tmp_path / "out" / "quarantine").mkdir()
+    (tmp_path / "out" / "quarantine" / "a.gif").write_bytes(b"no clip either")
+    assert run(tmp_path, tmp_path / "out", CONFIG) is None
+
+
 def test_a_changed_listing_is_another_one(tmp_path: Path, clips: Clips) -> None:
     pattern = helpers.write_webdataset(tmp_path, clips)
     run(pattern, tmp_path / "out", CONFIG)
