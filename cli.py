@@ -27,6 +27,7 @@ from curation.commands.view import view
 from curation.errors import CurationError
 from shards.errors import DatasetError, StoreError
 from shards.interface.credentials import redact
+from shards.interface.help import GroupedCommand, PlainGroup
 from shards.interface.printable import printable
 from training.commands.app import app as serve_page
 from training.commands.evaluate import evaluate_app
@@ -67,6 +68,7 @@ def _fail(message: str) -> NoReturn:
 
 app = typer.Typer(
     name="pix2gif",
+    cls=PlainGroup,
     help="Curate GIF frame pairs with measured motion, train Pix2Gif on them, generate GIFs and evaluate them.",
     no_args_is_help=True,
     add_completion=False,
@@ -95,21 +97,21 @@ def _options(
     pass
 
 
-app.command("curate")(curate)
-curate_app.command()(curate)
-app.command("flow")(flow)
-app.command("retry")(retry)
-app.command("plan")(plan)
-app.command("resplit")(resplit)
-app.command("replay")(replay)
-app.command("status")(status)
-app.command("verify")(verify)
-app.command("audit")(audit)
-app.command("view")(view)
-app.command("train")(train)
-app.command("generate")(generate)
-app.command("push")(push)
-app.command("app")(serve_page)
+app.command("curate", cls=GroupedCommand)(curate)
+curate_app.command(cls=GroupedCommand)(curate)
+app.command("flow", cls=GroupedCommand)(flow)
+app.command("retry", cls=GroupedCommand)(retry)
+app.command("plan", cls=GroupedCommand)(plan)
+app.command("resplit", cls=GroupedCommand)(resplit)
+app.command("replay", cls=GroupedCommand)(replay)
+app.command("status", cls=GroupedCommand)(status)
+app.command("verify", cls=GroupedCommand)(verify)
+app.command("audit", cls=GroupedCommand)(audit)
+app.command("view", cls=GroupedCommand)(view)
+app.command("train", cls=GroupedCommand)(train)
+app.command("generate", cls=GroupedCommand)(generate)
+app.command("push", cls=GroupedCommand)(push)
+app.command("app", cls=GroupedCommand)(serve_page)
 app.add_typer(evaluate_app, name="evaluate")
 
 
@@ -126,7 +128,7 @@ def _read_frames(location: str, resolution: int, most: int) -> "tuple[NDArray[np
 app.add_typer(make_giftune_app(_read_frames), name="giftune")
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 def encode(
     shards: Annotated[str, typer.Argument(help="A finished data set: a folder, http(s)://, s3:// or gs://.")],
     out: Annotated[Path, typer.Option(help="The folder that becomes the latent cache.")],

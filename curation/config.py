@@ -74,6 +74,8 @@ class CurationConfig:
     """Column of the listing with the captions. None: the one with a usual name."""
     keep_columns: tuple[str, ...] = ()
     """Other columns of the listing that clips.parquet keeps."""
+    limit: int | None = None
+    """Number of rows of the listing to use, from its start. None: all."""
     gifs_by: str = "name"
     """How the file of a clip is found in --gifs: name, path, url-sha256 or column:NAME."""
 
@@ -91,6 +93,7 @@ class CurationConfig:
             )
         for name in ("pairs_per_gif", "min_pairs", "samples_per_shard", "max_bytes", "max_pixels"):
             check_range(self, name, 1)
+        check_range(self, "limit", 1)
         check_range(self, "max_frames", 2, MAX_FRAMES)
         check_range(self, "fps", 0, 1000, "frames per second", exclude_low=True)
         check_range(self, "clip_timeout", 0, 10**6, "seconds", exclude_low=True)

@@ -55,6 +55,7 @@ _ADDED_PARAMETERS = {
         "caption_column",
         "keep_columns",
         "gifs_by",
+        "limit",
     )
 }
 """Parameters that earlier versions lack. A default is not recorded, so that data sets made before stay equal."""

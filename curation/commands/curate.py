@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from curation.commands.interruption import say_how_to_go_on
-from curation.commands.options import config_option, fetch_option, listing_option
+from curation.commands.options import EVERYDAY, config_option, fetch_option, run_option
 from curation.config import CurationConfig
 from curation.config_checks import read_config_file
 from curation.errors import CurationError
@@ -23,48 +23,93 @@ class CurateOptions:
 
     out: Annotated[
         str | None,
-        typer.Option(
-            "--out", help="The data set: a folder, or an object-store prefix such as s3://bucket/shards.",
-            show_default="required",
+        run_option(
+            "--out", "The data set, required: a folder, or a prefix such as s3://bucket/shards.", panel=EVERYDAY
         ),
-    ] = None  # fmt: skip
+    ] = None
     gifs: Annotated[
         str | None,
-        typer.Option(help="Downloaded GIFs: a folder, a zip, a tar, or a quoted pattern of several, 'parts/*.zip'."),
+        run_option(
+            "--gifs", "Downloaded GIFs: a folder, a zip, a tar, or a quoted pattern of several, 'parts/*.zip'.",
+            default="as listed", panel=EVERYDAY,
+        ),
+    ] = None  # fmt: skip
+    splits: Annotated[
+        Path | None,
+        run_option(
+            "--splits", "A folder with official lists train.txt, val.txt, test.txt: one URL or path a line.",
+            default="a tenth becomes val", panel=EVERYDAY,
+        ),
+    ] = None  # fmt: skip
+    min_motion: Annotated[
+        float | None, config_option("min_motion", "Lowest motion to keep, in pixels.", panel=EVERYDAY)
     ] = None
+    max_motion: Annotated[
+        float | None, config_option("max_motion", "Highest motion to keep, in pixels.", panel=EVERYDAY)
+    ] = None
+    pairs_per_gif: Annotated[
+        int | None, config_option("pairs_per_gif", "Keep up to this many pairs a GIF.", panel=EVERYDAY)
+    ] = None
+    resolution: Annotated[
+        int | None,
+        config_option(
+            "resolution",
+            "Squash frames to a square of this side, in pixels, to measure and store; 0: keep their size. Motion is in "
+            "pixels of this size: 2 at 128 is 4 at 256.",
+            panel=EVERYDAY,
+        ),
+    ] = None
+    limit: Annotated[
+        int | None,
+        config_option("limit", "Use the first N rows only, for a first try.", panel=EVERYDAY, default="all"),
+    ] = None
+    workers: Annotated[
+        int | None,
+        run_option(
+            "--workers", "Ray workers; 0: work in this process, without Ray.", default="one a core", panel=EVERYDAY
+        ),
+    ] = None
+    overwrite: Annotated[bool | None, run_option("--overwrite", "Replace the data set in --out.", panel=EVERYDAY)] = (
+        None
+    )
     gifs_by: Annotated[
         str | None,
-        config_option(
-            "gifs_by", "How a GIF is found in --gifs: name, path, url-sha256 or column:NAME.", panel="Listing"
-        ),
+        config_option("gifs_by", "How a GIF is found in --gifs: name, path, url-sha256 or column:NAME.", panel="Input"),
     ] = None
     uri_column: Annotated[
         str | None,
-        listing_option("--uri-column", "Column with the paths or URLs, or the bytes.", default="by its name"),
+        config_option(
+            "uri_column", "Column with the paths or URLs, or the bytes.", panel="Input", default="by its name"
+        ),
     ] = None
     caption_column: Annotated[
-        str | None, listing_option("--caption-column", "Column with the captions.", default="by its name")
+        str | None, config_option("caption_column", "Column with the captions.", panel="Input", default="by its name")
     ] = None
     keep_columns: Annotated[
-        str | None, listing_option("--keep-columns", "Other columns for clips.parquet: A,B.", default="none")
-    ] = None
-    splits: Annotated[
-        Path | None,
-        typer.Option(help="A folder with official lists train.txt, val.txt, test.txt: one URL or path a line."),
+        str | None,
+        config_option("keep_columns", "Other columns for clips.parquet: A,B.", panel="Input", default="none"),
     ] = None
     flow: Annotated[
         str | None,
-        typer.Option(help="The flow/ folder of a finished data set. Pairs that it measured are not measured again."),
-    ] = None
-    min_motion: Annotated[float | None, config_option("min_motion", "Lowest motion to keep, in pixels.")] = None
-    max_motion: Annotated[float | None, config_option("max_motion", "Highest motion to keep, in pixels.")] = None
-    pairs_per_gif: Annotated[int | None, config_option("pairs_per_gif", "Keep up to this many pairs a GIF.")] = None
+        run_option(
+            "--flow", "The flow/ folder of a finished data set. Pairs that it measured are not measured again.",
+            panel="Input",
+        ),
+    ] = None  # fmt: skip
+    fps: Annotated[float | None, config_option("fps", "Sample videos at this many frames a second.", panel="Input")] = (
+        None
+    )
     min_pairs: Annotated[
         int | None,
         config_option("min_pairs", "Leave out GIFs with fewer pairs in range; 10: at least 10 pairs from every GIF."),
     ] = None
+    balance: Annotated[
+        str | None,
+        config_option("balance", "Motion histogram: flat, none (sample at random), or a JSON file with a target."),
+    ] = None
     drop_cuts: Annotated[
-        bool | None, config_option("drop_cuts", "Keep no pair with a scene cut between its frames.", "--drop-cuts")
+        bool | None,
+        config_option("drop_cuts", "Keep no pair with a scene cut between its frames.", "--drop-cuts", default="off"),
     ] = None
     near_distance: Annotated[
         int | None,
@@ -73,20 +118,10 @@ class CurateOptions:
             "GIFs within this many of 64 hash bits are near-duplicates: never in two splits. 0: off.",
         ),
     ] = None
-    balance: Annotated[
-        str | None,
-        config_option("balance", "Motion histogram: flat, none (sample at random), or a JSON file with a target."),
-    ] = None
     val_fraction: Annotated[
         float | None, config_option("val_fraction", "Fraction of the clips for val; not used with --splits.")
     ] = None
     seed: Annotated[int | None, config_option("seed", "Seed of every random choice.")] = None
-    resolution: Annotated[
-        int | None,
-        config_option(
-            "resolution", "Resize frames to this square, in pixels, to measure and store; 0: no resize.", panel="Output"
-        ),
-    ] = None
     samples_per_shard: Annotated[
         int | None, config_option("samples_per_shard", "Write up to this many samples a shard.", panel="Output")
     ] = None
@@ -96,31 +131,45 @@ class CurateOptions:
     quality: Annotated[int | None, config_option("quality", "Quality of jpg and webp, 1 to 100.", panel="Output")] = (
         None
     )
-    max_bytes: Annotated[int | None, config_option("max_bytes", "Skip larger files.", panel="Limits")] = None
-    max_pixels: Annotated[
-        int | None, config_option("max_pixels", "Skip GIFs with a larger canvas (width x height).", panel="Limits")
+    keep_credentials: Annotated[
+        bool | None,
+        run_option(
+            "--keep-credentials", "Write passwords and tokens of URLs to the data set; otherwise they become REDACTED.",
+            panel="Output",
+        ),
+    ] = None  # fmt: skip
+    max_bytes: Annotated[
+        int | None, config_option("max_bytes", "Skip larger files.", panel="Limits", default="67108864, 64 MiB")
     ] = None
+    max_pixels: Annotated[
+        int | None,
+        config_option(
+            "max_pixels", "Skip GIFs with a larger canvas, width x height.", panel="Limits",
+            default="16777216, 4096 x 4096",
+        ),
+    ] = None  # fmt: skip
     max_frames: Annotated[
         int | None,
         config_option("max_frames", "Skip GIFs with more frames; cost grows with the square.", panel="Limits"),
-    ] = None
-    fps: Annotated[
-        float | None, config_option("fps", "Sample videos at this many frames a second.", panel="Limits")
     ] = None
     clip_timeout: Annotated[
         float | None, config_option("clip_timeout", "Seconds to decode and measure one GIF.", panel="Limits")
     ] = None
     clip_memory: Annotated[
-        float | None, config_option("clip_memory", "Memory for one GIF, in GiB, in each worker.", panel="Limits")
+        float | None,
+        config_option(
+            "clip_memory",
+            "Memory for one GIF, in GiB. Each worker may use this much; long GIFs alone come near it.",
+            panel="Limits",
+        ),
     ] = None
     cache: Annotated[
         str | None,
-        typer.Option(
-            help="Keep downloads here for other runs: a folder, or a prefix such as s3://bucket/gifs.",
-            show_default="in OUT",
-            rich_help_panel="Fetching",
+        run_option(
+            "--cache", "Keep downloads here for other runs: a folder, or a prefix such as s3://bucket/gifs.",
+            default="in OUT", panel="Fetching",
         ),
-    ] = None
+    ] = None  # fmt: skip
     max_cache_bytes: Annotated[
         int | None,
         fetch_option("max_cache_bytes", "Remove least recently used GIFs beyond this size.", default="no limit"),
@@ -133,28 +182,19 @@ class CurateOptions:
     ] = None
     robots: Annotated[
         bool | None,
-        typer.Option(
-            "--robots",
-            help="Ask the robots.txt of each host first, and leave out what it disallows for pix2gif-curate.",
-            rich_help_panel="Fetching",
+        run_option(
+            "--robots", "Ask the robots.txt of each host first, and leave out what it disallows for pix2gif-curate.",
+            panel="Fetching",
         ),
-    ] = None
+    ] = None  # fmt: skip
     ignore_opt_outs: Annotated[
         bool | None,
-        typer.Option(
+        run_option(
             "--ignore-opt-outs",
-            help="Keep GIFs whose servers ask that nobody trains on them (X-Robots-Tag, TDM-Reservation). By default "
-            "these are left out. You need their owners' permission, or a law that allows it; the data set records "
-            "that you ignored them.",
-            rich_help_panel="Fetching",
-        ),
-    ] = None
-    keep_credentials: Annotated[
-        bool | None,
-        typer.Option(
-            "--keep-credentials",
-            help="Write passwords and tokens of URLs to the data set; otherwise they become REDACTED.",
-            rich_help_panel="Fetching",
+            "Keep GIFs whose servers ask that nobody trains on them (X-Robots-Tag, TDM-Reservation). By default these "
+            "are left out. You need their owners' permission, or a law that allows it; the data set records that you "
+            "ignored them.",
+            panel="Fetching",
         ),
     ] = None
     max_fetches: Annotated[int | None, fetch_option("max_fetches", "Concurrent downloads.")] = None
@@ -163,23 +203,17 @@ class CurateOptions:
         float | None, fetch_option("rate_per_host", "Requests per second and host; 0: no limit.")
     ] = None
     fetch_timeout: Annotated[float | None, fetch_option("fetch_timeout", "Seconds for one download attempt.")] = None
-    workers: Annotated[
-        int | None, typer.Option(help="Ray workers; 0: work in this process, without Ray.", show_default="one a core")
-    ] = None
     ray_address: Annotated[
-        str | None,
-        typer.Option(help="Use all cores of the Ray cluster at HOST:PORT, or auto.", show_default="none"),
+        str | None, run_option("--ray-address", "Use all cores of the Ray cluster at HOST:PORT, or auto.")
     ] = None
     config: Annotated[
         Path | None,
-        typer.Option(help="A TOML file with any of these options, such as min_motion = 3. The command line wins."),
+        run_option("--config", "A TOML file with any of these options, such as min_motion = 3. The command line wins."),
     ] = None
     check_sources: Annotated[
-        bool | None,
-        typer.Option("--check-sources", help="Check that the GIFs on disk are those that OUT was made from."),
+        bool | None, run_option("--check-sources", "Check that the GIFs on disk are those that OUT was made from.")
     ] = None
-    overwrite: Annotated[bool | None, typer.Option("--overwrite", help="Replace the data set in --out.")] = None
-    quiet: Annotated[bool | None, typer.Option("--quiet", help="Print errors only.")] = None
+    quiet: Annotated[bool | None, run_option("--quiet", "Print errors only.")] = None
 
     def given(self) -> dict[str, Any]:
         """Return the options on the command line, by name."""
@@ -223,7 +257,8 @@ def curate(
     """Make WebDataset shards of frame pairs with measured motion from a listing of GIFs.
 
     Measures every frame pair of every GIF by Lucas-Kanade optical flow, keeps pairs of 2 to 20 pixels, and samples up
-    to 10 a GIF so that the motion histogram is flat. To resume an interrupted run, run the same command again.
+    to 10 a GIF so that the motion histogram is flat. To resume an interrupted run, run the same command again. 100,000
+    GIFs take about 60 GB of disk, and half a core-second each.
 
     Example: pix2gif-curate tgif.tsv --gifs gifs/ --splits splits/ --out shards/
     """

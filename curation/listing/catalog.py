@@ -65,7 +65,7 @@ def make_catalog(listing: Listing, options: RunOptions, config: CurationConfig) 
         raise ListingError(f"--gifs is {options.gifs}, but the listing {options.listing} holds the GIFs; leave it out")
     files = GifFiles(options.gifs, config.gifs_by) if options.gifs else None
     numbers: dict[str, int] = {}
-    table = pa.Table.from_batches(_number_rows(listing.batches, numbers)).combine_chunks()
+    table = pa.Table.from_batches(_number_rows(_first_rows(listing.batches, config.limit), numbers)).combine_chunks()
     clips = _make_clips(table, numbers, listing, files, options)
     table = table.drop_columns([name for name in ("place", FILE_COLUMN) if name in table.column_names])
     _check_unique_keys(clips, table)
@@ -85,6 +85,15 @@ def make_catalog(listing: Listing, options: RunOptions, config: CurationConfig) 
         num_unlisted=num_unlisted,
         notes=(*listing.notes, *(files.notes if files else ()), *_note_captions(table)),
     )
+
+
+def _first_rows(batches: Iterable[pa.RecordBatch], limit: int | None) -> Iterator[pa.RecordBatch]:
+    """Yield the first rows of a listing; with None, all."""
+    for batch in batches:
+        yield batch if limit is None else batch[:limit]
+        limit = None if limit is None else limit - len(batch)
+        if limit is not None and limit <= 0:
+            return
 
 
 def _number_rows(batches: Iterable[pa.RecordBatch], numbers: dict[str, int]) -> Iterator[pa.RecordBatch]:

@@ -32,6 +32,7 @@ INVALID: list[tuple[str, Any, str]] = [
     ("samples_per_shard", 0, "1 or more"),
     ("max_bytes", 0, "1 or more"),
     ("max_pixels", 0, "1 or more"),
+    ("limit", 0, "1 or more"),
     ("max_frames", 1, "from 2 to 10000"),
     ("max_frames", 10_001, "from 2 to 10000"),
     ("val_fraction", 1.01, "from 0 to 1"),

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from examples.draw_demo import draw_folder
 from examples.listing_forms import read_gifs, write_forms
 from tests.docs.helpers import PAGES, ROOT, blocks, commands, list_options, page_id
 
@@ -67,17 +68,19 @@ class Folders:
 
 
 @pytest.fixture(scope="session")
-def folders(listing: Path, tmp_path_factory: pytest.TempPathFactory) -> Folders:
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     """A user's folder: a TGIF listing of URLs, downloaded GIFs, official split lists."""
     fresh = tmp_path_factory.mktemp("reader")
+    listing = draw_folder(tmp_path_factory.mktemp("demo"))
     shutil.copytree(listing.parent / "gifs", fresh / "gifs")
     rows = [line.split("\t") for line in listing.read_text().splitlines()]
     urls = [f"https://example.invalid/{uri}" for uri, _ in rows]
     lines = [f"{url}\t{caption}\n" for url, (_, caption) in zip(urls, rows, strict=True)]
     (fresh / "tgif.tsv").write_text("".join(lines))
     (fresh / "splits").mkdir()
-    (fresh / "splits" / "val.txt").write_text("\n".join(urls[:2]))
-    (fresh / "splits" / "train.txt").write_text("\n".join(urls[2:]))
+    val = [url for url in urls if url.endswith(("ball.gif", "street.gif"))]
+    (fresh / "splits" / "val.txt").write_text("\n".join(val))
+    (fresh / "splits" / "train.txt").write_text("\n".join(url for url in urls if url not in val))
     write_forms(read_gifs(listing, num_gifs=3), fresh / "mine")
     (fresh / "demo").symlink_to(ROOT / "demo")  # `make demo` writes to the project's folder.
     (fresh / ".venv").symlink_to(sys.prefix)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from shards.interface.help import PlainGroup
 from training.commands.evaluate_tables import figure7, table1, table2
 from training.commands.evaluation_options import Out, Sources, join_numbers, parse_numbers
 from training.commands.options import Device
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 evaluate_app = typer.Typer(
+    cls=PlainGroup,
     name="evaluate",
     help="Measure generated clips of any model, and make the tables of the paper.",
     no_args_is_help=True,

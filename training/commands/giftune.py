@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shards.interface.command_options import with_options
+from shards.interface.help import PlainGroup
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class TuneOptions:
 def make_giftune_app(read_frames: ReadFrames) -> typer.Typer:
     """Make the commands. The caller passes the GIF decoder, because training must not import curation."""
     app = typer.Typer(
+        cls=PlainGroup,
         name="giftune",
         help="Tune a text-to-image model on one GIF, then sample GIFs of other captions with its motion.",
         no_args_is_help=True,

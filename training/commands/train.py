@@ -1,6 +1,7 @@
 """`pix2gif train`: a data set or a latent cache -> a run's folder with checkpoints, metrics and the model."""
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,56 +10,80 @@ import typer
 from shards.interface.command_options import with_options
 from training.trainer.config import DEFAULT_PRESET, resolve_config
 
+_model = functools.partial(typer.Option, rich_help_panel="Model")
+_optimization = functools.partial(typer.Option, rich_help_panel="Optimization")
+_speed = functools.partial(typer.Option, rich_help_panel="Memory and speed")
+_records = functools.partial(typer.Option, rich_help_panel="Records")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
     """Options that override fields of the training config; None keeps the value of the preset or the config file."""
 
+    max_steps: Annotated[int | None, typer.Option(help="Optimizer steps.")] = None
+    global_batch: Annotated[int | None, typer.Option(help="Samples per step, over all processes.")] = None
+    seed: Annotated[int | None, typer.Option(help="Seed of the data order, the noise and all else.")] = None
     variant: Annotated[
-        str | None, typer.Option(help="base, motion-embed, warp, warp-add, warp-concat or full.", show_default="full")
+        str | None,
+        _model(
+            help="full (the paper), base (no motion), motion-embed (motion as a token, no warp), or the paper's "
+            "ablations warp, warp-add and warp-concat.  [default: full]",
+        ),
     ] = None
     pretrained: Annotated[
         str | None,
-        typer.Option(help="Stable Diffusion to start from: a folder, a hub name, or a .safetensors or .ckpt file."),
+        _model(
+            help="Stable Diffusion to start from: a folder, a hub name, or a .safetensors or .ckpt file.",
+        ),
     ] = None
     single_file_config: Annotated[
-        str | None, typer.Option(help="Folder with the configs and the tokenizer for such a file, without the hub.")
+        str | None,
+        _model(help="Folder with the configs and the tokenizer for such a file, without the hub."),
     ] = None
-    autoencoder: Annotated[str | None, typer.Option(help="Folder or hub name of another autoencoder.")] = None
-    perceptual_weights: Annotated[str | None, typer.Option(help="VGG19's weights: a file, folder or hub name.")] = None
+    autoencoder: Annotated[str | None, _model(help="Folder or hub name of another autoencoder.")] = None
+    perceptual_weights: Annotated[str | None, _model(help="VGG19's weights: a file, folder or hub name.")] = None
     lora_rank: Annotated[
-        int | None, typer.Option(help="Train adapters of this rank for the U-Net instead of all its weights.")
+        int | None,
+        _model(help="Train adapters of this rank for the U-Net instead of all its weights."),
     ] = None
-    max_steps: Annotated[int | None, typer.Option(help="Optimizer steps.")] = None
-    global_batch: Annotated[int | None, typer.Option(help="Samples per step, over all processes.")] = None
-    micro_batch: Annotated[int | None, typer.Option(help="Samples per forward pass of a process.")] = None
-    learning_rate: Annotated[float | None, typer.Option(help="Learning rate of AdamW after the warm-up.")] = None
-    lr_schedule: Annotated[str | None, typer.Option(help="After the warm-up: constant, linear or cosine.")] = None
-    optimizer: Annotated[str | None, typer.Option(help="adamw, or adamw-8bit (a quarter of the memory).")] = None
-    warmup_steps: Annotated[int | None, typer.Option(help="Steps of linear warm-up.")] = None
+    learning_rate: Annotated[float | None, _optimization(help="Learning rate of AdamW after the warm-up.")] = None
+    lr_schedule: Annotated[str | None, _optimization(help="After the warm-up: constant, linear or cosine.")] = None
+    optimizer: Annotated[str | None, _optimization(help="adamw, or adamw-8bit (a quarter of the memory).")] = None
+    warmup_steps: Annotated[int | None, _optimization(help="Steps of linear warm-up.")] = None
     flow_warmup_steps: Annotated[
-        int | None, typer.Option(help="First steps, in which only the warp learns, from the target's latent.")
+        int | None,
+        _optimization(help="First steps, in which only the warp learns, from the target's latent."),
     ] = None
     flow_loss_weight: Annotated[
-        float | None, typer.Option(help="Weight of the warp's error to the target's latent after them.")
+        float | None,
+        _optimization(help="Weight of the warp's error to the target's latent after them."),
     ] = None
-    max_grad_norm: Annotated[float | None, typer.Option(help="Clip gradients to this norm.")] = None
-    snr_gamma: Annotated[float | None, typer.Option(help="Weight timesteps by min(SNR, gamma) / SNR.")] = None
-    precision: Annotated[str | None, typer.Option(help="no (float32), bf16 or fp16.")] = None
+    max_grad_norm: Annotated[float | None, _optimization(help="Clip gradients to this norm.")] = None
+    snr_gamma: Annotated[float | None, _optimization(help="Weight timesteps by min(SNR, gamma) / SNR.")] = None
+    micro_batch: Annotated[int | None, _speed(help="Samples per forward pass of a process.")] = None
+    precision: Annotated[str | None, _speed(help="no (float32), bf16 or fp16.")] = None
     gradient_checkpointing: Annotated[
-        bool | None, typer.Option("--gradient-checkpointing", help="Half the memory for a third more time.")
+        bool | None,
+        _speed(
+            "--gradient-checkpointing",
+            help="Half the memory for a third more time.",
+        ),
     ] = None
     ema_on_cpu: Annotated[
-        bool | None, typer.Option("--ema-on-cpu", help="Keep the averaged weights in the CPU's memory.")
+        bool | None,
+        _speed("--ema-on-cpu", help="Keep the averaged weights in the CPU's memory."),
     ] = None
     compile: Annotated[
-        bool | None, typer.Option("--compile/--no-compile", help="Compile the U-Net's blocks and the encoder.")
+        bool | None,
+        _speed(
+            "--compile/--no-compile",
+            help="Compile the U-Net's blocks and the encoder.",
+        ),
     ] = None
-    num_workers: Annotated[int | None, typer.Option(help="Data worker processes per rank.")] = None
-    seed: Annotated[int | None, typer.Option(help="Seed of the data order, the noise and all else.")] = None
-    checkpoint_every: Annotated[int | None, typer.Option(help="Steps between checkpoints.")] = None
-    validate_every: Annotated[int | None, typer.Option(help="Steps between validations; 0 for none.")] = None
-    wandb_project: Annotated[str | None, typer.Option(help="Also log to this project of Weights & Biases.")] = None
+    num_workers: Annotated[int | None, _speed(help="Data worker processes per rank.")] = None
+    checkpoint_every: Annotated[int | None, _records(help="Steps between checkpoints.")] = None
+    validate_every: Annotated[int | None, _records(help="Steps between validations; 0 for none.")] = None
+    wandb_project: Annotated[str | None, _records(help="Also log to this project of Weights & Biases.")] = None
 
     def overrides(self) -> dict[str, Any]:
         """Return the options that were given."""
@@ -84,6 +109,9 @@ def train(
     resume: Annotated[str, typer.Option(help="latest, none, or the path of a checkpoint.")] = "latest",
 ) -> None:
     """Train Pix2Gif on shards.
+
+    Without --pretrained and --perceptual-weights it downloads Stable Diffusion 1.5 and VGG19, about 5 GB. The default
+    preset, card80, needs a GPU with 80 GB; card24 one with 24 GB; tiny trains random weights on a CPU.
 
     The same command resumes a stopped run. SIGTERM and SIGUSR1 save a checkpoint and stop it.
 

@@ -39,6 +39,12 @@ def test_line_ends_bom_and_blank_lines_are_ignored(tmp_path: Path, listing: byte
     assert [(row["uri"], row["caption"]) for row in rows.to_pylist()] == [("a.gif", "one"), ("b.gif", "two")]
 
 
+@pytest.mark.parametrize(("limit", "uris"), [(1, ["a.gif"]), (2, ["a.gif", "b.gif"]), (9, ["a.gif", "b.gif", "c.gif"])])
+def test_a_limit_keeps_the_first_rows(tmp_path: Path, limit: int, uris: list[str]) -> None:
+    catalog = read(tmp_path, "a.gif\tone\nb.gif\ttwo\nc.gif\tthree\n", CurationConfig(limit=limit))
+    assert catalog.rows["uri"].to_pylist() == [clip.uri for clip in catalog.clips.values()] == uris
+
+
 def test_caption_keeps_tabs_quotes_and_unicode(tmp_path: Path) -> None:
     caption = '"it\t\'s" \u2028 <b>\N{SLICE OF PIZZA}</b>  '
     assert read(tmp_path, f"a.gif\t{caption}\n").rows["caption"].to_pylist() == [caption]
