@@ -11,10 +11,12 @@ stage does. Memory is the peak as the kernel counts it. Both print Markdown.
 
 import argparse
 import hashlib
+import io
 import json
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import time
@@ -43,6 +45,7 @@ FORMS: dict[str, list[str]] = {
     "a folder": ["."],
 }
 _SAMPLED_EVERY_S = 0.05
+_ROWS_PER_TAR = 10_000
 
 
 def compare_forms(listing: Path, workers: int) -> None:
@@ -155,6 +158,8 @@ def write_rows(folder: Path, form: str, num_rows: int) -> Path:
         for number in range(num_rows)
     )
     path = folder / f"listing.{form}"
+    if form == "tars":
+        return _write_tars(folder, num_rows)
     if form == "parquet":
         urls, captions = zip(*rows, strict=True)
         pq.write_table(pa.table({"url": urls, "caption": captions}), path)
@@ -168,6 +173,22 @@ def write_rows(folder: Path, form: str, num_rows: int) -> Path:
             else:
                 file.write(f"{url}{',' if form == 'csv' else chr(9)}{caption}\n")
     return path
+
+
+def _write_tars(folder: Path, num_rows: int) -> Path:
+    """Write WebDataset tars of _ROWS_PER_TAR members of a few bytes, each with its caption; return their pattern."""
+    num_tars = -(-num_rows // _ROWS_PER_TAR)
+    for number in range(num_tars):
+        with tarfile.open(folder / f"{number:05d}.tar", "w") as archive:
+            for row in range(number * _ROWS_PER_TAR, min((number + 1) * _ROWS_PER_TAR, num_rows)):
+                for name, data in (
+                    (f"tumblr_{row:06x}_500.gif", b"GIF"),
+                    (f"tumblr_{row:06x}_500.txt", b"%060d" % row),
+                ):
+                    info = tarfile.TarInfo(name)
+                    info.size = len(data)
+                    archive.addfile(info, io.BytesIO(data))
+    return folder / "*.tar"
 
 
 def read_rows(path: Path) -> dict[str, Any]:
@@ -190,13 +211,13 @@ def compare_rows(num_rows: int) -> None:
     print(f"{num_rows:,} rows\n")
     print("| form | file, MB | peak memory, MB | after import, MB | bytes per row | s | cpu, us per row |")
     print("|---|---|---|---|---|---|---|")
-    for form in ("tsv", "csv", "jsonl", "parquet"):
+    for form in ("tsv", "csv", "jsonl", "parquet", "tars"):
         with tempfile.TemporaryDirectory() as folder:
             path = write_rows(Path(folder), form, num_rows)
             words = [sys.executable, "-m", "benchmarks.listings", "read", str(path)]
             done = subprocess.run(words, check=True, stdout=subprocess.PIPE, cwd=ROOT)  # noqa: S603
             one = json.loads(done.stdout.splitlines()[-1])
-            size_mb = path.stat().st_size / 1e6
+            size_mb = sum(file.stat().st_size for file in path.parent.glob(path.name)) / 1e6
         per_row = (one["peak_mb"] - one["imported_mb"]) * 1e6 / num_rows
         print(
             f"| {form} | {size_mb:,.0f} | {one['peak_mb']:,.0f} | {one['imported_mb']:,.0f} | {per_row:,.0f} "

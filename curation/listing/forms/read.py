@@ -13,7 +13,6 @@ from curation.errors import ListingError
 from curation.listing.columns import file_column
 from curation.listing.forms.folder import read_folder
 from curation.listing.forms.parquet import ParquetTable
-from curation.listing.forms.samples import Sample, make_batches
 from curation.listing.forms.tables import combine_hashes, read_text_table
 from curation.listing.forms.tgif import parse_tgif
 from curation.listing.forms.unique_names import make_unique
@@ -122,20 +121,12 @@ def _make_unique(batches: Iterator[pa.RecordBatch], names: Sequence[str]) -> Ite
     yield from make_unique(list(batches), names)
 
 
-def _batch_samples(samples: Iterator[Sample], shown: str, config: CurationConfig) -> Iterator[pa.RecordBatch]:
-    batch = None
-    for batch in make_batches(samples, config.keep_columns):
-        yield batch
-    if batch is None:
-        raise ListingError(f"{shown} has no animation, such as NAME.gif with NAME.txt or NAME.json beside it")
-
-
 def _read_tars(files: Sequence[ListedFile], config: CurationConfig) -> Listing:
     _refuse_columns(files[0], config, "uri_column")
     _refuse_file_column(files[0], config)
     archives = Archives()
-    sha256, samples = read_tars(files, archives, config)
-    batches = _make_unique(_batch_samples(samples, files[0].shown, config), [file.name for file in files])
+    sha256, rows = read_tars(files, archives, config)
+    batches = make_unique(rows, [file.name for file in files])
     count = f"{len(files):,} {'tar' if len(files) == 1 else 'tars'}"
     notes = (f"listing: WebDataset, {count}",)
     return Listing(sha256=sha256, batches=batches, archives=archives, holds_gifs=True, notes=notes)

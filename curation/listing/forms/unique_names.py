@@ -8,15 +8,17 @@ import pyarrow.compute as pc
 from curation.archives.location import problem
 
 
-def make_unique(batches: Sequence[pa.RecordBatch], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def make_unique(batches: list[pa.RecordBatch], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Yield rows with places, with a uri of its own for each place.
 
     Where one uri is that of several places, it becomes `ARCHIVE/uri`, in a Parquet file `ARCHIVE/GROUP/ROW/uri`.
-    Where an archive has two members of a name, neither is read. `names` are those of the archives, by number.
+    Where an archive has two members of a name, neither is read. `names` are those of the archives, by number. Empties
+    the list of batches.
     """
     repeated = _find_repeated(_collect(batches))
     if not len(repeated):
-        yield from batches
+        while batches:
+            yield batches.pop(0)  # So that it is not in memory with the table that is made of it.
         return
     renamed = [_rename(batch, repeated, names) for batch in batches]
     twice = _find_repeated(_collect(renamed))
