@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -38,3 +39,9 @@ def open_browser(address: str, **options: object) -> Iterator[Page]:
         browser.close()
     assert errors == []
     assert {url for url in requested if not url.startswith((address, "data:", "blob:"))} == set()
+
+
+def find_barriers(page: Page) -> list[str]:
+    """List what axe-core, which checks pages for screen readers and keyboards, finds wrong, each with an example."""
+    violations = Axe().run(page).response["violations"]
+    return [f"{found['impact']}: {found['help']}: {found['nodes'][0]['html'][:200]}" for found in violations]

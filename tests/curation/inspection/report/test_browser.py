@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page
 
 from curation.inspection.report.page import render_report
-from tests.browser import open_browser
+from tests.browser import find_barriers, open_browser
 from tests.contrast import find_lowest_contrast, measure_contrast
 from tests.curation.inspection.report.helpers import HOSTILE, make_pair, make_report
 
@@ -145,13 +145,15 @@ def test_all_text_has_enough_contrast(path: Path, scheme: str) -> None:
         assert measure_contrast(page, "#blink") >= 4.5
 
 
-def test_page_fits_a_phone(path: Path) -> None:
-    with open_browser(path.as_uri(), viewport={"width": 390, "height": 800}, is_mobile=True, has_touch=True) as page:
+@pytest.mark.parametrize("width", [320, 390])
+def test_page_fits_a_phone(path: Path, width: int) -> None:
+    with open_browser(path.as_uri(), viewport={"width": width, "height": 800}, is_mobile=True, has_touch=True) as page:
         wait_for_status(page, "page 1 of")
         page.locator("details").evaluate_all("elements => elements.forEach((element) => { element.open = true; })")
-        assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [390, 390]
+        assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [width, width]
         page.locator(".enlarge").first.tap()
-        assert page.get_by_role("dialog").bounding_box()["width"] <= 390
+        assert page.get_by_role("dialog").bounding_box()["width"] <= width
+        assert find_barriers(page) == []
 
 
 def test_page_without_scripts_hides_only_the_filters(path: Path) -> None:

@@ -13,7 +13,7 @@ import requests
 
 from shards.manifest import read_manifest
 from shards.reader import read_shard
-from tests.browser import open_browser
+from tests.browser import find_barriers, open_browser
 from tests.contrast import find_lowest_contrast
 
 BIN = Path(sys.executable).parent
@@ -119,11 +119,12 @@ def test_enlarged_pair_steps_to_the_next_page(page):
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 def test_page_fits_a_phone_and_has_enough_contrast(address, scheme):
-    with open_browser(address, viewport={"width": 390, "height": 800}, color_scheme=scheme) as page:
+    with open_browser(address, viewport={"width": 320, "height": 800}, color_scheme=scheme) as page:
         wait_for_status(page, "page 1 of")
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         ratio, description = find_lowest_contrast(page)
         assert ratio >= 4.5, description
+        assert find_barriers(page) == []
 
 
 def test_invalid_requests_are_rejected(address):
