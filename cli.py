@@ -139,7 +139,7 @@ def encode(
     batch: Annotated[int, typer.Option(help="Samples that are encoded at once.")] = 16,
     workers: Annotated[
         int | None,
-        typer.Option(help="Ray workers; 0 works in this process.", show_default="one a GPU, where there are several"),
+        typer.Option(help="Ray workers; 0 works in this process.", show_default="one per GPU, where there are several"),
     ] = None,
 ) -> None:
     """Encode a data set's pictures once, so that training reads latents: `pix2gif train LATENTS` takes either.

@@ -239,7 +239,8 @@ class Summary:
             )
         for split, entry in self.manifest.splits.items():
             shards = f"{len(entry.shards):,} {'shard' if len(entry.shards) == 1 else 'shards'}"
-            lines.append(f"  {split:17}{entry.num_samples:>10,} samples of {entry.num_clips:,} clips in {shards}")
+            clips = f"{entry.num_clips:,} {'clip' if entry.num_clips == 1 else 'clips'}"
+            lines.append(f"  {split:17}{entry.num_samples:>10,} samples of {clips} in {shards}")
         lines.append(self._times())
         lines.append(f"The data set is in {curated.out}; look at {curated.out / REPORT} first.")
         return "\n".join(lines)

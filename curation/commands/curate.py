@@ -37,7 +37,7 @@ class CurateOptions:
     splits: Annotated[
         Path | None,
         run_option(
-            "--splits", "A folder with official lists train.txt, val.txt, test.txt: one URL or path a line.",
+            "--splits", "A folder with official lists train.txt, val.txt, test.txt: one URL or path per line.",
             default="a tenth becomes val", panel=EVERYDAY,
         ),
     ] = None  # fmt: skip
@@ -48,7 +48,7 @@ class CurateOptions:
         float | None, config_option("max_motion", "Highest motion to keep, in pixels.", panel=EVERYDAY)
     ] = None
     pairs_per_gif: Annotated[
-        int | None, config_option("pairs_per_gif", "Keep up to this many pairs a GIF.", panel=EVERYDAY)
+        int | None, config_option("pairs_per_gif", "Keep up to this many pairs per GIF.", panel=EVERYDAY)
     ] = None
     resolution: Annotated[
         int | None,
@@ -66,7 +66,7 @@ class CurateOptions:
     workers: Annotated[
         int | None,
         run_option(
-            "--workers", "Ray workers; 0: work in this process, without Ray.", default="one a core", panel=EVERYDAY
+            "--workers", "Ray workers; 0: work in this process, without Ray.", default="one per core", panel=EVERYDAY
         ),
     ] = None
     overwrite: Annotated[bool | None, run_option("--overwrite", "Replace the data set in --out.", panel=EVERYDAY)] = (
@@ -96,9 +96,9 @@ class CurateOptions:
             panel="Input",
         ),
     ] = None  # fmt: skip
-    fps: Annotated[float | None, config_option("fps", "Sample videos at this many frames a second.", panel="Input")] = (
-        None
-    )
+    fps: Annotated[
+        float | None, config_option("fps", "Sample videos at this many frames per second.", panel="Input")
+    ] = None
     min_pairs: Annotated[
         int | None,
         config_option("min_pairs", "Leave out GIFs with fewer pairs in range; 10: at least 10 pairs from every GIF."),
@@ -123,7 +123,7 @@ class CurateOptions:
     ] = None
     seed: Annotated[int | None, config_option("seed", "Seed of every random choice.")] = None
     samples_per_shard: Annotated[
-        int | None, config_option("samples_per_shard", "Write up to this many samples a shard.", panel="Output")
+        int | None, config_option("samples_per_shard", "Write up to this many samples per shard.", panel="Output")
     ] = None
     image_format: Annotated[
         str | None, config_option("image_format", "Format of stored frames: jpg, png or webp.", panel="Output")
@@ -257,7 +257,7 @@ def curate(
     """Make WebDataset shards of frame pairs with measured motion from a listing of GIFs.
 
     Measures every frame pair of every GIF by Lucas-Kanade optical flow, keeps pairs of 2 to 20 pixels, and samples up
-    to 10 a GIF so that the motion histogram is flat. To resume an interrupted run, run the same command again. 100,000
+    to 10 per GIF so that the motion histogram is flat. To resume an interrupted run, run the same command again. 100,000
     GIFs take about 60 GB of disk, and half a core-second each.
 
     Example: pix2gif-curate tgif.tsv --gifs gifs/ --splits splits/ --out shards/

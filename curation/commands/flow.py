@@ -23,7 +23,7 @@ def flow(
         config_option("resolution", "Side in pixels at which motion is measured; 0: the GIF's own.", panel="Output"),
     ] = None,
     fps: Annotated[
-        float | None, config_option("fps", "Sample a video at this many frames a second.", panel="Output")
+        float | None, config_option("fps", "Sample a video at this many frames per second.", panel="Output")
     ] = None,
 ) -> None:
     """Measure the motion of every pair of one GIF. Writes a table, or a heat map of source frame by target frame.

@@ -33,7 +33,7 @@ def resplit(
         typer.Option(help="Keep downloads here: a folder, or a prefix.", show_default="the data set's own"),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Ray workers; 0: work in this process, without Ray.", show_default="one a core")
+        int | None, typer.Option(help="Ray workers; 0: work in this process, without Ray.", show_default="one per core")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the data set in --out.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,

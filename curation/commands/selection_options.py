@@ -23,7 +23,7 @@ class SelectionOptions:
 
     min_motion: Annotated[float | None, _option("Lowest motion to keep, in pixels.")] = None
     max_motion: Annotated[float | None, _option("Highest motion to keep, in pixels.")] = None
-    pairs_per_gif: Annotated[int | None, _option("Keep up to this many pairs a GIF.")] = None
+    pairs_per_gif: Annotated[int | None, _option("Keep up to this many pairs per GIF.")] = None
     min_pairs: Annotated[int | None, _option("Leave out GIFs with fewer pairs in range.")] = None
     balance: Annotated[
         str | None, _option("Motion histogram: flat, none (sample at random), or a JSON file with a target.")
@@ -32,13 +32,13 @@ class SelectionOptions:
         bool | None, _option("Whether to drop pairs with a scene cut between their frames.", "--drop-cuts/--keep-cuts")
     ] = None
     splits: Annotated[
-        Path | None, _option("A folder with official lists train.txt, val.txt, test.txt: one URL or path a line.")
+        Path | None, _option("A folder with official lists train.txt, val.txt, test.txt: one URL or path per line.")
     ] = None
     val_fraction: Annotated[float | None, _option("Fraction of the clips for val; not used with official lists.")] = (
         None
     )
     seed: Annotated[int | None, _option("Seed of every random choice.")] = None
-    samples_per_shard: Annotated[int | None, _option("Write up to this many samples a shard.", panel="Output")] = None
+    samples_per_shard: Annotated[int | None, _option("Write up to this many samples per shard.", panel="Output")] = None
 
     def config_fields(self) -> dict[str, Any]:
         """Return the given fields of CurationConfig, by name. Raises ConfigError for an unreadable target file."""

@@ -10,7 +10,7 @@ def status(
 ) -> None:
     """Print how far a run has come: stage, rate, time left, failures so far; while it runs, and after a crash.
 
-    Of a stopped run, the last line is the command that goes on. Of a finished one, the rows by verdict are printed.
+    For a stopped run, the last line is the command to resume it. For a finished one, the rows by verdict are printed.
 
     Example: pix2gif status shards/
     """

@@ -55,7 +55,7 @@ def _describe_unfinished(out: Location, status: Status) -> list[str]:
         lines.append("Clips left out so far:")
         lines += [f"  {name:17}{count:>10,}" for name, count in sorted(status.verdicts.items())]
     if is_ended is not False:
-        lines.append(f"To go on: {_resume_line(status)}" if status.command else "To go on, make the same call again.")
+        lines.append(f"To resume: {_resume_line(status)}" if status.command else "To resume, make the same call again.")
     return lines
 
 
@@ -71,6 +71,6 @@ def _describe_stage(status: Status, age_s: float) -> str:
 
 
 def _resume_line(status: Status) -> str:
-    """Return the command that goes on, for the working folder that this process is in."""
+    """Return the command that resumes the run, for the working folder that this process is in."""
     is_here = Path(status.folder) == Path.cwd()
     return status.command if is_here else f"cd {shlex.quote(status.folder)} && {status.command}"

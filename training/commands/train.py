@@ -22,7 +22,7 @@ class TrainingOptions:
 
     max_steps: Annotated[int | None, typer.Option(help="Optimizer steps.")] = None
     global_batch: Annotated[int | None, typer.Option(help="Samples per step, over all processes.")] = None
-    seed: Annotated[int | None, typer.Option(help="Seed of the data order, the noise and all else.")] = None
+    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None
     variant: Annotated[
         str | None,
         _model(
@@ -52,11 +52,13 @@ class TrainingOptions:
     warmup_steps: Annotated[int | None, _optimization(help="Steps of linear warm-up.")] = None
     flow_warmup_steps: Annotated[
         int | None,
-        _optimization(help="First steps, in which only the warp learns, from the target's latent."),
+        _optimization(
+            help="Steps before the training in which only the warping module learns, to reproduce the target's latent."
+        ),
     ] = None
     flow_loss_weight: Annotated[
         float | None,
-        _optimization(help="Weight of the warp's error to the target's latent after them."),
+        _optimization(help="Weight of that same error in the loss afterwards."),
     ] = None
     max_grad_norm: Annotated[float | None, _optimization(help="Clip gradients to this norm.")] = None
     snr_gamma: Annotated[float | None, _optimization(help="Weight timesteps by min(SNR, gamma) / SNR.")] = None

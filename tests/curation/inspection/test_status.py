@@ -36,15 +36,15 @@ def test_a_run_at_work_shows_its_stage_rate_time_left_and_verdicts(tmp_path):
     assert f"running: process {os.getpid()} on" in text
     assert "100 of 400 pairs (25%), 10 pairs/s, 30.0 s left" in text
     assert "still                     3" in text
-    assert "To go on" not in text
+    assert "To resume" not in text
 
 
-def test_of_a_killed_run_the_last_line_is_the_command_that_goes_on(tmp_path, monkeypatch):
+def test_of_a_killed_run_the_last_line_is_the_command_to_resume(tmp_path, monkeypatch):
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     monkeypatch.chdir(tmp_path)
     write_status(tmp_path, {"pid": ended.pid})
-    assert describe_run(tmp_path).splitlines()[-1] == "To go on: pix2gif-curate tgif.tsv --out out"
+    assert describe_run(tmp_path).splitlines()[-1] == "To resume: pix2gif-curate tgif.tsv --out out"
     monkeypatch.chdir("/")
     assert describe_run(tmp_path).splitlines()[-1].endswith(f"cd {tmp_path} && pix2gif-curate tgif.tsv --out out")
 
