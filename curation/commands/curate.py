@@ -257,8 +257,8 @@ def curate(
     """Make WebDataset shards of frame pairs with measured motion from a listing of GIFs.
 
     Measures every frame pair of every GIF by Lucas-Kanade optical flow, keeps pairs of 2 to 20 pixels, and samples up
-    to 10 per GIF so that the motion histogram is flat. To resume an interrupted run, run the same command again. 100,000
-    GIFs take about 60 GB of disk, and half a core-second each.
+    to 10 per GIF so that the motion histogram is flat. To resume an interrupted run, run the same command again.
+    100,000 GIFs take about 60 GB of disk, and half a core-second each.
 
     Example: pix2gif-curate tgif.tsv --gifs gifs/ --splits splits/ --out shards/
     """

@@ -40,7 +40,7 @@ def test_summary_lists_rows_pairs_splits_and_the_location(small: Path, tmp_path:
     assert "undecodable" not in text
     assert "  4 clips are in no split list and were assigned to train" in lines
     assert any(line.endswith("20 samples of 2 clips in 1 shard") for line in lines)
-    assert any(line.startswith("  test") and line.endswith("10 samples of 1 clips in 1 shard") for line in lines)
+    assert any(line.startswith("  test") and line.endswith("10 samples of 1 clip in 1 shard") for line in lines)
     num_pairs = summary.curated.verdicts.num_pairs.sum()
     assert summary.num_pairs_measured == num_pairs > 0
     assert any(line.startswith(f"{num_pairs:,} pairs, ") and "30 kept, histogram" in line for line in lines)
