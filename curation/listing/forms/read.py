@@ -107,7 +107,7 @@ def _read_parquet(files: Sequence[ListedFile], config: CurationConfig) -> Listin
             if isinstance(file.source, bytes):
                 raise ListingError(f"{file.shown} holds GIFs and is on the web; name a folder to keep it in by --cache")
         _refuse_file_column(files[0], config)
-        batches = _make_unique(batches, [file.name for file in files])
+        batches = _make_rows_unique(batches, [file.name for file in files])
     return Listing(
         sha256=combine_hashes(hashes),
         batches=batches,
@@ -117,8 +117,8 @@ def _read_parquet(files: Sequence[ListedFile], config: CurationConfig) -> Listin
     )
 
 
-def _make_unique(batches: Iterator[pa.RecordBatch], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    yield from make_unique(list(batches), names)
+def _make_rows_unique(batches: Iterator[pa.RecordBatch], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    yield from make_unique(list(batches), names, has_rows=True)
 
 
 def _read_tars(files: Sequence[ListedFile], config: CurationConfig) -> Listing:
@@ -126,7 +126,7 @@ def _read_tars(files: Sequence[ListedFile], config: CurationConfig) -> Listing:
     _refuse_file_column(files[0], config)
     archives = Archives()
     sha256, rows = read_tars(files, archives, config)
-    batches = make_unique(rows, [file.name for file in files])
+    batches = make_unique(rows, [file.name for file in files], has_rows=False)
     count = f"{len(files):,} {'tar' if len(files) == 1 else 'tars'}"
     notes = (f"listing: WebDataset, {count}",)
     return Listing(sha256=sha256, batches=batches, archives=archives, holds_gifs=True, notes=notes)

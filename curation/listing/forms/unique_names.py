@@ -8,19 +8,19 @@ import pyarrow.compute as pc
 from curation.archives.location import problem
 
 
-def make_unique(batches: list[pa.RecordBatch], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def make_unique(batches: list[pa.RecordBatch], names: Sequence[str], *, has_rows: bool) -> Iterator[pa.RecordBatch]:
     """Yield rows with places, with a uri of its own for each place.
 
     Where one uri is that of several places, it becomes `ARCHIVE/uri`, in a Parquet file `ARCHIVE/GROUP/ROW/uri`.
-    Where an archive has two members of a name, neither is read. `names` are those of the archives, by number. Empties
-    the list of batches.
+    Where an archive has two members of a name, neither is read. `names` are those of the archives, by number; `has_rows`:
+    whether they are Parquet files. Empties the list of batches.
     """
     repeated = _find_repeated(_collect(batches))
     if not len(repeated):
         while batches:
             yield batches.pop(0)  # So that it is not in memory with the table that is made of it.
         return
-    renamed = [_rename(batch, repeated, names) for batch in batches]
+    renamed = [_rename(batch, repeated, names, has_rows) for batch in batches]
     twice = _find_repeated(_collect(renamed))
     for batch in renamed:
         yield _mark(batch, twice)
@@ -36,16 +36,14 @@ def _find_repeated(rows: pa.Table) -> pa.Array:
     return counts.filter(pc.greater(counts["place_count_distinct"], 1))["uri"].combine_chunks()
 
 
-def _rename(batch: pa.RecordBatch, repeated: pa.Array, names: Sequence[str]) -> pa.RecordBatch:
+def _rename(batch: pa.RecordBatch, repeated: pa.Array, names: Sequence[str], has_rows: bool) -> pa.RecordBatch:
     is_repeated = pc.is_in(batch["uri"], value_set=repeated).to_pylist()
     uris = batch["uri"].to_pylist()
     for row, (place, found) in enumerate(zip(batch["place"].to_pylist(), is_repeated, strict=True)):
         number, _, rest = place.partition(":")
         if found and number.isdecimal():
-            name = names[int(number)]
-            uris[row] = (
-                f"{name}/{uris[row]}" if name.endswith(".tar") else f"{name}/{rest.replace(':', '/')}/{uris[row]}"
-            )
+            inside = f"{rest.replace(':', '/')}/" if has_rows else ""
+            uris[row] = f"{names[int(number)]}/{inside}{uris[row]}"
     return batch.set_column(batch.schema.get_field_index("uri"), "uri", pa.array(uris, pa.string()))
 
 
