@@ -12,8 +12,8 @@ def make_unique(batches: list[pa.RecordBatch], names: Sequence[str], *, has_rows
     """Yield rows with places, with a uri of its own for each place.
 
     Where one uri is that of several places, it becomes `ARCHIVE/uri`, in a Parquet file `ARCHIVE/GROUP/ROW/uri`.
-    Where an archive has two members of a name, neither is read. `names` are those of the archives, by number; `has_rows`:
-    whether they are Parquet files. Empties the list of batches.
+    Where an archive has two members of a name, neither is read. `names` are those of the archives, by number;
+    `has_rows` says whether they are Parquet files. Empties the list of batches.
     """
     repeated = _find_repeated(_collect(batches))
     if not len(repeated):
