@@ -30,7 +30,7 @@ from shards.interface.credentials import REDACTED
 from shards.manifest import Manifest, check_digest, read_manifest
 from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, MANIFEST, REPORT, SPLITS, Verdict
 from shards.storage.location import Location, for_arrow, list_files, on_disk
-from shards.storage.object_stores import is_object
+from shards.storage.object_stores import first_line, is_object
 from shards.tables import read_table
 from shards.writer import file_sha256
 
@@ -125,7 +125,7 @@ def find_damage(workspace: Workspace, manifest: Manifest) -> str | None:
     except FileNotFoundError:
         return f"{CLIPS} is missing"
     except (DatasetError, OSError, pa.ArrowException, KeyError) as error:
-        return str(error)
+        return first_line(error)  # Arrow's are several lines.
     return None if num_rows == num_pairs else f"{FLOW}/ has {num_rows:,} pairs of {num_pairs:,}"
 
 

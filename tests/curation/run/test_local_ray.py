@@ -102,6 +102,6 @@ def test_sigterm_during_the_start_ends_it_and_what_it_left(listing: Path, tmp_pa
     driver.send_signal(signal.SIGTERM)
     _, message = driver.communicate(timeout=60)
     assert time.monotonic() - sent_s < 15  # A second or two on a quiet machine; it took up to two minutes.
-    assert (driver.returncode, message.count("\n")) == (130, 2), message
-    assert "run the same command again to resume" in message
+    assert (driver.returncode, message.count("\n")) == (130, 3), message
+    assert "To resume, run the same command again" in message
     assert [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE] == []
