@@ -5,11 +5,13 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
+
+from tests.json_handler import JsonHandler
 
 _COMMIT = "0" * 40
 
@@ -33,7 +35,7 @@ class DatasetHub(ThreadingHTTPServer):
         """Keep the test's output clean: clients close connections when they have what they need."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(JsonHandler):
     protocol_version = "HTTP/1.1"
     server: DatasetHub
 
@@ -43,13 +45,13 @@ class _Handler(BaseHTTPRequestHandler):
         words = unquote(urlsplit(self.path).path).strip("/").split("/")
         name, files = self._find(words[2:4] if words[0] == "api" else words[1:3])
         if files is None:
-            self._send(404, {"error": "Repository not found"}, X_Error_Code="RepoNotFound")
+            self.send(404, {"error": "Repository not found"}, X_Error_Code="RepoNotFound")
         elif words[0] == "api" and words[4:5] == ["tree"]:
             is_recursive = parse_qs(urlsplit(self.path).query).get("recursive", ["false"])[0].lower() == "true"
-            self._send(200, _list_tree(files, "/".join(words[6:]), is_recursive))
+            self.send(200, _list_tree(files, "/".join(words[6:]), is_recursive))
         elif words[0] == "api":
             siblings = [{"rfilename": path} for path in files]
-            self._send(200, {"id": name, "sha": _COMMIT, "siblings": siblings})
+            self.send(200, {"id": name, "sha": _COMMIT, "siblings": siblings})
         else:
             self._send_file(files, "/".join(words[5:]))
 
@@ -64,33 +66,21 @@ class _Handler(BaseHTTPRequestHandler):
         values = json.loads(asked) if asked.startswith("{") else parse_qs(asked)
         _, files = self._find(urlsplit(self.path).path.strip("/").split("/")[2:4])
         paths = values["paths"] if isinstance(values["paths"], list) else [values["paths"]]
-        self._send(200, [_describe(files or {}, path) for path in paths if _describe(files or {}, path)])
+        self.send(200, [_describe(files or {}, path) for path in paths if _describe(files or {}, path)])
 
     def _find(self, words: list[str]) -> tuple[str, dict[str, bytes] | None]:
         return "/".join(words), self.server.repositories.get("/".join(words))
 
     def _send_file(self, files: dict[str, bytes], path: str) -> None:
         if path not in files:
-            self._send(404, {"error": "Entry not found"}, X_Error_Code="EntryNotFound")
+            self.send(404, {"error": "Entry not found"}, X_Error_Code="EntryNotFound")
             return
         data, status, headers = files[path], 200, {"ETag": f'"{_hash(files[path])}"', "X_Repo_Commit": _COMMIT}
         if asked := re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", "")):
             start, end = int(asked[1]), min(int(asked[2]), len(data) - 1)
             status, headers["Content_Range"] = 206, f"bytes {start}-{end}/{len(data)}"
             data = data[start : end + 1]
-        self._send(status, data, **headers)
-
-    def _send(self, status: int, body: Any, **headers: str) -> None:
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(status)
-        for key, value in {"Content_Length": str(len(data)), **headers}.items():
-            self.send_header(key.replace("_", "-"), value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # The name is the library's.
-        """Keep the test's output clean."""
+        self.send(status, data, **headers)
 
 
 def _hash(data: bytes) -> str:

@@ -5,12 +5,14 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+
+from tests.json_handler import JsonHandler
 
 TOKEN = "hf_drawn"  # noqa: S105 # Of this server only.
 
@@ -42,7 +44,7 @@ class ModelHub(ThreadingHTTPServer):
         """Keep the test's output clean: clients close connections when they have what they need."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(JsonHandler):
     protocol_version = "HTTP/1.1"
     server: ModelHub
 
@@ -54,7 +56,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif len(words) > 4 and words[2] == "resolve":
             self._send_file("/".join(words[:2]), "/".join(words[4:]))
         else:
-            self._send(404, {})
+            self.send(404, {})
 
     def do_HEAD(self) -> None:
         """Answer like GET, without the body."""
@@ -65,19 +67,19 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         path = urlsplit(self.path).path
         if path == "/api/validate-yaml":
-            self._send(200, {"warnings": [], "errors": []})
+            self.send(200, {"warnings": [], "errors": []})
         elif self.headers["Authorization"] != f"Bearer {TOKEN}":
-            self._send(401, {"error": "Invalid username or password."})
+            self.send(401, {"error": "Invalid username or password."})
         elif path == "/api/repos/create":
             asked = json.loads(body)
             name = f"{asked['organization']}/{asked['name']}"
             self.server.repositories.setdefault(name, {})
             self.server.visibilities.setdefault(name, asked.get("visibility", "public"))
-            self._send(200, {"url": f"{self.server.url}/{name}", "name": name})
+            self.send(200, {"url": f"{self.server.url}/{name}", "name": name})
         elif path.endswith("/info/lfs/objects/batch"):
-            self._send(200, {"objects": [self._answer_lfs(item) for item in json.loads(body)["objects"]]})
+            self.send(200, {"objects": [self._answer_lfs(item) for item in json.loads(body)["objects"]]})
         elif "/preupload/" in path:
-            self._send(200, {"files": [_choose_mode(file) for file in json.loads(body)["files"]]})
+            self.send(200, {"files": [_choose_mode(file) for file in json.loads(body)["files"]]})
         else:
             self._commit("/".join(path.split("/")[3:5]), [json.loads(line) for line in body.splitlines()])
 
@@ -85,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Take the content of a large file."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.large_files[hashlib.sha256(body).hexdigest()] = body
-        self._send(200, {})
+        self.send(200, {})
 
     def _answer_lfs(self, item: dict[str, Any]) -> dict[str, Any]:
         return {**item, "actions": {"upload": {"href": f"{self.server.url}/large/{item['oid']}"}}}
@@ -102,11 +104,11 @@ class _Handler(BaseHTTPRequestHandler):
                 files[value["path"]] = self.server.large_files[value["oid"]]
         commit = self.server.revision(name)
         url = f"{self.server.url}/{name}/commit/{commit}"
-        self._send(200, {"success": True, "commitOid": commit, "commitUrl": url})
+        self.send(200, {"success": True, "commitOid": commit, "commitUrl": url})
 
     def _describe(self, name: str, rest: list[str]) -> None:
         if name not in self.server.repositories:
-            self._send(404, {"error": "Repository not found"}, X_Error_Code="RepoNotFound")
+            self.send(404, {"error": "Repository not found"}, X_Error_Code="RepoNotFound")
             return
         files = self.server.repositories[name]
         if rest[:1] == ["tree"]:
@@ -114,30 +116,18 @@ class _Handler(BaseHTTPRequestHandler):
                 {"type": "file", "path": path, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}  # noqa: S324
                 for path, data in files.items()
             ]
-            self._send(200, entries)
+            self.send(200, entries)
         else:
             siblings = [{"rfilename": path} for path in files]
-            self._send(200, {"id": name, "sha": self.server.revision(name), "siblings": siblings})
+            self.send(200, {"id": name, "sha": self.server.revision(name), "siblings": siblings})
 
     def _send_file(self, name: str, path: str) -> None:
         files = self.server.repositories.get(name, {})
         if path not in files:
-            self._send(404, {"error": "Entry not found"}, X_Error_Code="EntryNotFound")
+            self.send(404, {"error": "Entry not found"}, X_Error_Code="EntryNotFound")
             return
         headers = {"X_Repo_Commit": self.server.revision(name), "ETag": f'"{hashlib.sha256(files[path]).hexdigest()}"'}
-        self._send(200, files[path], **headers)
-
-    def _send(self, status: int, body: Any, **headers: str) -> None:
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(status)
-        for key, value in {"Content_Length": str(len(data)), **headers}.items():
-            self.send_header(key.replace("_", "-"), value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # The name is the library's.
-        """Keep the test's output clean."""
+        self.send(200, files[path], **headers)
 
 
 def _choose_mode(file: dict[str, Any]) -> dict[str, Any]:
