@@ -5,7 +5,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -35,7 +35,7 @@ class DatasetHub(ThreadingHTTPServer):
         """Keep the test's output clean: clients close connections when they have what they need."""
 
 
-class _Handler(JsonHandler):
+class _Handler(JsonHandler, BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: DatasetHub
 

@@ -58,7 +58,7 @@ class TrainingOptions:
     ] = None
     flow_loss_weight: Annotated[
         float | None,
-        _optimization(help="Weight of that same error in the loss afterwards."),
+        _optimization(help="Weight of the same error in the loss after the flow warm-up."),
     ] = None
     max_grad_norm: Annotated[float | None, _optimization(help="Clip gradients to this norm.")] = None
     snr_gamma: Annotated[float | None, _optimization(help="Weight timesteps by min(SNR, gamma) / SNR.")] = None
@@ -102,7 +102,7 @@ def train(
     preset: Annotated[
         str,
         typer.Option(
-            help="card80 or card24 (GPUs with 80 or 24 GB), paper (float32), authors (as their code), tiny (CPU)."
+            help="card80 or card24 (GPUs with 80 or 24 GB), paper (float32), authors (the authors' code), tiny (CPU)."
         ),
     ] = DEFAULT_PRESET,
     config: Annotated[
