@@ -97,21 +97,10 @@ def _options(
     pass
 
 
-app.command("curate", cls=GroupedCommand)(curate)
-curate_app.command(cls=GroupedCommand)(curate)
-app.command("flow", cls=GroupedCommand)(flow)
-app.command("retry", cls=GroupedCommand)(retry)
-app.command("plan", cls=GroupedCommand)(plan)
-app.command("resplit", cls=GroupedCommand)(resplit)
-app.command("replay", cls=GroupedCommand)(replay)
-app.command("status", cls=GroupedCommand)(status)
-app.command("verify", cls=GroupedCommand)(verify)
-app.command("audit", cls=GroupedCommand)(audit)
-app.command("view", cls=GroupedCommand)(view)
-app.command("train", cls=GroupedCommand)(train)
-app.command("generate", cls=GroupedCommand)(generate)
-app.command("push", cls=GroupedCommand)(push)
+for command in (curate, flow, retry, plan, resplit, replay, status, verify, audit, view, train, generate, push):
+    app.command(cls=GroupedCommand)(command)
 app.command("app", cls=GroupedCommand)(serve_page)
+curate_app.command(cls=GroupedCommand)(curate)
 app.add_typer(evaluate_app, name="evaluate")
 
 

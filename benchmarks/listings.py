@@ -10,6 +10,7 @@ stage does. Memory is the peak as the kernel counts it. Both print Markdown.
 """
 
 import argparse
+import contextlib
 import hashlib
 import io
 import json
@@ -23,6 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -96,9 +98,10 @@ class _Sampler(threading.Thread):
         """Sample until stopped."""
         while not self._is_stopped.wait(_SAMPLED_EVERY_S):
             self.driver_mb = max(self.driver_mb, _peak_mb(self._pid))
-            for pid in _list_below(self._pid):
-                if _is_worker(pid):
-                    self.worker_mb = max(self.worker_mb, _peak_mb(pid))
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for process in psutil.Process(self._pid).children(recursive=True):
+                    if _is_worker(process.pid):
+                        self.worker_mb = max(self.worker_mb, _peak_mb(process.pid))
 
     def stop(self) -> None:
         """End the thread."""
@@ -122,24 +125,6 @@ def _peak_mb(pid: int) -> float:
     except OSError:
         pass
     return 0.0
-
-
-def _list_below(pid: int) -> list[int]:
-    """Return the processes that a process started, and those that they started."""
-    parents: dict[int, list[int]] = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            parents.setdefault(int(fields[1]), []).append(int(folder.name))
-    found, todo = [], [pid]
-    while todo:
-        below = parents.get(todo.pop(), [])
-        found += below
-        todo += below
-    return found
 
 
 def _hash_shards(out: Path) -> dict[str, str]:

@@ -7,3 +7,8 @@ class DatasetError(Exception):
 
 class StoreError(Exception):
     """An object store or web server cannot be reached, or refuses a request."""
+
+
+def describe_error(error: Exception) -> str:
+    """Return why a file or a store could not be used: the system's words, without the number and the name."""
+    return str(getattr(error, "strerror", None) or error)

@@ -9,7 +9,7 @@
 
 
 class ArchiveError(Exception):
-    """The archive cannot be read, or is not one."""
+    """An archive cannot be read, or the file is not an archive."""
 
 
 class MemberError(Exception):

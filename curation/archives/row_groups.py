@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 
 from curation.archives.errors import MemberError, MemberTooLargeError
 from curation.archives.location import Member, find_stamp
-from shards.errors import StoreError
+from shards.errors import StoreError, describe_error
 from shards.storage.location import Location, open_for_arrow
+from shards.storage.object_stores import first_line
 
 MAX_GROUP_BYTES = 2 * 2**30
 """Of the column in one row group. Reading a GIF decodes half of a row group on average."""
@@ -42,7 +43,7 @@ class _OpenGroup:
             return None
         while row >= self._end:
             if (batch := next(self._batches, None)) is None:
-                raise IndexError(row)
+                raise IndexError("no such row")
             values = batch.column(0)
             while pa.types.is_struct(values.type):
                 values = values.field(0)
@@ -55,7 +56,7 @@ class _OpenGroup:
             if row < first + len(values):
                 return values[row - first]
             first += len(values)
-        raise IndexError(row)
+        raise IndexError("no such row")
 
 
 _LOCK = threading.Lock()
@@ -76,12 +77,10 @@ def read_from_parquet(member: Member, max_bytes: int) -> bytes:
             return bytes(value.as_buffer())
     except (pa.ArrowException, IndexError, KeyError, ValueError) as error:
         _LAST.clear()
-        raise MemberError(
-            f"{member} is damaged: {str(error).splitlines()[0] if str(error) else 'no such row'}"
-        ) from error
+        raise MemberError(f"{member} is damaged: {first_line(error)}") from error
     except (OSError, StoreError) as error:
         _LAST.clear()
-        raise MemberError(f"cannot read {member.archive}: {getattr(error, 'strerror', None) or error}") from error
+        raise MemberError(f"cannot read {member.archive}: {describe_error(error)}") from error
 
 
 def _find(member: Member) -> pa.Scalar | None:

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from curation.archives.entry import Entry, find_name_problem
 from curation.archives.errors import ArchiveError, MemberError, MemberTooLargeError
 from curation.archives.location import Member
-from shards.errors import StoreError
+from shards.errors import StoreError, describe_error
 from shards.storage.location import Location
 
 _MAX_HEADER_BYTES = 2**20
@@ -44,7 +44,7 @@ def open_tar(archive: Location) -> Iterator[BinaryIO]:
     except (tarfile.TarError, EOFError) as error:
         raise ArchiveError(f"{archive} {error}; copy it again") from error
     except (OSError, StoreError) as error:
-        raise ArchiveError(f"cannot read {archive}: {getattr(error, 'strerror', None) or error}") from error
+        raise ArchiveError(f"cannot read {archive}: {describe_error(error)}") from error
 
 
 def list_tar(file: BinaryIO) -> Iterator[Entry]:
@@ -97,7 +97,7 @@ def read_from_tar(member: Member, max_bytes: int) -> bytes:
             file.seek(member.first)
             data = bytes(file.read(member.second))
     except (OSError, StoreError) as error:
-        raise MemberError(f"cannot read {member.archive}: {getattr(error, 'strerror', None) or error}") from error
+        raise MemberError(f"cannot read {member.archive}: {describe_error(error)}") from error
     if len(data) != member.second:
         raise MemberError(f"{member.archive} is cut short")
     return data

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from curation.archives.entry import Entry, find_name_problem
 from curation.archives.errors import ArchiveError, MemberError, MemberTooLargeError
 from curation.archives.location import Member, find_stamp
-from shards.errors import StoreError
+from shards.errors import StoreError, describe_error
 from shards.storage.location import Location
 
 _ENCRYPTED = 1
@@ -27,7 +27,7 @@ def list_zip(archive: Location) -> Iterator[Entry]:
     except _DAMAGE as error:
         raise ArchiveError(f"{archive} is not a zip, or is cut short: {error}") from error
     except (OSError, StoreError) as error:
-        raise ArchiveError(f"cannot read {archive}: {getattr(error, 'strerror', None) or error}") from error
+        raise ArchiveError(f"cannot read {archive}: {describe_error(error)}") from error
     for index, info in enumerate(infos):
         if not info.filename.endswith("/"):
             problem = "it is encrypted" if info.flag_bits & _ENCRYPTED else find_name_problem(info.filename)
@@ -46,7 +46,7 @@ def read_from_zip(member: Member, max_bytes: int) -> bytes:
     except (*_DAMAGE, IndexError) as error:
         raise MemberError(f"{member} is damaged: {error}") from error
     except (OSError, StoreError) as error:
-        raise MemberError(f"cannot read {member.archive}: {getattr(error, 'strerror', None) or error}") from error
+        raise MemberError(f"cannot read {member.archive}: {describe_error(error)}") from error
     if len(data) != member.second:
         raise MemberError(f"{member} is damaged: it does not have the size that the directory says")
     return data

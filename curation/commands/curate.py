@@ -267,8 +267,9 @@ def curate(
     from curation.run.status import command_line
 
     config, run_options = options.resolve(listing)
-    with say_how_to_go_on(run_options.out, command_line()):
-        summary = run(run_options, config, Progress(quiet=run_options.quiet, command=command_line()))
+    progress = Progress(quiet=run_options.quiet, command=command_line())
+    with say_how_to_go_on(run_options.out, progress.command):
+        summary = run(run_options, config, progress)
     if run_options.quiet:
         return
     if summary is None:

@@ -66,7 +66,8 @@ def resplit(
         quiet=quiet,
     )
     config = present.config(fields)
-    with say_how_to_go_on(run_options.out, command_line()):
-        summary = run(present, run_options, config, Progress(quiet=quiet, command=command_line()))
+    progress = Progress(quiet=quiet, command=command_line())
+    with say_how_to_go_on(run_options.out, progress.command):
+        summary = run(present, run_options, config, progress)
     if not quiet:
         typer.echo(str(summary or f"{parse_location(out)} holds this data set already, finished; nothing to do."))

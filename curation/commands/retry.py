@@ -33,7 +33,7 @@ def retry(
 
     place = parse_location(out)
     progress = Progress(quiet=quiet, command=command_line())
-    with say_how_to_go_on(place, command_line()):
+    with say_how_to_go_on(place, progress.command):
         summary = run(place, workers=workers, progress=progress, listing=listing)
     if quiet:
         return

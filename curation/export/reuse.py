@@ -20,7 +20,7 @@ from curation.errors import CurationError, SourceChangedError
 from curation.export.dataset import FinishedDataset, read_finished
 from curation.run.context import Run
 from curation.run.versions import is_same_software
-from shards.errors import DatasetError
+from shards.errors import DatasetError, describe_error
 from shards.members import walk_samples
 from shards.schema import MANIFEST
 from shards.writer import file_sha256
@@ -147,7 +147,7 @@ def read_spans(spans: Mapping[Picture, Span]) -> dict[Picture, bytes]:
                     if len(pictures[picture]) < size:
                         raise EOFError("the file has become shorter")
         except (OSError, EOFError) as error:
-            reason = getattr(error, "strerror", None) or error
+            reason = describe_error(error)
             raise SourceChangedError(
                 f"cannot copy pictures from {shard}: {reason}; run the same command again to encode them instead"
             ) from error

@@ -11,7 +11,7 @@ from curation.archives.location import describe, find_reason, is_member
 from curation.archives.read import read_member
 from curation.errors import SourceChangedError
 from curation.fetch.errors import FetchError, TooManyBytesError
-from shards.errors import StoreError
+from shards.errors import StoreError, describe_error
 from shards.storage.object_stores import first_line, is_object, open_store
 
 _TIMEOUT_S = 300.0
@@ -71,7 +71,7 @@ def _read_file(path: Path, max_bytes: int, folder: str | None) -> bytes:
         _check_size(path.stat().st_size, max_bytes)
         return path.read_bytes()
     except (OSError, ValueError) as error:
-        raise FetchError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+        raise FetchError(f"cannot read {path}: {describe_error(error)}") from error
 
 
 def download_object(location: str, write: Callable[[bytes], object], max_bytes: int, deadline_s: float) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from curation.errors import OutputError
 from curation.inspection.web.number_format import format_duration
+from curation.run.locks.store_lock import has_ended
 from curation.run.saved_options import RETRIED
 from curation.run.status import Status, read_status
-from curation.run.store_lock import has_ended
 from curation.run.workspace import Workspace
 from shards.manifest import Manifest, read_manifest
 from shards.schema import MANIFEST, REPORT

@@ -84,16 +84,18 @@ def check_column(columns: Sequence[str], name: str, option: str, shown: str) -> 
 
 
 def check_kept(columns: Sequence[str], keep: Sequence[str], shown: str) -> None:
-    """Raise ListingError if a column to keep is missing, or has the name of a column of clips.parquet."""
+    """Raise ListingError if a column to keep is missing."""
     for name in keep:
         check_column(columns, name, "--keep-columns", shown)
-        check_kept_name(name)
 
 
-def check_kept_name(name: str) -> None:
+def check_kept_names(keep: Sequence[str]) -> None:
     """Raise ListingError if a column to keep has the name of a column of our own."""
-    if name in CLIPS_SCHEMA.names or name in _RESERVED_NAMES:
-        raise ListingError(f"--keep-columns {name}: clips.parquet has a column of its own of that name; rename yours")
+    for name in keep:
+        if name in CLIPS_SCHEMA.names or name in _RESERVED_NAMES:
+            raise ListingError(
+                f"--keep-columns {name}: clips.parquet has a column of its own of that name; rename yours"
+            )
 
 
 def file_column(config: CurationConfig) -> str | None:

@@ -20,7 +20,7 @@ from curation.errors import ListingError
 from curation.listing.columns import FILE_RULE
 from curation.listing.names import hash_of_url, name_in_folder, path_in_folder
 from curation.listing.sources import expand_pattern
-from shards.errors import StoreError
+from shards.errors import StoreError, describe_error
 from shards.storage.location import Location, ObjectPath
 from shards.storage.object_stores import is_object
 
@@ -49,7 +49,7 @@ class GifFiles:
 
     @property
     def folder(self) -> str | None:
-        """The folder whose files are read, without symbolic links; None if there is not one alone."""
+        """The folder of --gifs, with symbolic links resolved; None unless --gifs is a single folder."""
         return os.path.realpath(self._gifs) if Path(self._gifs).is_dir() else None
 
     def place(self, uris: pa.ChunkedArray, files: pa.ChunkedArray | None) -> pa.Array | None:
@@ -149,7 +149,7 @@ class _Source:
             with self._location.open("rb") as file:
                 head = file.read(262)
         except (OSError, StoreError) as error:
-            raise ListingError(f"cannot read --gifs {self.shown}: {error}") from error
+            raise ListingError(f"cannot read --gifs {self.shown}: {describe_error(error)}") from error
         if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
             return ZIP, lambda: list_zip(self._location)
         if head[257:262] == b"ustar" or self.shown.lower().endswith((".tar", ".tar.gz", ".tgz")):

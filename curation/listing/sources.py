@@ -12,7 +12,7 @@ from curation.errors import ListingError
 from curation.listing.columns import CAPTION_NAMES, URI_NAMES
 from curation.listing.listed import ListedFile
 from curation.listing.names import PATTERN, base_folder
-from shards.errors import StoreError
+from shards.errors import StoreError, describe_error
 from shards.storage.location import Location, ObjectPath, read_at_most
 from shards.storage.object_stores import is_object
 
@@ -155,7 +155,7 @@ def is_folder(file: ListedFile) -> bool:
     try:
         return file.source.is_dir()
     except (OSError, StoreError) as error:
-        raise ListingError(f"cannot read the listing {file.shown}: {error}") from error
+        raise ListingError(f"cannot read the listing {file.shown}: {describe_error(error)}") from error
 
 
 def read_head(file: ListedFile) -> bytes:
@@ -176,4 +176,4 @@ def _read(path: Location, max_bytes: int | None) -> bytes:
     except FileNotFoundError:
         raise ListingError(f"there is no listing {path}") from None
     except (OSError, StoreError) as error:
-        raise ListingError(f"cannot read the listing {path}: {getattr(error, 'strerror', None) or error}") from error
+        raise ListingError(f"cannot read the listing {path}: {describe_error(error)}") from error

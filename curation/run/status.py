@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from curation.run.store_lock import describe_process
+from curation.run.locks.store_lock import describe_process
 from shards.errors import StoreError
 from shards.interface.credentials import redact
 from shards.json_fields import load_json

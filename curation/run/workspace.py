@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from curation.errors import OutputError
-from curation.run.folder_lock import hold_folder_lock
+from curation.run.locks.folder_lock import hold_folder_lock
+from curation.run.locks.store_lock import StoreLock
 from curation.run.quarantine import INCIDENT_NAME, QUARANTINE
 from curation.run.status import STATUS
-from curation.run.store_lock import StoreLock
 from shards.schema import CARD, CLIPS, FLOW, MANIFEST, PART_DIGITS, REPORT, SPLITS
 from shards.storage.atomic import remove_temporary_files
 from shards.storage.location import Location, ObjectPath, list_files, remove_tree

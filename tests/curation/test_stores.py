@@ -19,7 +19,7 @@ from curation.errors import OutputError
 from curation.export.dataset import read_finished
 from curation.flow.stage import measure_all
 from curation.inspection.sample_index import load_index, read_picture
-from curation.run import store_lock
+from curation.run.locks import store_lock
 from curation.run.progress import Progress
 from curation.run.quarantine import Incident, find_incident, list_incidents, quarantine, remove_other_incidents
 from curation.run.sandbox import Failure

@@ -82,7 +82,7 @@ class Harness:
             return f"ended with {ended.status}"
         lines = [line for line in ended.output.splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("Error: ")]
-        return None if len(errors) == 1 and lines[-1] == errors[0] else "not one sentence"
+        return None if len(errors) == 1 and lines[-1] == errors[0] else "printed more than one sentence"
 
     def _run(self, number: int, fault: Fault | None, *, log: bool = False) -> Ended:
         pid = os.fork()

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from curation.config import SOURCE_SIZE
+from shards.pictures import composite_on_white
 
 
 class FrameResizer:
@@ -27,13 +28,12 @@ class FrameResizer:
             self._target = self._target or (self._size if self._resolution == SOURCE_SIZE else (self._resolution,) * 2)
             self._resizer = Resizer(self._size, self._target)
             self._canvas = allocate_pixels(width, height)
-        opaque = _composite_on_white(rgba).view(np.int32)[:, :, 0]
+        opaque = _make_opaque(rgba).view(np.int32)[:, :, 0]
         cv2.transpose(opaque, self._canvas[:width, :height].view(np.int32))
         return self._resizer.resize(self._canvas)
 
 
-def _composite_on_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _make_opaque(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if rgba[:, :, 3].min(initial=255) == 255:
         return np.ascontiguousarray(rgba)
-    picture = Image.fromarray(rgba)
-    return np.array(Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture))
+    return np.array(composite_on_white(Image.fromarray(rgba)).convert("RGBA"))

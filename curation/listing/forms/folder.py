@@ -14,7 +14,7 @@ from curation.listing.forms.samples import ANIMATIONS, Sample, Texts, make_batch
 from curation.listing.forms.tables import read_text_table
 from curation.listing.listed import ListedFile, digest_parts
 from curation.listing.sources import Form
-from shards.errors import StoreError
+from shards.errors import StoreError, describe_error
 from shards.storage.location import Location, read_at_most
 
 _METADATA = {"metadata.csv": Form.CSV, "metadata.jsonl": Form.JSON_LINES}
@@ -37,7 +37,7 @@ def read_folder(
         sha256, samples = _read_samples(folder, entries, archives, config)
         return sha256, make_batches(samples, config.keep_columns), False
     except (OSError, StoreError) as error:
-        raise ListingError(f"cannot read the listing {file.shown}: {error}") from error
+        raise ListingError(f"cannot read the listing {file.shown}: {describe_error(error)}") from error
 
 
 def _read_samples(

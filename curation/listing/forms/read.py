@@ -10,7 +10,7 @@ import pyarrow as pa
 from curation.archives.location import Archives
 from curation.config import CurationConfig
 from curation.errors import ListingError
-from curation.listing.columns import file_column
+from curation.listing.columns import check_kept_names, file_column
 from curation.listing.forms.folder import read_folder
 from curation.listing.forms.parquet import ParquetTable
 from curation.listing.forms.tables import combine_hashes, read_text_table
@@ -29,6 +29,7 @@ def read_files(files: Sequence[ListedFile], config: CurationConfig, out: Locatio
 
     out: the folder of the data set, which is no part of a folder that is listed.
     """
+    check_kept_names(config.keep_columns)
     form = _find_form(files, config)
     if form is Form.TGIF:
         return _read_tgif(files, config)

@@ -24,7 +24,7 @@ from curation.listing.listed import (
     first_sentence,
 )
 from curation.listing.sources import Form, read_head
-from shards.errors import StoreError
+from shards.errors import StoreError, describe_error
 from shards.json_fields import load_json
 from shards.storage.location import open_for_arrow
 
@@ -82,7 +82,7 @@ def hash_file(file: ListedFile) -> str:
             while chunk := opened.read(_CHUNK_BYTES):
                 digest.update(chunk)
     except (OSError, StoreError) as error:
-        raise ListingError(f"cannot read the listing {file.shown}: {error}") from error
+        raise ListingError(f"cannot read the listing {file.shown}: {describe_error(error)}") from error
     return digest.hexdigest()
 
 
@@ -204,7 +204,7 @@ def _list_lines(file: ListedFile) -> Iterator[tuple[int, bytes]]:
                 if line.strip():
                     yield number, line
     except (OSError, StoreError) as error:
-        raise ListingError(f"cannot read the listing {file.shown}: {error}") from error
+        raise ListingError(f"cannot read the listing {file.shown}: {describe_error(error)}") from error
 
 
 def _parse_object(line: bytes, shown: str, number: int) -> dict[str, Any]:

@@ -171,6 +171,13 @@ def test_columns_of_parquet_and_of_json_members_are_kept(tmp_path: Path, clips: 
     assert rows["licence"].to_pylist() == [None] * 4 + ["CC0"] * 3
 
 
+@pytest.mark.parametrize("name", ["place", "uri", "clip_key"])
+def test_a_column_to_keep_may_not_have_the_name_of_one_of_ours(tmp_path: Path, clips: Clips, name: str) -> None:
+    for listing in (helpers.write_webdataset(tmp_path, clips), helpers.write_tgif(tmp_path, clips)):
+        with pytest.raises(ListingError, match=f"--keep-columns {name}: clips.parquet has a column of its own"):
+            helpers.read(tmp_path, listing, keep_columns=name)
+
+
 def test_retry_finds_a_member_that_was_missing(tmp_path: Path, clips: Clips, expected: dict[str, str]) -> None:
     listing, names = helpers.write_tgif(tmp_path, clips), list(clips)
     gifs = helpers.write_zip(tmp_path / "gifs.zip", {name: clips[name] for name in names[1:]})

@@ -1,7 +1,7 @@
 """Simulate runs that compete for the lock of one OUT in an object store: pauses, kills, slow requests, skewed clocks.
 
-The code of `curation.run.store_lock` runs unchanged, in threads of which one runs at a time. A seed determines the
-schedule: `python -m tests.curation.run.lock_simulation SEED` prints it.
+The code of `curation.run.locks.store_lock` runs unchanged, in threads of which one runs at a time. A seed determines
+the schedule: `python -m tests.curation.run.lock_simulation SEED` prints it.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 
 from curation.errors import OutputError
-from curation.run.store_lock import STALE_S, StoreLock
+from curation.run.locks.store_lock import STALE_S, StoreLock
 from tests.curation.run.simulated_store import StorePath, patched
 
 _NUM_COMMANDS = 6

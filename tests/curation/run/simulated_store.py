@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from curation.run import store_lock
+from curation.run.locks import store_lock
 
 if TYPE_CHECKING:
     from tests.curation.run.lock_simulation import Simulation, Task

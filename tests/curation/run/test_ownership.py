@@ -18,7 +18,7 @@ from curation.errors import OutputError
 from curation.export.dataset import read_finished
 from curation.options import RunOptions
 from curation.resplit import resplit
-from curation.run.folder_lock import hold_folder_lock
+from curation.run.locks.folder_lock import hold_folder_lock
 from curation.run.progress import Progress
 from curation.run.workspace import Workspace
 from shards.schema import CARD, CLIPS, MANIFEST, REPORT
