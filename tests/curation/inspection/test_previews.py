@@ -1,6 +1,10 @@
 """Small pictures of every sample in one Parquet file."""
 
 import io
+import json
+import os
+import subprocess
+import sys
 
 import pyarrow.parquet as pq
 import pytest
@@ -45,3 +49,31 @@ def test_hugging_face_datasets_decodes_the_pictures(previews, tmp_path, monkeypa
 
     rows = datasets.load_dataset("parquet", data_files=str(previews), split="train", cache_dir=str(tmp_path))
     assert rows[0]["blink"].size == (SIDE_PX, SIDE_PX)
+
+
+_SERVE = """
+import json, sys, urllib.request
+from renumics import spotlight
+
+table = f"{spotlight.show(sys.argv[1], no_browser=True, wait=False)}api/table/"
+columns = {column["name"]: column["dtype"]["name"] for column in json.load(urllib.request.urlopen(table))["columns"]}
+picture = urllib.request.urlopen(f"{table}blink/0?generation_id=0").read()
+print(json.dumps({"columns": columns, "first_bytes": picture[:4].hex()}))
+"""
+
+
+@pytest.mark.slow
+def test_spotlight_serves_the_pictures(previews, tmp_path):
+    """Spotlight has its own environment here: 1.4 GB of packages that nothing else needs."""
+    python = tmp_path / "environment" / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", python.parent.parent], check=True)
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "renumics-spotlight==1.8.2"], check=True)
+    offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    ended = subprocess.run(
+        [python, "-c", _SERVE, previews], env=offline, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    seen = json.loads(ended.stdout.splitlines()[-1])
+    assert [seen["columns"][name] for name in ("caption", "motion_px", "gap_ms")] == ["str", "float", "int"]
+    assert {seen["columns"][name] for name in ("source", "target", "blink")} == {"Image"}
+    assert bytes.fromhex(seen["first_bytes"]) == b"\x89PNG"
