@@ -21,7 +21,9 @@ from training.generation.sheet import draw_sheet
 from training.generation.writers import write_gif
 
 NUM_SHOWN = 6
-"""Number of clips on a contact sheet, and of GIFs."""
+"""Number of clips on a contact sheet."""
+_NUM_MOVING = 4
+"""Number of clips in a GIF, two in a row: one of each direction."""
 _ENLARGED = 2
 
 
@@ -64,8 +66,7 @@ def write_report(out: Path, preset: Preset, models: Sequence[str], seconds: dict
         rows = [[_enlarge(frame) for frame in (clip.pair.source, clip.pair.target, *clip.frames)] for clip in shown]
         with write_atomically(pictures / f"sheet-{variant}.png") as temporary:
             draw_sheet(rows, [clip.pair.caption for clip in shown], labels).save(temporary, format="PNG")
-        for number, clip in enumerate(shown):
-            _write_gif(clip, pictures / f"{variant}-{number}.gif")
+        _write_gif(shown[:_NUM_MOVING], preset.requested_px, pictures / f"{variant}.gif")
     values = [dataclasses.asdict(outcome) for outcome in outcomes]
     with write_atomically(out / "outcomes.json") as temporary:
         temporary.write_text(json.dumps({"outcomes": values, "seconds": seconds}, indent=2) + "\n", encoding="utf-8")
@@ -104,10 +105,26 @@ def _enlarge(frame: np.ndarray[Any, np.dtype[np.uint8]]) -> Image.Image:
     return picture.resize((_ENLARGED * picture.width, _ENLARGED * picture.height), Image.Resampling.NEAREST)
 
 
-def _write_gif(clip: GeneratedClip, path: Path) -> None:
-    """Write the source and the frames as a GIF, forwards and then backwards."""
-    frames = [_enlarge(frame) for frame in (clip.pair.source, *clip.frames, *clip.frames[-2::-1])]
-    write_gif(frames, path, [FRAME_MS] * len(frames))
+def _write_gif(clips: Sequence[GeneratedClip], requested_px: Sequence[float], path: Path) -> None:
+    """Write clips as one GIF, each with its source beside the generated frames, forwards and then backwards."""
+    motions = [0.0, *requested_px]
+    steps = [*range(len(motions)), *range(len(motions) - 2, 0, -1)]
+    frames = [_draw_step(clips, step, f"generated, {motions[step]:g} px") for step in steps]
+    write_gif(frames, path, [FRAME_MS] * len(frames), dither="none")
+
+
+def _draw_step(clips: Sequence[GeneratedClip], step: int, label: str) -> Image.Image:
+    """Draw one moment of a GIF; step 0 shows the source in place of a generated frame."""
+    cells = []
+    for clip in clips:
+        moving = (clip.pair.source, *clip.frames)[step]
+        row = [_enlarge(clip.pair.source), _enlarge(moving)]
+        cells.append(draw_sheet([row], [clip.pair.caption], ["source", label if step else "source"]))
+    width, height = cells[0].size
+    sheet = Image.new("RGB", (2 * width, -(-len(cells) // 2) * height), "white")
+    for number, cell in enumerate(cells):
+        sheet.paste(cell, (number % 2 * width, number // 2 * height))
+    return sheet
 
 
 def _compose(out: Path, preset: Preset, seconds: dict[str, float], outcomes: list[Outcome]) -> str:
@@ -140,8 +157,8 @@ def _compose(out: Path, preset: Preset, seconds: dict[str, float], outcomes: lis
     ]
     lines += ["![Measured over requested motion](pictures/curve.png)", ""]
     for variant in (one.variant for one in outcomes):
-        gifs = " ".join(f"![{variant}](pictures/{variant}-{number}.gif)" for number in range(NUM_SHOWN))
-        lines += [f"## {variant}", "", f"![Frames of {variant}](pictures/sheet-{variant}.png)", "", gifs, ""]
+        gif, sheet = (f"![Frames of {variant}](pictures/{name})" for name in (f"{variant}.gif", f"sheet-{variant}.png"))
+        lines += [f"## {variant}", "", gif, "", sheet, ""]
     lines += ["## Time", "", "| step | seconds |", "|---|---|"]
     lines += [f"| {step} | {taken:.0f} |" for step, taken in seconds.items()]
     lines += [f"| total | {sum(seconds.values()):.0f} |", ""]
