@@ -10,16 +10,16 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from curation.decode.fingerprint import unpack_signature
 from curation.errors import CurationError
+from curation.export.dataset import read_finished
 from curation.flow.table import Measurement, read_measurements
 from curation.inspection.web.short_text import shorten
 from curation.selection.near_duplicates import find_near_duplicates
 from curation.selection.signatures import Signatures
-from shards.schema import CLIPS, FLOW, Verdict
-from shards.storage.location import Location, for_arrow, list_files
+from shards.schema import FLOW, Verdict
+from shards.storage.location import Location, list_files
 
 _MIN_PAIRS = 3
 """A clip with fewer kept pairs is not reported as a single-source clip."""
@@ -82,9 +82,9 @@ def audit_dataset(out: Location, samples: pa.Table, near_distance: int) -> Audit
 
     `samples` has one row per sample and the columns clip_key and source_index (see `sample_index.load_index`).
     Clips up to `near_distance` bits apart are near-duplicates; 0 finds exact duplicates only.
-    Raises CurationError if the flow table has no fingerprint of a clip.
+    Raises CurationError if the flow table has no fingerprint of a clip, DatasetError if the table of clips is damaged.
     """
-    clips = pq.read_table(for_arrow(out / CLIPS), columns=["clip_key", "caption", "split", "verdict"]).to_pylist()
+    clips = read_finished(out).clips.select(["clip_key", "caption", "split", "verdict"]).to_pylist()
     split_of_clip = {row["clip_key"]: row["split"] for row in clips if row["verdict"] == Verdict.KEPT}
     measurements = {
         measurement.clip_key: measurement

@@ -88,6 +88,12 @@ def test_damaged_table_and_missing_fingerprints_raise(leaky, tmp_path):
     with pytest.raises(DatasetError, match="measurements of its clips cannot be read"):
         audit(out)
     path.write_bytes(original)
+    clips = pq.read_table(out / "clips.parquet")
+    changed = clips.set_column(clips.schema.get_field_index("caption"), "caption", pa.array(["a ball"] * len(clips)))
+    pq.write_table(changed, out / "clips.parquet")
+    with pytest.raises(DatasetError, match="its SHA-256 is not the manifest's"):
+        audit(out)
+    shutil.copyfile(leaky / "clips.parquet", out / "clips.parquet")
     part = read_part(path, method_digest(CurationConfig()))
     without_fingerprints = [
         dataclasses.replace(measurement, frames_sha256="", signature="") for measurement in part.measurements
