@@ -7,12 +7,12 @@ clips, measuring by pairs, export by samples. Fetching is apart: it depends on h
 102,068 GIFs (Li et al., 2016) and, at 40.6 frames on average, 100 to 150 million pairs. Prints Markdown.
 """
 
-import argparse
 import random
+import statistics
 import tempfile
 from pathlib import Path
 
-from benchmarks.flow import describe_machine
+from benchmarks.helpers import describe_machine, make_parser, print_header, print_row, summarize
 from curation.config import CurationConfig
 from curation.options import RunOptions
 from curation.pipeline import curate
@@ -28,6 +28,8 @@ def measure_sample(listing: Path, gifs: Path | None) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as out:
         options = RunOptions(listing=listing, out=Path(out, "out"), gifs=gifs, workers=0, quiet=True)
         summary = curate(options, CurationConfig(), Progress(quiet=True))
+    if summary is None:
+        raise RuntimeError("OUT was not empty")
     units = {
         "probe": len(summary.curated.catalog.clips),
         "measure": summary.num_pairs_measured,
@@ -38,7 +40,7 @@ def measure_sample(listing: Path, gifs: Path | None) -> dict[str, float]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.costs", description=__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument("listing", type=Path)
     parser.add_argument("--gifs", type=Path)
     parser.add_argument("--sample", type=int, default=40)
@@ -55,21 +57,20 @@ def main() -> None:
             file.write("\n".join(chosen) + "\n")
             file.flush()
             measured.append(measure_sample(Path(file.name), args.gifs))
-    print(f"{describe_machine()}; {args.repeats} samples of {args.sample} rows, one core.\n")
-    print("| stage | a unit | all of TGIF | core-hours (lowest to highest) | dollars |")
-    print("|---|---|---|---|---|")
+    print(f"{describe_machine()}\n{args.repeats} samples of {args.sample} rows, one core.\n")
+    print_header("stage", "per unit", "all of TGIF", "core-hours", "dollars")
     total = [0.0] * args.repeats
     for stage, number in STAGES.items():
         hours = [each[stage] * number / 3600 for each in measured]
         total = [before + more for before, more in zip(total, hours, strict=True)]
-        unit_us = sorted(each[stage] for each in measured)[args.repeats // 2] * 1e6
-        print(_row(f"{stage} | {unit_us:,.0f} us | {number:,}", hours, args.dollars))
-    print(_row("sum | |", total, args.dollars))
+        unit_us = statistics.median(each[stage] for each in measured) * 1e6
+        print_costs(hours, args.dollars, stage, f"{unit_us:,.0f} us", f"{number:,}")
+    print_costs(total, args.dollars, "sum", "", "")
 
 
-def _row(start: str, hours: list[float], dollars: float) -> str:
-    median = sorted(hours)[len(hours) // 2]
-    return f"| {start} | {median:.1f} ({min(hours):.1f} to {max(hours):.1f}) | {median * dollars:.2f} |"
+def print_costs(hours: list[float], dollars: float, *cells: str) -> None:
+    """Print a row that ends with core-hours and their price."""
+    print_row(*cells, summarize(hours, ".1f"), f"{statistics.median(hours) * dollars:.2f}")
 
 
 if __name__ == "__main__":

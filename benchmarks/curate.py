@@ -6,9 +6,6 @@ Without a listing, GIFs are drawn. The baseline is `benchmarks/plain_curate.py`,
 `SCRIPT LISTING OUT PROCESSES`. Prints all times, their medians and the ratio of the medians, as Markdown.
 """
 
-import argparse
-import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -17,6 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.helpers import CURATE, count_cores, describe_machine, make_parser, print_header, print_row
 from examples.draw_gifs import draw_folder
 
 
@@ -37,28 +35,27 @@ def draw_listing(folder: Path) -> Path:
 
 def main() -> None:
     """Run both commands in turn and print their times."""
-    parser = argparse.ArgumentParser(description="Time pix2gif-curate against a plain script.")
+    parser = make_parser(__doc__)
     parser.add_argument("--listing", type=Path)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--workers", type=int, default=count_cores())
     parser.add_argument("--baseline", type=Path, default=Path(__file__).with_name("plain_curate.py"))
     args = parser.parse_args()
-    curate = Path(sys.executable).with_name("pix2gif-curate")
     with tempfile.TemporaryDirectory() as folder:
         listing = args.listing or draw_listing(Path(folder))
         curate_s, baseline_s = [], []
         for run in range(args.runs):
             out = Path(folder) / f"out-{run}"
-            words = [str(curate), str(listing), "--out", str(out), "--val-fraction", "0"]
+            words = [CURATE, str(listing), "--out", str(out), "--val-fraction", "0"]
             curate_s.append(time_command([*words, "--workers", str(args.workers)]))
             shutil.rmtree(out)
             words = [sys.executable, str(args.baseline), str(listing), str(out), str(args.workers)]
             baseline_s.append(time_command(words))
             shutil.rmtree(out)
-    print(f"{platform.processor() or platform.machine()}, {args.workers} workers, {args.runs} runs, {listing.name}\n")
-    print("| | seconds of each run | median |\n|---|---|---|")
+    print(f"{describe_machine()}\n{args.workers} workers, {args.runs} runs, {listing.name}.\n")
+    print_header("", "seconds of each run", "median")
     for name, times in (("pix2gif-curate, including Ray's start", curate_s), (args.baseline.name, baseline_s)):
-        print(f"| {name} | {', '.join(f'{time_s:.1f}' for time_s in times)} | {statistics.median(times):.1f} |")
+        print_row(name, ", ".join(f"{time_s:.1f}" for time_s in times), f"{statistics.median(times):.1f}")
     print(f"\nRatio of the medians: {statistics.median(baseline_s) / statistics.median(curate_s):.2f}")
 
 

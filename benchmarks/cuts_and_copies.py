@@ -6,7 +6,6 @@ Cuts: 7 kinds of clips, 30 of each. A frame boundary is a true cut if the scene 
 each with 7 edited copies. Of all pairs of these clips, those of the same origin are true near-duplicates.
 """
 
-import argparse
 import collections
 import itertools
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.helpers import make_parser, open_gifs, print_header, print_row
 from curation.config import CurationConfig
 from curation.decode.decoder import FrameDecoder
 from curation.decode.scene_cuts import SceneDetector
@@ -42,7 +42,7 @@ def find_boundaries(scenes: list[int]) -> set[int]:
 
 def measure_cuts(num_seeds: int) -> None:
     """Print, by kind, the numbers of true, detected and correctly detected boundaries."""
-    print(f"\n| {num_seeds} clips each | cuts | detected | correct | clips without error |\n|---|---|---|---|---|")
+    print_header(f"{num_seeds} clips each", "cuts", "detected", "correct", "clips without error")
     sums: collections.Counter[str] = collections.Counter()
     for kind in EDITS:
         row: collections.Counter[str] = collections.Counter()
@@ -51,7 +51,7 @@ def measure_cuts(num_seeds: int) -> None:
             scenes = find_scenes(to_arrays(clip.frames))
             true, found = find_boundaries(clip.scenes), find_boundaries(scenes)
             row.update(true=len(true), found=len(found), right=len(true & found), exact=int(scenes == clip.scenes))
-        print(f"| {kind} | {row['true']} | {row['found']} | {row['right']} | {row['exact']} |")
+        print_row(kind, row["true"], row["found"], row["right"], row["exact"])
         sums.update(row)
     print(f"\nprecision {sums['right'] / sums['found']:.3f}, recall {sums['right'] / sums['true']:.3f}")
 
@@ -67,9 +67,10 @@ def measure_copies(num_clips: int, distance: int) -> None:
             signatures.append(take_signature(to_arrays(leak(frames))))
     near = find_near_duplicates(Signatures.join(signatures), distance)
     alike = {(i, j) for i, j in itertools.combinations(range(len(origins)), 2) if origins[i] == origins[j]}
-    print(f"\n| copy | detected of {num_clips} |\n|---|---|")
+    print()
+    print_header("copy", f"detected of {num_clips}")
     for name in LEAKS:
-        print(f"| {name} | {sum(1 for i, j in near if not names[i] and names[j] == name and (i, j) in alike)} |")
+        print_row(name, sum(1 for i, j in near if not names[i] and names[j] == name and (i, j) in alike))
     right = len(alike & near.keys())
     print(
         f"\nof {len(alike)} pairs of the same origin {right} were detected, recall {right / len(alike):.3f}; ", end=""
@@ -77,10 +78,9 @@ def measure_copies(num_clips: int, distance: int) -> None:
     print(f"{right} of {len(near)} detected pairs are correct, precision {right / len(near):.3f}")
 
 
-def inspect_real(folder: Path, distance: int) -> None:
+def inspect_real(paths: list[Path], distance: int) -> None:
     """Print the detected cuts and near-duplicates of real GIFs, for manual inspection."""
     config = CurationConfig()
-    paths = sorted(folder.glob("*.gif"))
     signatures = []
     for path in paths:
         decoder = FrameDecoder(path.read_bytes(), config.resolution, max_pixels=config.max_pixels)
@@ -96,7 +96,7 @@ def inspect_real(folder: Path, distance: int) -> None:
 
 def main() -> None:
     """Measure cuts and copies, and inspect real GIFs if given."""
-    parser = argparse.ArgumentParser(description="Measure precision and recall of scene cuts and near-duplicates.")
+    parser = make_parser(__doc__)
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--gifs", type=Path, help="A folder of real GIFs.")
     parser.add_argument("--distance", type=int, default=10, help="Greatest distance of near-duplicates, in bits.")
@@ -104,7 +104,8 @@ def main() -> None:
     measure_cuts(args.seeds)
     measure_copies(2 * args.seeds, args.distance)
     if args.gifs:
-        inspect_real(args.gifs, args.distance)
+        with open_gifs(args.gifs) as paths:
+            inspect_real(paths, args.distance)
 
 
 if __name__ == "__main__":

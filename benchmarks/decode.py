@@ -1,16 +1,17 @@
 """Time the frames of GIFs on one core: Pillow against the decoder, and all that a measured frame takes besides flow.
 
-    python -m benchmarks.decode DIR [--rounds 5]
+    python -m benchmarks.decode [--gifs DIR] [--rounds 5]
 
-DIR holds GIFs. The ways alternate clip by clip; a figure is the processor time per frame, and a ratio is the median of
-the ratios of the rounds. "Pillow" opens, composites on white and resizes with Pillow and converts to grey with OpenCV.
-"Frames" is the decoder: the same frames, RGB and grey. "Measured frame" adds scene cuts and fingerprints. "Export"
-decodes and composes what four random pairs of a clip need. Prints Markdown.
+Without a folder, GIFs are drawn. The ways alternate clip by clip. A figure is the processor time per frame: the median
+of the rounds, with minimum and maximum. A ratio is that of each round. Prints Markdown.
+
+Pillow: open, composite on white and resize with Pillow, convert to grey with OpenCV.
+frames: the same frames, RGB and grey, by the decoder.
+measured frame: frames, plus scene cuts and fingerprints.
+export: decode and composite what four random pairs of a clip need.
 """
 
-import argparse
 import io
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageSequence
 
-from benchmarks.flow import describe_machine
+from benchmarks.helpers import describe_machine, make_parser, open_gifs, print_header, print_row, summarize
 from curation.config import CurationConfig
 from curation.decode.decoder import FrameDecoder, warm_up_decoder
 from curation.decode.fingerprint import Fingerprint
@@ -91,24 +92,22 @@ def run_round(clips: list[bytes]) -> dict[str, float]:
 
 def main() -> None:
     """Measure all clips and print the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser = make_parser(__doc__)
+    parser.add_argument("--gifs", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    clips = [path.read_bytes() for path in sorted(args.folder.glob("*.gif"))]
-    if not clips:
-        parser.error(f"no GIFs in {args.folder}")
+    with open_gifs(args.gifs) as paths:
+        clips = [path.read_bytes() for path in paths]
     warm_up_decoder()
     run_round(clips[:1])
     rounds = [run_round(clips) for _ in range(args.rounds)]
-    print(f"{len(clips)} GIFs, {sum(decode_count.values())} frames, one core, {len(rounds)} rounds.")
-    print(f"{describe_machine()}\n")
-    print("| way | us a frame | least to most | times as fast as Pillow |\n|---|---|---|---|")
+    num_frames = sum(decode_count.values())
+    print(f"{describe_machine()}\n{len(clips)} GIFs, {num_frames} frames, one core, {len(rounds)} rounds.\n")
+    print_header("way", "us per frame", "times as fast as Pillow")
     for name in WAYS:
-        us = [times[name] for times in rounds]
-        ratio = statistics.median(times["Pillow"] / times[name] for times in rounds)
-        print(f"| {name} | {statistics.median(us):.0f} | {min(us):.0f} to {max(us):.0f} | {ratio:.1f} |")
+        ratios = [times["Pillow"] / times[name] for times in rounds]
+        print_row(name, summarize([times[name] for times in rounds], ".0f"), summarize(ratios, ".1f"))
 
 
 if __name__ == "__main__":

@@ -8,11 +8,6 @@ frame (`curation.flow.reference`). The kernel is `curation.flow.lucas_kanade.all
 clip, and every figure is the median of the repeats. Prints Markdown.
 """
 
-from __future__ import annotations
-
-import argparse
-import platform
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,18 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import llvmlite.binding
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.helpers import describe_machine, make_parser, open_gifs
 from curation.decode.decoder import FrameDecoder
 from curation.flow import reference as flow
 from curation.flow.lucas_kanade import all_pairs as lucas_kanade
 from curation.flow.lucas_kanade.templates import allocate_buffers, build_template
 from curation.flow.lucas_kanade.tracking import HALF, track_sources
 from curation.jit import compile_part
-from examples.draw_gifs import draw_frames, plan_gifs, save_gif
 
 RESOLUTION = 256
 WAYS = ("Algorithm 1 as written", "corners once, OpenCV", "kernel")
@@ -146,36 +139,20 @@ def report(repeats: list[Repeat], num_gifs: int) -> Iterator[str]:
         yield f"| {way} | {q[0]:.1e} | {q[1]:.1e} | {q[2]:.1e} | {q[3]:.1f} | {same:.4%} | {tracked:.1e} |"
 
 
-def describe_machine() -> str:
-    """Name the processor and the versions."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    model = next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
-    versions = f"OpenCV {cv2.__version__}, Numba {numba.__version__}, NumPy {np.__version__}"
-    return f"{model} ({llvmlite.binding.get_host_cpu_name()}), Python {platform.python_version()}, {versions}."
-
-
 def main() -> None:
     """Measure all clips and print the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--gifs", type=Path, help="Folder of GIFs.  [default: drawn GIFs]")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--limit", type=int, help="Measure only the first n GIFs.")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     ways = dict(zip(WAYS, (measure_as_written, flow.measure_all_pairs, lucas_kanade.measure_all_pairs), strict=True))
-    with tempfile.TemporaryDirectory() as folder:
-        if options.gifs is None:
-            for gif in plan_gifs(num_gifs=8, seed=0):
-                save_gif(Path(folder) / gif.name, draw_frames(gif))
-        paths = sorted((options.gifs or Path(folder)).glob("*.gif"))[: options.limit]
-        if not paths:
-            parser.error(f"no GIFs in {options.gifs}")
-        run_once(paths[:1], ways)  # Compile and warm up.
-        repeats = [run_once(paths, ways) for _ in range(options.repeat)]
-    print("\n".join(report(repeats, len(paths))))
+    with open_gifs(options.gifs) as paths:
+        limited = paths[: options.limit]
+        run_once(limited[:1], ways)  # Compile and warm up.
+        repeats = [run_once(limited, ways) for _ in range(options.repeat)]
+    print("\n".join(report(repeats, len(limited))))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ own resize, and for a video two passes over the packets. "Far samples" decodes 3
 Motion: all pairs of each scene, against those of the GIF. Prints Markdown.
 """
 
-import argparse
 import io
 import statistics
 import time
@@ -25,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
-from benchmarks.flow import describe_machine
+from benchmarks.helpers import CURATION_PACKAGES, describe_machine, make_parser, print_header, print_row, summarize
 from curation.config import CurationConfig
 from curation.decode import read_frames
 from curation.decode.decoder import warm_up_decoder
@@ -40,7 +39,6 @@ CONFIG = CurationConfig()
 SIDE = CONFIG.resolution
 SIZES = ((160, 120), (256, 256), (320, 240), (480, 360))
 TIMED_SIZE = (320, 240)
-SHORT_GOP = {"g": "12", "preset": "ultrafast"}
 
 
 def draw_scenes(size: tuple[int, int], num_scenes: int) -> list[list[Image.Image]]:
@@ -62,10 +60,10 @@ def open_pictures(data: bytes) -> Iterator[Image.Image]:
 
 def open_video(data: bytes) -> Iterator[NDArray[np.uint8]]:
     """Yield the frames that PyAV decodes, RGB."""
-    with av.open(io.BytesIO(data)) as video:
+    with av.open(io.BytesIO(data), "r") as video:
         video.streams.video[0].thread_count = 1
-        for frame in video.decode(video=0):
-            yield frame.to_ndarray(format="rgb24")
+        for frame in video.decode(video.streams.video[0]):
+            yield frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
 
 
 def decode_alone(name: str, data: bytes) -> int:
@@ -114,9 +112,8 @@ def time_format(name: str, files: list[bytes]) -> dict[str, float]:
 def print_times(num_scenes: int, num_rounds: int) -> None:
     """Print the time of each format and way."""
     scenes = draw_scenes(TIMED_SIZE, num_scenes)
-    print(f"{num_scenes} scenes of 14 frames, {TIMED_SIZE[0]} x {TIMED_SIZE[1]}, {num_rounds} rounds; us a frame.\n")
-    print("| format | bytes a frame | alone | alone, resized | frames | as fast as alone, resized | spread |")
-    print("|---|---|---|---|---|---|---|")
+    print(f"{num_scenes} scenes of 14 frames, {TIMED_SIZE[0]} x {TIMED_SIZE[1]}, {num_rounds} rounds; us per frame.\n")
+    print_header("format", "bytes per frame", "alone", "alone, resized", "frames", "times as fast as alone, resized")
     for name in FORMATS:
         files = [encode(scene, name) for scene in scenes]
         time_format(name, files[:1])
@@ -124,14 +121,13 @@ def print_times(num_scenes: int, num_rounds: int) -> None:
         ratios = [times["resized"] / times["frames"] for times in rounds]
         us = [f"{statistics.median(times[way] for times in rounds):.0f}" for way in WAYS]
         size = sum(map(len, files)) / sum(map(len, scenes))
-        spread = f"{min(ratios):.1f} to {max(ratios):.1f}"
-        print(f"| {name} | {size:.0f} | {' | '.join(us)} | {statistics.median(ratios):.1f} | {spread} |")
+        print_row(name, f"{size:.0f}", *us, summarize(ratios, ".1f"))
 
 
 def print_far_samples() -> None:
     """Print the time for all frames of a long video, and for three."""
     frames = [Image.new("RGB", TIMED_SIZE, (k % 256,) * 3) for k in range(1200)]
-    data = encode(frames, "mp4", **SHORT_GOP)
+    data = encode(frames, "mp4", g="12", preset="ultrafast")
     seconds = []
     for wanted in (range(1200), (0, 601, 1199)):
         start = time.process_time()
@@ -144,8 +140,8 @@ def print_far_samples() -> None:
 
 def print_motion(num_scenes: int) -> None:
     """Print how far the motion of each format is from that of the GIF."""
-    print("\n| size | format | pairs | largest difference, px | pairs in [2, 20] | of them within 0.2 px |")
-    print("|---|---|---|---|---|---|")
+    print()
+    print_header("size", "format", "pairs", "largest difference, px", "pairs in [2, 20]", "of them within 0.2 px")
     for size in SIZES:
         scenes = draw_scenes(size, num_scenes)
         expected = np.concatenate([measure(encode(scene, "gif")) for scene in scenes])
@@ -153,7 +149,7 @@ def print_motion(num_scenes: int) -> None:
         for name in FORMATS[1:]:
             error = np.abs(np.concatenate([measure(encode(scene, name)) for scene in scenes]) - expected)
             share = f"{(error[in_range] <= 0.2).mean():.1%}"
-            print(f"| {size[0]} x {size[1]} | {name} | {len(error)} | {error.max():.3f} | {in_range.sum()} | {share} |")
+            print_row(f"{size[0]} x {size[1]}", name, len(error), f"{error.max():.3f}", in_range.sum(), share)
 
 
 def measure(data: bytes) -> NDArray[np.float32]:
@@ -163,14 +159,14 @@ def measure(data: bytes) -> NDArray[np.float32]:
 
 def main() -> None:
     """Measure and print the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--scenes", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     cv2.setNumThreads(1)
     warm_up_decoder()
     warm_up_kernel()
-    print(f"{describe_machine()}\n")
+    print(f"{describe_machine(*CURATION_PACKAGES, 'av')}\n")
     print_times(args.scenes, args.rounds)
     print_far_samples()
     print_motion(args.scenes)

@@ -7,16 +7,17 @@ counted, in half precision as under --precision fp16. The result is computed, no
 cuDNN's workspaces and CUDA's own memory (about half a GB) come on top.
 """
 
-import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
 
+from benchmarks.helpers import make_parser, print_header, print_row
 from training.giftune.inflation import InflatedBlock, InflatedUNet
 from training.model.pretrained.stable_diffusion import initialize_stable_diffusion
 
@@ -97,9 +98,11 @@ def largest_block(model: InflatedUNet, latents: Tensor, text: Tensor) -> int:
 
 def make_depth_model() -> nn.Module:
     """Build a model with the shapes of Depth Anything V2 Small."""
-    backbone = Dinov2Config(
-        hidden_size=384, num_hidden_layers=12, num_attention_heads=6, image_size=_DEPTH_SIDE, patch_size=14,
-        out_indices=[3, 6, 9, 12], reshape_hidden_states=False, apply_layernorm=True,
+    backbone = Dinov2Config.from_dict(
+        {
+            "hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 6, "image_size": _DEPTH_SIDE,
+            "patch_size": 14, "out_indices": [3, 6, 9, 12], "reshape_hidden_states": False, "apply_layernorm": True,
+        }
     )  # fmt: skip
     return DepthAnythingForDepthEstimation(
         DepthAnythingConfig(backbone_config=backbone, reassemble_hidden_size=384, neck_hidden_sizes=[48, 96, 192, 384])
@@ -117,7 +120,7 @@ def count_parts(num_frames: int, resolution: int) -> dict[str, int]:
         text = torch.zeros(1, 77, 768, dtype=torch.half)
     counted = {
         "U-Net with temporal attention, float32": num_bytes(model),
-        "  trained part of it": num_bytes(model, trained=True),
+        "of it trained": num_bytes(model, trained=True),
         "gradients and AdamW's two moments, float32": 3 * num_bytes(model, trained=True),
         "autoencoder and text model, float16": (num_bytes(parts.vae) + num_bytes(parts.text_encoder)) // 2,
         "depth model, float32": num_bytes(depth),
@@ -141,14 +144,16 @@ def count_parts(num_frames: int, resolution: int) -> dict[str, int]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description="Compute the memory of a step of GIF-Tune, by parts.")
+    parser = make_parser(__doc__)
     parser.add_argument("--frames", type=int, default=24)
     parser.add_argument("--resolution", type=int, default=512)
     args = parser.parse_args()
-    torch.nn.functional.scaled_dot_product_attention = fused_attention
-    print(f"{args.frames} frames of {args.resolution} x {args.resolution}, Stable Diffusion 1.5, GB")
-    for name, size in count_parts(args.frames, args.resolution).items():
-        print(f"{name:50}{size / 1e9:8.2f}")
+    with mock.patch.object(torch.nn.functional, "scaled_dot_product_attention", fused_attention):
+        parts = count_parts(args.frames, args.resolution)
+    print(f"{args.frames} frames of {args.resolution} x {args.resolution}, Stable Diffusion 1.5.\n")
+    print_header("part", "GB")
+    for name, size in parts.items():
+        print_row(name, f"{size / 1e9:.2f}")
 
 
 if __name__ == "__main__":

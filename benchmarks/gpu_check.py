@@ -24,11 +24,11 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.helpers import PIX2GIF, make_parser
 from benchmarks.training_step import describe_hardware, draw_data, measure_trainer
 from training.runtime.libraries import silence_libraries
 from training.trainer.config import PRESETS
 
-CLI = str(Path(sys.executable).with_name("pix2gif"))
 CHECKPOINT_EVERY = 2
 STEPS, WARM_UP = 10, 3
 LOSS_TOLERANCE = 1e-3
@@ -41,7 +41,7 @@ def train(data: Path, out: Path, precision: str, max_steps: int) -> "subprocess.
     """Start `pix2gif train` with the tiny preset."""
     options = {"--precision": precision, "--max-steps": max_steps, "--checkpoint-every": CHECKPOINT_EVERY}
     fixed = ["--preset", "tiny", "--validate-every", "0"]
-    words = [CLI, "train", str(data), "--out", str(out), *fixed, *map(str, itertools.chain(*options.items()))]
+    words = [PIX2GIF, "train", str(data), "--out", str(out), *fixed, *map(str, itertools.chain(*options.items()))]
     return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # noqa: S603
 
 
@@ -105,7 +105,7 @@ def measure_preset(name: str, data: Path) -> dict[str, float]:
     )
     figures = measure_trainer(argparse.Namespace(steps=STEPS, warm_up=WARM_UP), config, data)
     memory = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0.0
-    return {"micro_batch": preset.micro_batch, "memory_gib": memory, **{k: float(v) for k, v in figures.items()}}
+    return {"micro_batch": preset.micro_batch, "memory_gib": memory, **figures}
 
 
 def write_row(name: str, data: Path) -> tuple[str, bool]:
@@ -124,7 +124,7 @@ def write_row(name: str, data: Path) -> tuple[str, bool]:
 
 def main() -> int:
     """Run the checks, print and write the record; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_check", description=__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument("--presets", type=lambda text: text.split(","), default=["card24", "card80", "paper"])
     parser.add_argument("--precisions", type=lambda text: text.split(","), default=["no", "bf16", "fp16"])
     parser.add_argument("--out", type=Path)

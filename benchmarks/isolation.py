@@ -7,19 +7,19 @@ alternate clip by clip. Times are processor times of parent and child together, 
 For each clip the minimum over all rounds is used; the ratio is that of the sums.
 """
 
-import argparse
-import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from benchmarks.helpers import describe_machine, make_parser, open_gifs, print_header, print_row
 from curation.config import CurationConfig
 from curation.decode.probe import ProbeTask, probe_clips
 from curation.export.encode import SourceClip, encode_frames
 from curation.flow.measure import measure_clip
 from curation.listing.clips import Clip
 from curation.run.sandbox import Failure, Limits, isolate
-from examples.draw_gifs import draw_folder
 
 CONFIG = CurationConfig()
 
@@ -39,46 +39,40 @@ def read_cpu_s() -> float:
     return in_child + time.process_time()
 
 
+def list_calls(paths: list[Path]) -> list[tuple[str, Callable[[], object]]]:
+    """Return the calls that measure and encode each GIF, with the name of what they do."""
+    clips = {
+        path.stem: Clip(key=path.stem, uri=path.name, location=str(path), captions=("",), split="", row=1)
+        for path in paths
+    }
+    calls: list[tuple[str, Callable[[], object]]] = []
+    for one in probe_clips(ProbeTask(clips=tuple(clips.values()), config=CONFIG)):
+        if one.verdict is None:
+            source = SourceClip(clip=clips[one.clip_key], path=one.path, sha256=one.sha256 or "")
+            num_frames = one.num_frames or 0
+            frames = tuple(range(0, num_frames, max(1, num_frames // 12)))
+            calls.append(("measure", partial(measure_clip, one, CONFIG)))
+            calls.append(("export", partial(encode_frames, frames, source, CONFIG)))
+    return calls
+
+
 def main() -> None:
     """Time both sides and print the table."""
-    parser = argparse.ArgumentParser(description="Time the sandbox against direct calls.")
+    parser = make_parser(__doc__)
     parser.add_argument("--gifs", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        if args.gifs is None:
-            draw_folder(Path(folder), num_gifs=20, seed=0)
-        paths = sorted((args.gifs or Path(folder) / "gifs").glob("*.gif"))
-        clips = [
-            Clip(key=path.stem, uri=path.name, location=str(path), captions=("",), split="", row=1) for path in paths
-        ]
-        probed = [one for one in probe_clips(ProbeTask(clips=tuple(clips), config=CONFIG)) if one.verdict is None]
-        calls: list[tuple[str, Callable[..., object], tuple[object, ...]]] = []
-        for one in probed:
-            clip = next(clip for clip in clips if clip.key == one.clip_key)
-            source = SourceClip(clip=clip, path=one.path, sha256=one.sha256 or "")
-            calls.append(("measure", measure_clip, (one, CONFIG)))
-            frames = tuple(range(0, one.num_frames or 0, max(1, (one.num_frames or 0) // 12)))
-            calls.append(("export", encode_frames, (frames, source, CONFIG)))
-        best: dict[tuple[str, bool], float] = {}
-        for name, function, arguments in calls:
-            ways = {
-                False: lambda f=function, a=arguments: f(*a),
-                True: lambda f=function, a=arguments: isolate(Limits.from_config(CONFIG), f, *a),
-            }
-            times = dict.fromkeys(ways, float("inf"))
-            for round_number in range(args.rounds + 1):  # The first round warms up.
-                for way, call in ways.items():
-                    seconds = time_call(call)
-                    if round_number:
-                        times[way] = min(times[way], seconds)
-            for way, seconds in times.items():
-                best[name, way] = best.get((name, way), 0.0) + seconds
-    print(f"{len(probed)} GIFs, minimum of {args.rounds} rounds each\n")
-    print("| | direct, s | in the sandbox, s | ratio |\n|---|---|---|---|")
-    for name in ("measure", "export"):
-        direct, isolated = best[name, False], best[name, True]
-        print(f"| {name} | {direct:.2f} | {isolated:.2f} | {isolated / direct:.3f} |")
+    seconds: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    with open_gifs(args.gifs, num_drawn=20) as paths:
+        for name, call in list_calls(paths):
+            ways = call, partial(isolate, Limits.from_config(CONFIG), call)
+            rounds = [[time_call(way) for way in ways] for _ in range(args.rounds + 1)]
+            for place in range(len(ways)):  # The first round warms up.
+                seconds[name][place] += min(times[place] for times in rounds[1:])
+    print(f"{describe_machine()}\n{len(paths)} GIFs, minimum of {args.rounds} rounds each.\n")
+    print_header("", "direct, s", "in the sandbox, s", "ratio")
+    for name, (direct, isolated) in seconds.items():
+        print_row(name, f"{direct:.2f}", f"{isolated:.2f}", f"{isolated / direct:.3f}")
 
 
 if __name__ == "__main__":

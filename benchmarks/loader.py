@@ -10,14 +10,11 @@ loader: one worker process, random access over all shards, flips, batches of 16 
 webdataset: one worker process, shard order through a shuffle buffer, decoded to uint8 tensors, batches of 16.
 """
 
-import argparse
 import dataclasses
 import io
 import os
 import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +27,7 @@ import torch
 import webdataset as wds
 from PIL import Image
 
-from examples.draw_gifs import draw_folder
+from benchmarks.helpers import describe_machine, draw_dataset, make_parser, print_header, print_row
 from shards.manifest import read_manifest
 from shards.reader import read_shard
 from training.data import BatchStream, DataConfig
@@ -38,15 +35,6 @@ from training.data import BatchStream, DataConfig
 BATCH = 16
 WARM_UP = 8
 Pair = tuple[bytes, bytes]
-
-
-def draw_data(folder: Path) -> Path:
-    """Draw GIFs and curate them; return the data set."""
-    listing = draw_folder(folder / "gifs", num_gifs=120, seed=0)
-    curate = [str(Path(sys.executable).with_name("pix2gif-curate")), str(listing), "--out", str(folder / "shards")]
-    command = [*curate, "--samples-per-shard", "200"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
-    return folder / "shards"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +88,7 @@ def load_pillow(data: bytes) -> None:
 
 def decode_opencv(data: bytes) -> np.ndarray:
     """Decode to an array."""
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB))
 
 
 def measure_loader(folder: Path, num_samples: int) -> Rate:
@@ -127,14 +115,14 @@ def measure_webdataset(folder: Path, num_samples: int) -> Rate:
 
 def main() -> None:
     """Find or draw the data set and compare all ways."""
-    parser = argparse.ArgumentParser(description="Measure one worker of the loader.")
+    parser = make_parser(__doc__)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--samples", type=int, default=1600)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["XDG_CACHE_HOME"] = scratch
-        compare(args.data or draw_data(Path(scratch)), args.rounds, args.samples)
+        compare(args.data or draw_dataset(Path(scratch), 120, "--samples-per-shard", "200"), args.rounds, args.samples)
 
 
 def compare(folder: Path, rounds: int, num_samples: int) -> None:
@@ -154,18 +142,17 @@ def compare(folder: Path, rounds: int, num_samples: int) -> None:
         for name, way in ways.items():
             figures[name].append(way())
     num_bytes = statistics.mean(len(picture) for pair in pairs for picture in pair)
-    print(f"{len(pairs):,} samples of {num_bytes / 1e3:.1f} kB a picture in {len(shards)} shards, {rounds} rounds of")
-    print(
-        f"{num_samples:,} samples; torch {torch.__version__}, webdataset {wds.__version__}, OpenCV {cv2.__version__}.\n"
-    )
-    print("| | samples/s | of bare | samples/s of processor time | of bare |\n|---|---|---|---|---|")
+    print(describe_machine("torch", "webdataset", "opencv-python-headless", "pillow"))
+    print(f"{len(pairs):,} samples of {num_bytes / 1e3:.1f} kB a picture in {len(shards)} shards,")
+    print(f"{rounds} rounds of {num_samples:,} samples.\n")
+    print_header("", "samples/s", "of bare", "samples/s of processor time", "of bare")
     first = figures[next(iter(ways))]
     for name, rates in figures.items():
-        cells = []
+        cells: list[str] = []
         for kind in ("per_wall_s", "per_cpu_s"):
             cells.append(f"{statistics.median(getattr(rate, kind) for rate in rates):,.0f}")
             cells.append(f"{median_ratio(rates, first, kind):.2f}")
-        print(f"| {name} | {' | '.join(cells)} |")
+        print_row(name, *cells)
     loader, webdataset = figures["loader, one worker"], figures["plain webdataset, one worker"]
     clock, cpu = (median_ratio(loader, webdataset, kind) for kind in ("per_wall_s", "per_cpu_s"))
     print(f"\nThe loader is {clock:.2f} times as fast as plain webdataset, {cpu:.2f} times by processor time.")
@@ -173,7 +160,7 @@ def compare(folder: Path, rounds: int, num_samples: int) -> None:
 
 def median_ratio(rates: list[Rate], others: list[Rate], kind: str) -> float:
     """Return the median of the ratios of the rounds."""
-    return statistics.median(getattr(a, kind) / getattr(b, kind) for a, b in zip(rates, others, strict=True))
+    return statistics.median(float(getattr(a, kind) / getattr(b, kind)) for a, b in zip(rates, others, strict=True))
 
 
 if __name__ == "__main__":

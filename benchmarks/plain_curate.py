@@ -16,6 +16,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 from PIL import Image, ImageSequence
 
 Job = tuple[Path, Path]
@@ -32,13 +33,18 @@ def decode(path: Path) -> list[Image.Image]:
     return frames
 
 
-def measure_motion(source: np.ndarray, target: np.ndarray) -> float:
+def find_corners(grey: MatLike) -> MatLike | None:
+    """Find up to 100 corners, [N, 1, 2]; None if there is none."""
+    return cv2.goodFeaturesToTrack(grey, 100, 0.1, 7, blockSize=7)
+
+
+def measure_motion(source: MatLike, target: MatLike) -> float:
     """Measure one pair; nothing is shared between pairs."""
-    corners = cv2.goodFeaturesToTrack(source, 100, 0.1, 7, blockSize=7)
+    corners = find_corners(source)
     if corners is None:
         return 0.0
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 0.03)
-    moved, status, _ = cv2.calcOpticalFlowPyrLK(
+    moved, status, _ = cv2.calcOpticalFlowPyrLK(  # type: ignore[call-overload]  # The stubs do not allow None.
         source, target, corners, None, winSize=(15, 15), maxLevel=2, criteria=stop
     )
     lengths = np.linalg.norm((moved - corners)[status == 1], axis=-1)

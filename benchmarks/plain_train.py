@@ -56,8 +56,8 @@ def plain_steps(config: TrainingConfig, folder: Path, device: torch.device) -> I
     perceptual = load_perceptual(config, print)
     parts = build_parts(config)
     model = parts.model.to(device).train()
-    parts.vae.to(device, dtype)
-    parts.text_encoder.to(device, dtype)
+    parts.vae.to(device, dtype)  # type: ignore[arg-type]  # Wrapped by diffusers.
+    parts.text_encoder.to(device, dtype)  # type: ignore[arg-type]  # Wrapped by transformers.
     if perceptual is not None:
         perceptual.to(device)
     null_embeds = encode_null_text(parts.tokenizer, parts.text_encoder)
@@ -75,7 +75,7 @@ def plain_steps(config: TrainingConfig, folder: Path, device: torch.device) -> I
             z_0 = sample_target(moments, torch.randn_like(moments.mean), parts.vae.config["scaling_factor"]).float()
             noise = torch.randn_like(z_0)
             timesteps = torch.randint(0, parts.scheduler.config["num_train_timesteps"], (len(z_0),), device=device)
-            noisy = parts.scheduler.add_noise(z_0, noise, timesteps)
+            noisy = parts.scheduler.add_noise(z_0, noise, timesteps)  # type: ignore[arg-type]
             text = encode_text(parts.text_encoder, token_ids).float()
             conditions = drop_conditions(torch.rand(len(z_0), device=device), text, null_embeds, source_latent)
             with torch.autocast(device.type, dtype, enabled=config.precision != "no"):

@@ -7,6 +7,7 @@ pairs are kept. Fingerprints are 16 frames of 3 hashes each. One clip in 50 is a
 a near-duplicate. No picture is decoded or encoded, and only the first samples of each shard are written.
 """
 
+import dataclasses
 import hashlib
 import io
 import itertools
@@ -17,12 +18,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from PIL import Image
 
 from curation.decode.fingerprint import pack_signature
 from curation.decode.probe import ProbedClip, ProbeTask
 from curation.export.encode import EncodeResult, EncodeTask
 from curation.export.pack import PackResult, PackTask, make_record
+from curation.file_format import FileFormat
 from curation.flow.measure import method_digest
 from curation.flow.table import FlowPart, Measurement, write_part
 from curation.flow.tasks import JoinTask, PartTask, SliceTask, make_part, slice_method
@@ -36,28 +39,10 @@ _FRAMES = (14, 572)
 """The shortest and the longest GIF of TGIF."""
 _PAIRS = tuple(index.astype(np.int32) for index in np.triu_indices(8, k=1))
 _NORMAL = statistics.NormalDist(math.log(33), 0.6)
-_WORDS = [
-    "a",
-    "young",
-    "man",
-    "with",
-    "dark",
-    "hair",
-    "slowly",
-    "turns",
-    "his",
-    "head",
-    "and",
-    "looks",
-    "at",
-    "the",
-    "camera",
-    "while",
-    "somebody",
-    "dances",
-    "behind",
-    "him",
-]
+_WORDS = (
+    "a", "young", "man", "with", "dark", "hair", "slowly", "turns", "his", "head",
+    "and", "looks", "at", "the", "camera", "while", "somebody", "dances", "behind", "him",
+)  # fmt: skip
 
 
 def write_listing(path: Path, num_rows: int) -> None:
@@ -86,11 +71,11 @@ def _probe(key: str, location: str) -> ProbedClip:
         return ProbedClip(clip_key=key, path=location, sha256=sha256, verdict=Verdict.NOT_A_GIF, detail=detail)
     frames = round(math.exp(_NORMAL.inv_cdf(max(1e-9, uniform(1, "recorded", key)))))
     width, height = 150 + hash64(2, key) % 300, 120 + hash64(3, key) % 200
-    looked = {"path": location, "sha256": sha256, "width": width, "height": height}
+    probed = ProbedClip(clip_key=key, path=location, sha256=sha256, format=FileFormat.GIF, width=width, height=height)
     if drawn < 0.05:
         detail = "1,234 frames, more than the limit of 1,000"
-        return ProbedClip(clip_key=key, **looked, num_frames=1234, verdict=Verdict.TOO_LARGE, detail=detail)
-    return ProbedClip(clip_key=key, **looked, num_frames=min(max(frames, _FRAMES[0]), _FRAMES[1]))
+        return dataclasses.replace(probed, num_frames=1234, verdict=Verdict.TOO_LARGE, detail=detail)
+    return dataclasses.replace(probed, num_frames=min(max(frames, _FRAMES[0]), _FRAMES[1]))
 
 
 def make_flow_part(task: PartTask | SliceTask | JoinTask) -> FlowPart:
@@ -136,13 +121,13 @@ def _measure(clip: ProbedClip, num_pairs: int) -> Measurement:
     )
 
 
-def _draw_bits(rng: np.random.Generator, shape: tuple[int, ...], max_bits: int) -> np.ndarray:
+def _draw_bits(rng: np.random.Generator, shape: tuple[int, ...], max_bits: int) -> NDArray[np.uint64]:
     """Draw words with up to `max_bits` bits set: uint64 [*shape]."""
     bits = np.uint64(1) << rng.integers(0, 64, (*shape, max_bits), dtype=np.uint64)
-    return np.bitwise_or.reduce(bits, axis=-1)
+    return np.asarray(np.bitwise_or.reduce(bits, axis=-1), np.uint64)
 
 
-def _draw_rows(keys: list[str], sources: np.ndarray, targets: np.ndarray) -> pa.Table:
+def _draw_rows(keys: list[str], sources: NDArray[np.int32], targets: NDArray[np.int32]) -> pa.Table:
     """Draw the flow table of clips that all have the same pairs."""
     num_rows = len(keys) * len(sources)
     rng = np.random.default_rng(hash64(6, *keys[:1]))

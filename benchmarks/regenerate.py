@@ -10,22 +10,19 @@ With `--workers 0` everything runs in one process and its sandbox. Processor tim
 compared on a busy machine.
 """
 
-import argparse
 import collections
 import dataclasses
 import multiprocessing
-import os
-import platform
 import re
 import resource
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from benchmarks.helpers import CURATE, PIX2GIF, count_cores, describe_machine, make_parser, print_header, print_row
 from curation.config import CurationConfig
 from curation.decode.decoder import FrameDecoder
 from curation.export.encode import encode_picture
@@ -35,7 +32,6 @@ from shards.reader import read_shard
 Job = tuple[Path, frozenset[int]]
 """A GIF, and the indices of the frames to encode."""
 
-_BIN = Path(sys.executable).parent
 _NARROWER = ["--min-motion", "3", "--max-motion", "15"]
 
 
@@ -100,25 +96,25 @@ def time_lower_bound(jobs: list[Job], workers: int) -> Times:
 
 def main() -> None:
     """Run the three commands and the pool, and print their times and ratios."""
-    parser = argparse.ArgumentParser(description="Time making a data set again with other thresholds.")
+    parser = make_parser(__doc__)
     parser.add_argument("listing", type=Path)
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--workers", type=int, default=count_cores())
     args = parser.parse_args()
     fixed = ["--workers", args.workers]
     with tempfile.TemporaryDirectory() as folder:
         first, again, resplit = (Path(folder) / name for name in ("first", "again", "resplit"))
-        curate = [_BIN / "pix2gif-curate", args.listing, "--val-fraction", "0", *fixed]
-        load = os.getloadavg()[0]
+        curate = [CURATE, args.listing, "--val-fraction", "0", *fixed]
+        machine = describe_machine()
         first_run = time_command(*curate, "--out", first)
         regenerated = {
             "pix2gif-curate --flow": time_command(*curate, "--out", again, "--flow", first / "flow", *_NARROWER),
-            "pix2gif resplit": time_command(_BIN / "pix2gif", "resplit", first, "--out", resplit, *fixed, *_NARROWER),
+            "pix2gif resplit": time_command(PIX2GIF, "resplit", first, "--out", resplit, *fixed, *_NARROWER),
         }
         lower_bound = time_lower_bound(list_jobs(again, args.listing.parent), max(args.workers, 1))
-    print(f"{platform.processor() or platform.machine()}, {args.workers} workers, load {load:.1f} before the start\n")
-    print("| | wall time, s | stages without Ray's start, s | processor time, s |\n|---|---|---|---|")
+    print(f"{machine}\n{args.workers} workers.\n")
+    print_header("", "wall time, s", "stages without Ray's start, s", "processor time, s")
     for name, times in {"first run": first_run, **regenerated, "decoding and encoding alone": lower_bound}.items():
-        print(f"| {name} | {times.wall_s:.1f} | {times.stages_s:.1f} | {times.cpu_s:.1f} |")
+        print_row(name, f"{times.wall_s:.1f}", f"{times.stages_s:.1f}", f"{times.cpu_s:.1f}")
     print()
     for name, times in regenerated.items():
         faster = first_run.stages_s / times.stages_s, first_run.cpu_s / times.cpu_s

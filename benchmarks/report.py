@@ -7,12 +7,10 @@ Prints the time of each step of the report, the size of the page, peak memory, a
 The report's pass over the flow table is compared with selection, which reads the same table.
 """
 
-import argparse
 import collections
 import dataclasses
 import os
-import resource
-import statistics
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from playwright.sync_api import sync_playwright
 
+from benchmarks.helpers import describe_machine, make_parser, read_peak_mb, summarize
 from curation.config import CurationConfig
 from curation.flow.measure import method_digest
 from curation.flow.table import write_part
@@ -37,16 +36,16 @@ from curation.inspection.report.gather import Sources, gather_report
 from curation.inspection.report.motion_stats import count_measured_pairs
 from curation.inspection.report.page import render_report
 from curation.inspection.report.sample_pairs import read_sample_pairs
-from curation.listing.catalog import clip_key
+from curation.listing.names import clip_key
 from curation.run.progress import StageTime
 from curation.selection.pair_counts import compute_bin_edges
 from curation.selection.pairs import Selection, select_pairs
 from shards.manifest import ListingEntry, Manifest, MotionHistogram, ShardEntry, SplitEntry
 from shards.schema import CLIPS_SCHEMA, FLOW_SCHEMA, Sample, SampleRecord, Verdict
 from shards.writer import shard_name, write_shard
-from tests.browser import CHROMIUM
 
 Result = TypeVar("Result")
+_CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 _PAIRS_PER_PART = 200_000
 _NUM_UNIQUE_SHARDS = 4
 _SAMPLES_PER_SHARD = 1000
@@ -93,7 +92,7 @@ def make_clips(keys: list[str], num_pairs: int, rng: np.random.Generator) -> pa.
             detail = f"HTTP {rng.choice([403, 404, 410, 500])} after {number} ms"
             row |= {"clip_key": f"c{number}", "verdict": verdict, "detail": detail}
             if verdict is Verdict.DUPLICATE:
-                row |= {"duplicate_of": keys[number % 997], "duplicate_kind": "exact"}
+                row |= {"duplicate_of": keys[number % min(997, len(keys))], "duplicate_kind": "exact"}
         rows.append(row)
     return pa.Table.from_pylist(rows, schema=CLIPS_SCHEMA)
 
@@ -172,7 +171,7 @@ def open_page(path: Path) -> Iterator[dict[str, float]]:
     """Open the page in several new browsers. Yields milliseconds to first paint, to usable, and to filter."""
     with sync_playwright() as driver:
         for _ in range(_NUM_LOADS):
-            browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+            browser = driver.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             page.add_init_script(
                 "new MutationObserver(() => { if (document.documentElement?.classList.contains('with-script'))"
@@ -193,12 +192,13 @@ def open_page(path: Path) -> Iterator[dict[str, float]]:
 
 def main() -> None:
     """Create the data set, make the report, open it, print all measurements."""
-    parser = argparse.ArgumentParser()
+    parser = make_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pairs", type=int, default=100_000_000)
     parser.add_argument("--clips", type=int, default=80_000)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    print(describe_machine("numpy", "pyarrow"))
     rng, flow = np.random.default_rng(args.seed), args.folder / "flow"
     keys = [clip_key(f"https://example.invalid/{number:06d}.gif") for number in range(args.clips)]
     if not flow.exists():
@@ -208,7 +208,7 @@ def main() -> None:
     times: dict[str, float] = {}
     config, split_of_clip = CurationConfig(), {key: split_of(key) for key in keys}
     selections = measure_time("selection", lambda: select_pairs(parts, split_of_clip, config), times)
-    memory_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    memory_before_mb = read_peak_mb()
     splits = link_shards(args.folder, unique, selections)
     measure_time("report: flow table", lambda: count_measured_pairs(parts), times)
     summaries = (count_funnel, lambda table: summarize_failures(table, []), summarize_duplicates, summarize_sizes)
@@ -228,15 +228,13 @@ def main() -> None:
     report = measure_time("report: all contents", lambda: gather_report(sources, manifest), times)
     html = measure_time("report: rendering", lambda: render_report(report), times)
     (args.folder / "report.html").write_text(html, encoding="utf-8")
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"{sum(entry.num_samples for entry in splits.values()):,} samples, {len(html.encode()):,} bytes of HTML")
-    print(f"peak memory: {memory_before / 1024:,.0f} MB after selection, {memory / 1024:,.0f} MB after the report")
+    print(f"peak memory: {memory_before_mb:,.0f} MB after selection, {read_peak_mb():,.0f} MB after the report")
     for other in ("selection", "baseline: sequential motion count"):
         print(f"flow table of the report: {times['report: flow table'] / times[other]:.2f} times {other}")
     loads = list(open_page(args.folder / "report.html"))
     for name in loads[0]:
-        values = sorted(load[name] for load in loads)
-        print(f"{name:12}{statistics.median(values):7.0f} ms ({values[0]:.0f} to {values[-1]:.0f})")
+        print(f"{name:12} {summarize([load[name] for load in loads], '.0f')} ms")
 
 
 if __name__ == "__main__":

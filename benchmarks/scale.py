@@ -12,12 +12,9 @@ Prints for each listing, in total and by stage, as Markdown: peak memory as the 
 libraries and Ray's client), wall time, and the driver's processor time.
 """
 
-import argparse
 import contextlib
 import json
 import os
-import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -25,8 +22,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from benchmarks import recorded
+from benchmarks.helpers import ROOT, describe_machine, make_parser, print_header, print_row, read_peak_mb
 from curation import pipeline
 from curation.config import CurationConfig
 from curation.decode.probe import probe_clips
@@ -37,13 +36,12 @@ from curation.run import context
 from curation.run.progress import Bar, Progress
 from curation.run.workers import Workers, open_workers
 
-ROOT = Path(__file__).resolve().parents[1]
 _RECORDED: dict[Callable[..., Any], Callable[..., Any]] = {
     probe_clips: recorded.probe_clips,
     make_part: recorded.make_flow_part,
     run_task: recorded.run_task,
 }
-_FIXED = ("start",)
+_FIXED = ("start", "compile")
 """Stages whose time does not depend on the listing."""
 
 
@@ -61,7 +59,7 @@ class Recorded:
 
     def map(self, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
         """See `Workers.map`."""
-        for result in self._workers.map(_RECORDED[function], tasks):
+        for result in self._workers.map(_RECORDED.get(function, function), tasks):
             Recorded.num_tasks += 1
             yield result
 
@@ -90,25 +88,19 @@ class Watched(Progress):
         with super().stage(name, total, unit) as bar:
             yield bar
         self.cpu_s[name] = self.cpu_s.get(name, 0.0) + time.process_time() - start
-        self.peak_mb[name] = peak_mb()
-
-
-def peak_mb() -> float:
-    """Return the peak memory of this process so far, in MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+        self.peak_mb[name] = read_peak_mb()
 
 
 def drive(num_rows: int, workers: int, folder: Path) -> dict[str, Any]:
     """Run the driver once in this process."""
-    imported_mb = peak_mb()
+    imported_mb = read_peak_mb()
     listing = folder / "listing.tsv"
     recorded.write_listing(listing, num_rows)
     (folder / "gifs").mkdir()
-    context.open_workers = open_recorded  # type: ignore[assignment]
     progress = Watched()
     options = RunOptions(listing=listing, gifs=folder / "gifs", out=folder / "out", workers=workers)
-    summary = pipeline.curate(options, CurationConfig(), progress)
+    with mock.patch.object(context, "open_workers", open_recorded):
+        summary = pipeline.curate(options, CurationConfig(), progress)
     return {
         "num_rows": num_rows,
         "imported_mb": imported_mb,
@@ -135,39 +127,36 @@ def drive_in_process(num_rows: int, workers: int) -> dict[str, Any]:
 
 def print_stages(one: dict[str, Any]) -> None:
     """Print the times and the memory of the stages of a run."""
-    print(f"\n{one['num_rows']:,} rows: {one['verdicts']}\n")
-    print("| stage | s | us per row | driver's cpu, s | peak memory so far, MB |\n|---|---|---|---|---|")
+    verdicts = ", ".join(f"{count:,} {name}" for name, count in one["verdicts"].items() if count)
+    print(f"\n{one['num_rows']:,} rows: {verdicts}\n")
+    print_header("stage", "s", "us per row", "driver's cpu, s", "peak memory so far, MB")
     for name, seconds in one["seconds"].items():
         each = "" if name in _FIXED else f"{1e6 * seconds / one['num_rows']:,.0f}"
-        print(f"| {name} | {seconds:,.1f} | {each} | {one['cpu_s'][name]:,.1f} | {one['peak_mb'][name]:,.0f} |")
-    sys.stdout.flush()
+        print_row(name, f"{seconds:,.1f}", each, f"{one['cpu_s'][name]:,.1f}", f"{one['peak_mb'][name]:,.0f}")
 
 
 def print_runs(results: list[dict[str, Any]]) -> None:
     """Print one row for each run."""
-    print("\n| rows | peak memory, MB | after import, MB | s | rows/s | us per row | to the first | tasks | tasks/s |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print()
+    print_header(
+        *("rows", "peak memory, MB", "after import, MB", "s", "rows/s"), *("us per row", "to the first", "tasks/s")
+    )
     for one in results:
-        seconds = _scaling_seconds(one)
-        to_first = _us_per_row(one) / _us_per_row(results[0])
-        print(
-            f"| {one['num_rows']:,} | {max(one['peak_mb'].values()):,.0f} | {one['imported_mb']:,.0f} | {seconds:,.1f} "
-            f"| {one['num_rows'] / seconds:,.0f} | {_us_per_row(one):,.0f} | {to_first:.2f} "
-            f"| {one['num_tasks']:,} | {one['num_tasks'] / seconds:,.0f} |"
-        )
+        seconds, num_rows = count_seconds(one), one["num_rows"]
+        to_first = seconds / num_rows * results[0]["num_rows"] / count_seconds(results[0])
+        memory = (f"{max(one['peak_mb'].values()):,.0f}", f"{one['imported_mb']:,.0f}")
+        rate = (f"{seconds:,.1f}", f"{num_rows / seconds:,.0f}", f"{1e6 * seconds / num_rows:,.0f}")
+        print_row(f"{num_rows:,}", *memory, *rate, f"{to_first:.2f}", f"{one['num_tasks'] / seconds:,.0f}")
 
 
-def _scaling_seconds(one: dict[str, Any]) -> float:
-    return sum(seconds for name, seconds in one["seconds"].items() if name not in _FIXED)
-
-
-def _us_per_row(one: dict[str, Any]) -> float:
-    return 1e6 * _scaling_seconds(one) / one["num_rows"]
+def count_seconds(one: dict[str, Any]) -> float:
+    """Return the time of the stages that depend on the listing."""
+    return sum(float(seconds) for name, seconds in one["seconds"].items() if name not in _FIXED)
 
 
 def main() -> None:
     """Run the driver for each number of rows and print the tables."""
-    parser = argparse.ArgumentParser(description="Measure memory and time of the driver for growing listings.")
+    parser = make_parser(__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--into", type=Path, help="Run once, in this process and in this folder.")
@@ -175,7 +164,7 @@ def main() -> None:
     if args.into:
         print(json.dumps(drive(args.rows[0], args.workers, args.into)))
     else:
-        print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {args.workers} workers")
+        print(f"{describe_machine('ray', 'pyarrow')}\n{args.workers} workers.")
         results = []
         for rows in args.rows:
             results.append(drive_in_process(rows, args.workers))

@@ -7,7 +7,6 @@ with heavy-tailed clip lengths and motions. Prints wall time, processor time and
 compares the kept histogram of a subsample with the optimum that scipy's linear program finds.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -18,15 +17,18 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from benchmarks.helpers import PIX2GIF, describe_machine, make_parser, print_header, print_row
 from curation.config import CurationConfig
 from curation.flow.measure import method_digest
 from curation.flow.table import Measurement, write_part
-from curation.listing.catalog import clip_key
+from curation.listing.names import clip_key
 from curation.run.versions import software_versions
 from curation.selection.pairs import select_pairs
+from shards.files import describe_files
 from shards.manifest import ListingEntry, Manifest, MotionHistogram, ShardEntry, SplitEntry, write_manifest
-from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, FLOW_SCHEMA, MANIFEST, Verdict
+from shards.schema import CLIPS, CLIPS_SCHEMA, FLOW, FLOW_SCHEMA, MANIFEST, REPORT, Verdict
 from tests.curation.selection.helpers import best_entropy, entropy
 
 _PAIRS_PER_PART = 200_000
@@ -35,9 +37,10 @@ _FRAMES = (14, 572)
 _CLIPS_SOLVED = 300
 
 
-def draw_lengths(rng: np.random.Generator, num_clips: int, num_pairs: int) -> np.ndarray:
+def draw_lengths(rng: np.random.Generator, num_clips: int, num_pairs: int) -> NDArray[np.int64]:
     """Draw the number of frames of each clip, int64 [clips]: log-normal, scaled to `num_pairs` pairs in total."""
     shape = rng.lognormal(0.0, 0.65, num_clips)
+    frames = np.full(num_clips, _FRAMES[0], np.int64)
     low, high = 1.0, 1000.0
     while high - low > 1e-3:
         scale = (low + high) / 2
@@ -46,7 +49,9 @@ def draw_lengths(rng: np.random.Generator, num_clips: int, num_pairs: int) -> np
     return frames
 
 
-def draw_motion(rng: np.random.Generator, sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def draw_motion(
+    rng: np.random.Generator, sources: NDArray[np.int32], targets: NDArray[np.int32]
+) -> NDArray[np.float32]:
     """Draw the motion of a clip's pairs, float32 [pairs]: a random speed, growing with the gap."""
     speed, growth = rng.lognormal(0.6, 1.0), rng.uniform(0.0, 0.9)
     motion = speed * (targets - sources) ** growth * rng.lognormal(0.0, 0.3, len(sources))
@@ -77,7 +82,9 @@ def draw_dataset(out: Path, num_pairs: int, num_clips: int, seed: int) -> None:
     frames = draw_lengths(rng, num_clips, num_pairs)
     uris = [f"https://example.invalid/{number:06d}.gif" for number in range(num_clips)]
     keys = [clip_key(uri) for uri in uris]
-    measurements, tables, room = [], [], _PAIRS_PER_PART
+    measurements: list[Measurement] = []
+    tables: list[pa.Table] = []
+    room = _PAIRS_PER_PART
     for number in np.argsort(-frames, kind="stable").tolist():
         rows = draw_clip(rng, keys[number], int(frames[number]))
         if measurements and room < rows.num_rows:
@@ -96,7 +103,9 @@ def draw_dataset(out: Path, num_pairs: int, num_clips: int, seed: int) -> None:
     _write_manifest(out, num_clips, config)
 
 
-def _write_clips(out: Path, uris: list[str], keys: list[str], frames: np.ndarray, rng: np.random.Generator) -> None:
+def _write_clips(
+    out: Path, uris: list[str], keys: list[str], frames: NDArray[np.int64], rng: np.random.Generator
+) -> None:
     rows = [
         {
             "row": number + 1, "uri": uris[number], "caption": "a drawn clip", "clip_key": keys[number],
@@ -113,6 +122,7 @@ def _write_manifest(out: Path, num_clips: int, config: CurationConfig) -> None:
     kept = 10 * num_clips
     shard = ShardEntry(name="00000.tar", num_samples=kept, num_bytes=kept * 40_000, sha256="0" * 64)
     histogram = MotionHistogram(bin_edges=tuple(range(2, 21)), counts=(kept // 18,) * 18)
+    (out / REPORT).write_text("", encoding="utf-8")
     entry = SplitEntry(num_samples=kept, num_clips=num_clips, motion_histogram=histogram, shards=(shard,))
     write_manifest(
         out,
@@ -122,12 +132,13 @@ def _write_manifest(out: Path, num_clips: int, config: CurationConfig) -> None:
             software=software_versions(),
             verdicts={Verdict.KEPT.value: num_clips},
             splits={"train": entry},
+            files=describe_files(out, REPORT),
         ),
     )
 
 
-def run_command(words: list[str]) -> tuple[str, str]:
-    """Run a command; return its output and its wall time, processor time and peak memory as table cells."""
+def run_command(words: list[str]) -> tuple[str, list[str]]:
+    """Run a command; return its output, and its wall time, processor time and peak memory as cells of a table."""
     start = time.perf_counter()
     child = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)  # noqa: S603
     printed = child.stdout.read() if child.stdout else ""
@@ -136,7 +147,7 @@ def run_command(words: list[str]) -> tuple[str, str]:
     if child.returncode:
         raise SystemExit(f"{words} ended with {child.returncode}")
     wall = time.perf_counter() - start
-    return printed, f"{wall:.1f} | {usage.ru_utime + usage.ru_stime:.1f} | {usage.ru_maxrss / 2**20:.2f}"
+    return printed, [f"{wall:.1f}", f"{usage.ru_utime + usage.ru_stime:.1f}", f"{usage.ru_maxrss / 2**20:.2f}"]
 
 
 def select(out: Path) -> None:
@@ -175,7 +186,7 @@ def compare_with_optimum(out: Path, rng: np.random.Generator) -> str:
 
 def main() -> None:
     """Draw the data set if it is missing, run the commands and print the results."""
-    parser = argparse.ArgumentParser(description="Time plan and selection on a large flow table.")
+    parser = make_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pairs", type=int, default=100_000_000)
     parser.add_argument("--clips", type=int, default=100_000)
@@ -189,19 +200,19 @@ def main() -> None:
         args.folder.mkdir(parents=True, exist_ok=True)
         draw_dataset(args.folder, args.pairs, args.clips, args.seed)
     num_bytes = sum(path.stat().st_size for path in (args.folder / FLOW).iterdir())
-    print(f"{args.pairs:,} pairs requested, {args.clips:,} clips, {num_bytes / 1e9:.2f} GB of Parquet")
-    print(f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f} at the start\n")
-    plan = [str(Path(sys.executable).with_name("pix2gif")), "plan", str(args.folder)]
+    print(describe_machine("numpy", "pyarrow"))
+    print(f"{args.pairs:,} pairs requested, {args.clips:,} clips, {num_bytes / 1e9:.2f} GB of Parquet.\n")
+    plan = [PIX2GIF, "plan", str(args.folder)]
     selection = [sys.executable, "-m", "benchmarks.selection", str(args.folder), "--select"]
     outputs = []
-    print("| | wall time, s | processor time, s | peak memory, GiB |\n|---|---|---|---|")
+    print_header("", "wall time, s", "processor time, s", "peak memory, GiB")
     for name, words in (
         ("plan, options of the data set", plan),
         ("plan, 3 to 15 px, 20 a GIF", [*plan, "--min-motion", "3", "--max-motion", "15", "--pairs-per-gif", "20"]),
         ("selection", selection),
     ):
         output, figures = run_command(words)
-        print(f"| {name} | {figures} |", flush=True)
+        print_row(name, *figures)
         outputs.append(output)
     print("\n" + compare_with_optimum(args.folder, np.random.default_rng(args.seed)))
     print(json.dumps(outputs[-1]))

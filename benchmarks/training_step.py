@@ -1,11 +1,11 @@
 """Measure speed and memory of the training step, against a plain loop in the style of diffusers' examples.
 
     python -m benchmarks.training_step --size tiny --batch-sizes 1,4,8 --steps 8
-    python -m benchmarks.training_step --size sd15 --batch-sizes 16,32,64 --steps 30 --precision bf16 --out training.md
+    python -m benchmarks.training_step --size sd15 --batch-sizes 16,32,64 --steps 30 --precision bf16
 
 The first command runs on a laptop; the second needs a GPU with 80 GB or more. Weights are random. The data set is drawn
 and curated here, or given by --data. A GPU is used if there is one. Each row is measured in its own process, so that
-its peak memory is its own, after --warm-up steps. Prints Markdown; --out also writes it to a file.
+its peak memory is its own, after --warm-up steps. Prints Markdown.
 
 plain: `benchmarks/plain_train.py`: pictures, not compiled, fused or channels-last, without prefetch.
 pictures: the trainer's step on pictures; latents: on a latent cache; +compile: with torch.compile.
@@ -18,19 +18,18 @@ import argparse
 import dataclasses
 import itertools
 import json
-import os
-import platform
-import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from benchmarks.helpers import describe_machine, draw_dataset, make_parser, print_header, print_row, read_peak_mb
 from benchmarks.plain_train import plain_steps
-from examples.draw_gifs import draw_folder
 from training.runtime.guards import StopRequest
 from training.runtime.libraries import silence_libraries
 from training.runtime.peak_flops import find_peak_flops
@@ -42,6 +41,8 @@ from training.trainer.prefetch import Prefetcher
 from training.trainer.trainer import Trainer
 
 WAYS = ("plain", "pictures", "pictures+compile", "latents", "latents+compile")
+Row = dict[str, Any]
+"""One row of the table: `way`, `batch`, and its figures by name, or why it `failed`."""
 RESOLUTION = {"tiny": 128, "sd15": 256}
 NUM_GIFS = {"tiny": 12, "sd15": 24}
 
@@ -66,14 +67,11 @@ def make_config(args: argparse.Namespace, way: str, batch: int) -> TrainingConfi
 
 def draw_data(folder: Path, size: str) -> Path:
     """Draw GIFs and curate them; return the data set."""
-    listing = draw_folder(folder / "gifs", NUM_GIFS[size], seed=0)
     options = ["--resolution", str(RESOLUTION[size]), "--samples-per-shard", "40", "--workers", "0"]
-    curate = [str(Path(sys.executable).with_name("pix2gif-curate")), str(listing), "--out", str(folder / "shards")]
-    subprocess.run([*curate, *options], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
-    return folder / "shards"
+    return draw_dataset(folder, NUM_GIFS[size], *options)
 
 
-def measure(args: argparse.Namespace, way: str, batch: int) -> dict[str, float | str]:
+def measure(args: argparse.Namespace, way: str, batch: int) -> Row:
     """Measure one row of the table, in this process."""
     silence_libraries()
     config = make_config(args, way, batch)
@@ -81,16 +79,13 @@ def measure(args: argparse.Namespace, way: str, batch: int) -> dict[str, float |
     figures = (
         measure_plain(args, config, args.data, device) if way == "plain" else measure_trainer(args, config, args.data)
     )
-    if device.type == "cuda":
-        figures["memory_bytes"] = torch.cuda.max_memory_allocated()
-    else:
-        figures["memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"way": way, "batch": batch, **figures}
+    memory_bytes = torch.cuda.max_memory_allocated() if device.type == "cuda" else read_peak_mb() * 1e6
+    return {"way": way, "batch": batch, "memory_bytes": memory_bytes, **figures}
 
 
 def measure_plain(
     args: argparse.Namespace, config: TrainingConfig, data: Path, device: torch.device
-) -> dict[str, float | str]:
+) -> dict[str, float]:
     """Time the plain loop. It reads the loss after every step, so the GPU is idle when the clock is read."""
     steps = plain_steps(config, data, device)
     for _ in range(args.warm_up):
@@ -101,7 +96,7 @@ def measure_plain(
     return {"images_per_s": args.steps * config.micro_batch / (time.perf_counter() - start)}
 
 
-def measure_trainer(args: argparse.Namespace, config: TrainingConfig, data: Path) -> dict[str, float | str]:
+def measure_trainer(args: argparse.Namespace, config: TrainingConfig, data: Path) -> dict[str, float]:
     """Time the trainer's steps with its own throughput counter."""
     with tempfile.TemporaryDirectory() as out:
         trainer = Trainer(config, str(data), Path(out))
@@ -112,8 +107,8 @@ def measure_trainer(args: argparse.Namespace, config: TrainingConfig, data: Path
         batches = iter(trainer.stream)
         flops = count_sample_flops(trainer.model, trainer.loss_step, next(batches))
         num_steps = args.warm_up + args.steps
-        batches = itertools.islice(batches, num_steps * trainer.stream.batches_per_step)
-        prefetcher = Prefetcher(batches, trainer.loss_step, throughput)
+        limited = itertools.islice(batches, num_steps * trainer.stream.batches_per_step)
+        prefetcher = Prefetcher(limited, trainer.loss_step, throughput)
         for number in range(num_steps):
             if number == args.warm_up:
                 synchronize(device)
@@ -148,53 +143,41 @@ def measure_peak(device: torch.device, side: int = 2048, rounds: int = 3) -> flo
     return 2 * side**3 / min(seconds)
 
 
-def measure_in_process(args: argparse.Namespace, way: str, batch: int, data: Path) -> dict[str, float | str]:
+def measure_in_process(args: argparse.Namespace, way: str, batch: int, data: Path) -> Row:
     """Measure one row in its own process; if that fails, return a row with the reason."""
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.training_step",
-        "--one",
-        way,
-        "--batch-sizes",
-        str(batch),
-        "--data",
-        str(data),
-    ]
+    command = [sys.executable, "-m", "benchmarks.training_step"]
+    command += ["--one", way, "--batch-sizes", str(batch), "--data", str(data)]
     for name in ("size", "steps", "warm_up", "workers", "precision"):
         if getattr(args, name) is not None:
             command += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if ended.returncode == 0:
-        return json.loads(ended.stdout.splitlines()[-1])
+        row: Row = json.loads(ended.stdout.splitlines()[-1])
+        return row
     reason = (ended.stderr.strip().splitlines() or [f"status {ended.returncode}"])[-1]
     return {"way": way, "batch": batch, "failed": reason[:120]}
 
 
-def write_table(lines: list[dict[str, float | str]]) -> str:
-    """Format the rows as Markdown. Ratios are to the plain loop at the same batch size."""
-    plain = {line["batch"]: line["images_per_s"] for line in lines if line["way"] == "plain" and "images_per_s" in line}
+def list_cells(rows: list[Row]) -> Iterator[tuple[object, ...]]:
+    """Yield the cells of each row of the table. Ratios are to the plain loop at the same batch size."""
+    plain = {row["batch"]: row["images_per_s"] for row in rows if row["way"] == "plain" and "images_per_s" in row}
     # The plain loop does the same computation as the trainer on pictures, so it has the same FLOPs.
-    known = next((line for line in lines if str(line["way"]).startswith("pictures") and "flops" in line), {})
-    names = ("way", "batch", "images/s", "of plain", "MFU", "data wait", "peak memory")
-    rows = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
-    for line in lines:
-        if "failed" in line:
-            rows.append(f"| {line['way']} | {line['batch']} | {line['failed']} | | | | |")
+    known = next((row for row in rows if row["way"].startswith("pictures") and "flops" in row), {})
+    for row in rows:
+        if "failed" in row:
+            yield row["way"], row["batch"], row["failed"], "", "", "", ""
             continue
-        speed = line["images_per_s"]
-        flops, peak = (line.get(name, known.get(name)) for name in ("flops", "peak_flops"))
-        cells = [
-            str(line["way"]),
-            str(line["batch"]),
+        speed, batch = row["images_per_s"], row["batch"]
+        flops, peak = (row.get(name, known.get(name)) for name in ("flops", "peak_flops"))
+        yield (
+            row["way"],
+            batch,
             f"{speed:.3g}",
-            f"{speed / plain[line['batch']]:.2f}" if line["batch"] in plain else "",
+            f"{speed / plain[batch]:.2f}" if batch in plain else "",
             f"{speed * flops / peak:.1%}" if flops and peak else "",
-            f"{line['data_wait']:.1%}" if "data_wait" in line else "",
-            f"{line['memory_bytes'] / 2**30:.2f} GiB",
-        ]
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
+            f"{row['data_wait']:.1%}" if "data_wait" in row else "",
+            f"{row['memory_bytes'] / 2**30:.2f} GiB",
+        )
 
 
 def describe_hardware() -> str:
@@ -202,13 +185,15 @@ def describe_hardware() -> str:
     if torch.cuda.is_available():
         name = torch.cuda.get_device_name()
         peak = find_peak_flops(name, "bf16")
-        return f"{name}{f' ({peak / 1e12:,.0f} TFLOP/s in bf16)' if peak else ''}, torch {torch.__version__}"
-    return f"CPU only, {len(os.sched_getaffinity(0))} cores ({platform.machine()}), torch {torch.__version__}"
+        gpu = f"{name}{f' ({peak / 1e12:,.0f} TFLOP/s in bf16)' if peak else ''}"
+    else:
+        gpu = "no GPU"
+    return f"{gpu}; {describe_machine('torch', 'diffusers')}"
 
 
 def main() -> None:
     """Measure every way at every batch size and print the table."""
-    parser = argparse.ArgumentParser(description="Measure the training step against a plain loop.")
+    parser = make_parser(__doc__)
     parser.add_argument("--size", choices=("tiny", "sd15"), default="tiny")
     parser.add_argument("--batch-sizes", type=lambda text: [int(part) for part in text.split(",")], default=[1, 2, 4])
     parser.add_argument("--ways", type=lambda text: text.split(","), default=list(WAYS))
@@ -216,7 +201,6 @@ def main() -> None:
     parser.add_argument("--warm-up", type=int, default=3)
     parser.add_argument("--workers", type=int, default=1, help="Worker processes of the data loader.")
     parser.add_argument("--precision", choices=("bf16", "fp16", "no"), help="[default: bf16 on a GPU, no on a CPU]")
-    parser.add_argument("--out", type=Path)
     parser.add_argument(
         "--data", type=Path, help="A finished data set of the size's resolution.  [default: drawn GIFs]"
     )
@@ -231,19 +215,17 @@ def main() -> None:
         pictures, latents = args.data or draw_data(Path(scratch), args.size), Path(scratch, "latents")
         if any(way.startswith("latents") for way in args.ways):
             encode_dataset(pictures.absolute(), latents, make_config(args, "latents", 1), map, progress=lambda _: None)
-        lines = []
+        rows = []
         for batch in args.batch_sizes:
             for way in args.ways:
-                lines.append(measure_in_process(args, way, batch, latents if way.startswith("latents") else pictures))
-                print(json.dumps(lines[-1]), file=sys.stderr, flush=True)
+                rows.append(measure_in_process(args, way, batch, latents if way.startswith("latents") else pictures))
+                print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     side, precision = RESOLUTION[args.size], make_config(args, "plain", 1).precision
-    report = (
-        f"{describe_hardware()}; {args.size}, {side} x {side}, precision {precision}, "
-        f"{args.steps} steps after {args.warm_up}.\n\n{write_table(lines)}\n"
-    )
-    print(report)
-    if args.out:
-        args.out.write_text(report, encoding="utf-8")
+    print(describe_hardware())
+    print(f"{args.size}, {side} x {side}, precision {precision}, {args.steps} steps after {args.warm_up}.\n")
+    print_header("way", "batch", "images/s", "of plain", "MFU", "data wait", "peak memory")
+    for cells in list_cells(rows):
+        print_row(*cells)
 
 
 if __name__ == "__main__":

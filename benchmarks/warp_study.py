@@ -6,13 +6,13 @@ Trains both in the steps of `examples.toy_world`, and prints a line of JSON for 
 loss over the val split, and the motion of generated frames. Run the same command again to continue a stopped run.
 """
 
-import argparse
 import dataclasses
 import json
 from pathlib import Path
 
 import torch
 
+from benchmarks.helpers import make_parser
 from examples.toy_world.__main__ import Run
 from examples.toy_world.presets import PRESETS
 from training.data import BatchStream, DataConfig
@@ -77,7 +77,7 @@ def _choose_noise(inputs: StepInputs) -> StepInputs:
 
 def main() -> None:
     """Run the study with the options of the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.warp_study")
+    parser = make_parser(__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--preset", choices=sorted(PRESETS), default="toy")
     parser.add_argument("--seed", type=int, default=0)
