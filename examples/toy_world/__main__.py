@@ -21,7 +21,7 @@ class Run:
     """One run of the example in a folder. Its steps are the methods named in STEPS, in that order."""
 
     STEPS = ("draw", "curate", "autoencoder", "encode", "train", "generate")
-    MODELS = VARIANTS
+    MODELS: tuple[str, ...] = VARIANTS
     """Names of the trained models."""
 
     def __init__(self, out: Path, preset: Preset, seed: int) -> None:
