@@ -19,7 +19,7 @@ from shards.seeded_hash import hash64
 _PAIR_US = 35
 _FRAME_US = 200
 _PIXELS_PER_US = 200
-"""Measured on real GIFs, one core: benchmarks/2026-11-20-curation.md. Only the ratios matter."""
+"""Measured on real GIFs, one core: benchmarks/curation.md. Only the ratios matter."""
 _TARGET_NUM_PARTS = 64
 _PART_US = (30_000, 4_000_000)
 """Limits on the mean cost of a part. Small ones spread a small listing over the workers; large ones are costly to lose
