@@ -7,7 +7,7 @@ Each task records its processor time, of the worker and of its sandbox process. 
 driver, Ray's own processes, or what workers do between tasks. Prints for each kind of task, and for all together, the
 time from the start of the first task to the end of the last one, times the workers, over the work; and how long the
 first worker to finish is idle until the last one has finished. All together include selection. Ray's start does not
-count.
+count. The first run on a machine compiles; its ratio does not count either.
 
 On a shared machine, other programs take processor time that Ray cannot use. A second ratio subtracts it; it is valid if
 there are as many cores as workers.
@@ -35,6 +35,8 @@ from curation.run.progress import Progress
 from curation.run.workers import Workers, open_workers
 from examples.draw_gifs import DrawnGif, draw_folder, draw_frames, save_gif
 
+_COMPILING = ("_read_cache_state", "_warm_up_sandbox")
+"""Tasks that look for compiled code and compile it."""
 NUM_SHORT = 200
 LONG = DrawnGif(name="long.gif", caption="a long clip", num_frames=572, dx=0.3)
 
@@ -153,7 +155,7 @@ def show(run: Run, workers: int) -> tuple[float, float]:
     """Print the table of a run; return the ratio over all tasks, and the one without other programs."""
     print()
     print_header("task", "number", "wall, s", "in tasks, s", "work, s", "wall x workers / work", "idle at the end, s")
-    for name in dict.fromkeys(one.name for one in run.done):
+    for name in dict.fromkeys(one.name for one in run.done if one.name not in _COMPILING):
         _show_row(name, [one for one in run.done if one.name == name], workers)
     wall_s, work_s = _show_row("first task to last", run.done, workers)
     whole_s = sum(run.seconds.values())
