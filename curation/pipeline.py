@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from curation.config import CurationConfig
 from curation.decode.probe_results import ProbeResults
-from curation.decode.probe_stage import probe_all
+from curation.decode.probe_stage import check_any_arrived, probe_all
 from curation.errors import OutputError
 from curation.export.clip_verdicts import assign_verdicts
 from curation.export.dataset import find_damage
@@ -100,6 +100,7 @@ def curate(
         fetched = fetch(run, catalog.clips)
         start_workers(run, catalog)
         probed = probe_all(run, fetched, ProbeResults(catalog.clips))
+        check_any_arrived(probed, options)
         table = measure_all(run, probed)
         return select_and_export(run, catalog, probed, table, describe_listing(options, catalog))
 

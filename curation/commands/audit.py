@@ -4,11 +4,13 @@ from typing import Annotated
 
 import typer
 
+from curation.commands.selection_options import Dataset
+
 _EXIT_LEAK = 3
 
 
 def audit(
-    out: Annotated[str, typer.Argument(help="Finished data set: a folder or s3://...")],
+    out: Dataset,
     near_distance: Annotated[
         int,
         typer.Option(help="Largest distance between near-duplicates, in bits of 64; 0 finds exact duplicates only."),

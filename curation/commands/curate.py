@@ -115,7 +115,8 @@ class CurateOptions:
         int | None,
         config_option(
             "near_distance",
-            "GIFs within this many of 64 hash bits are near-duplicates: never in two splits. 0: off.",
+            "GIFs whose hashes differ by up to this many of 64 bits are near-duplicates: one split keeps them, the "
+            "others drop them. 0: off.",
         ),
     ] = None
     val_fraction: Annotated[
@@ -159,7 +160,7 @@ class CurateOptions:
         float | None,
         config_option(
             "clip_memory",
-            "Memory for one GIF, in GiB. Each worker may use this much; long GIFs alone come near it.",
+            "Memory for one GIF, in GiB. Each worker may use this much; only long GIFs come near it.",
             panel="Limits",
         ),
     ] = None

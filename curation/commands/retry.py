@@ -8,7 +8,7 @@ from curation.commands.interruption import say_how_to_go_on
 
 
 def retry(
-    out: Annotated[str, typer.Argument(help="A folder, or a place in a store, of `pix2gif curate --out`.")],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="The --out of a run: a folder, or s3://bucket/prefix.")],
     workers: Annotated[
         int | None, typer.Option(help="Ray workers; 0 works in this process.", show_default="as in the run")
     ] = None,

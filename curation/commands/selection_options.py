@@ -9,7 +9,8 @@ import typer
 from curation.target_histogram import read_balance
 
 Dataset = Annotated[
-    str, typer.Argument(help="A finished data set: a folder, or s3://bucket/prefix.", show_default=False)
+    str,
+    typer.Argument(metavar="DATASET", help="A finished data set: a folder, or s3://bucket/prefix.", show_default=False),
 ]
 
 

@@ -6,9 +6,9 @@ import typer
 
 
 def status(
-    out: Annotated[str, typer.Argument(help="The --out of a run: a folder, or s3://bucket/prefix.")],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="The --out of a run: a folder, or s3://bucket/prefix.")],
 ) -> None:
-    """Print how far a run has come: stage, rate, time left, failures so far; while it runs, and after a crash.
+    """Print the progress of a run: stage, rate, time left, failures so far; while it runs, and after a crash.
 
     For a stopped run, the last line is the command to resume it. For a finished one, the rows by verdict are printed.
 

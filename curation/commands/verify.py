@@ -4,13 +4,20 @@ from typing import Annotated
 
 import typer
 
+from curation.commands.selection_options import Dataset
+
 
 def verify(
-    out: Annotated[str, typer.Argument(help="A finished data set: a folder, or s3://bucket/prefix.")],
+    out: Dataset,
     full: Annotated[bool, typer.Option("--full", help="Also decode every picture and check its size.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
 ) -> None:
-    """Check every file of a finished data set against its manifest and the others. Stops at the first error."""
+    """Check every file of a finished data set: hashes, sizes, and whether the files agree with each other.
+
+    Stops at the first error, and exits with status 1.
+
+    Example: pix2gif verify shards/
+    """
     from shards.storage.location import parse_location
     from shards.verification.dataset import verify_dataset
 

@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from curation.commands.selection_options import Dataset
+
 
 def view(
-    out: Annotated[str, typer.Argument(help="Finished data set: a folder or s3://...")],
+    out: Dataset,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 picks a free one.", min=0, max=65535)] = 8765,
     open_browser: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in the default browser.")
@@ -17,11 +19,11 @@ def view(
         typer.Option(help="Write small pictures of every sample to this Parquet file instead, for other viewers."),
     ] = None,
 ) -> None:
-    """Browse a data set: source, target and both blinking, filtered by motion, split and caption.
+    """Browse a data set: source, target and both in turn, filtered by motion, split and caption.
 
     The page is reachable from this machine only. Press Ctrl-C to stop.
 
-    With --export, FiftyOne, Spotlight, the Hugging Face hub and notebooks can show them: source, target and blink.
+    --export writes the pictures for other viewers: Spotlight, the Hugging Face hub, notebooks.
 
     Example: pix2gif view shards/
     """

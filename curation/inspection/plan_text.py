@@ -86,9 +86,13 @@ def _format_bar(counts: NDArray[np.int64], line: int) -> str:
 def _format_loss(plan: Plan) -> Iterable[str]:
     entries = plan.dataset.manifest.splits.values()
     num_samples, num_clips = sum(entry.num_samples for entry in entries), sum(entry.num_clips for entry in entries)
-    yield f"The data set now has {num_samples:,} samples of {num_clips:,} clips. The plan drops:"
-    yield f"  {plan.loss.num_clips:,} clips that have no pair left"
-    yield f"  {plan.loss.num_samples:,} samples outside the motion range"
+    num_kept_clips = sum(len(quotas.kept_clips) for quotas in plan.splits.values())
+    yield (
+        f"The data set now has {num_samples:,} samples of {num_clips:,} clips, "
+        f"the plan {plan.num_kept:,} of {num_kept_clips:,}."
+    )
+    yield f"  {plan.loss.num_clips:,} of the present clips would have no pair left"
+    yield f"  {plan.loss.num_samples:,} of the present samples are outside the motion range"
 
 
 def _format_size(plan: Plan) -> Iterable[str]:

@@ -1,11 +1,14 @@
 """Help texts in plain lines: options in groups, the everyday ones first, and summaries that are not cut."""
 
+import re
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
 _EVERYDAY = "Options"
 _SUMMARY_CHARS = 200
+_WORDED_DEFAULT = re.compile(r"\[default: \(([^()]*)\)")
+"""typer puts a default in words into parentheses."""
 
 
 class GroupedCommand(TyperCommand):
@@ -19,10 +22,12 @@ class GroupedCommand(TyperCommand):
             if record := param.get_help_record(ctx):
                 panel = getattr(param, "rich_help_panel", None) or _EVERYDAY
                 is_argument = param.param_type_name == "argument"
-                (arguments if is_argument else groups.setdefault(panel, [])).append(record)
-        for name, records in {"Arguments": arguments, **groups}.items():
+                name, text = record
+                text = _WORDED_DEFAULT.sub(r"[default: \1", text)
+                (arguments if is_argument else groups.setdefault(panel, [])).append((name, text))
+        for section, records in {"Arguments": arguments, **groups}.items():
             if records:
-                with formatter.section(name):
+                with formatter.section(section):
                     formatter.write_dl(records)
 
 

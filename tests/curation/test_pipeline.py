@@ -158,11 +158,23 @@ def test_other_resolutions_and_formats_are_valid(listing, tmp_path, config):
 
 def test_listing_without_usable_clips_gives_a_valid_data_set(tmp_path):
     listing = tmp_path / "listing.tsv"
-    listing.write_text("nowhere.gif\ta caption\nnowhere.gif\tanother\n")
+    (tmp_path / "page.gif").write_bytes(b"<html>")
+    listing.write_text("page.gif\ta caption\npage.gif\tanother\n")
     summary = run(listing, tmp_path / "out")
-    assert summary.manifest.verdicts["fetch_failed"] == 1
+    assert summary.manifest.verdicts["not_a_gif"] == 1
     assert summary.manifest.verdicts["merged"] == 1
     verify_dataset(tmp_path / "out")
+
+
+def test_a_listing_of_which_nothing_can_be_read_is_an_error(tmp_path):
+    listing = tmp_path / "listing.tsv"
+    listing.write_text("nowhere.gif\ta caption\nelsewhere.gif\tanother\n")
+    with pytest.raises(ListingError, match=r"none of the 2 GIFs .* there is no file .*/nowhere\.gif; check where"):
+        run(listing, tmp_path / "out")
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "1.zip").touch()
+    with pytest.raises(ListingError, match=r"it has archives, which --gifs '.*/parts/\*\.zip' reads"):
+        run(listing, tmp_path / "out", gifs=tmp_path / "parts")
 
 
 def test_official_lists_set_the_splits(listing, tmp_path):

@@ -38,7 +38,7 @@ class Table1Options(TableOptions):
 class GridOptions(TableOptions):
     """Options of `table2` and `figure7`."""
 
-    shards: Annotated[Path, typer.Argument(help="A finished data set with a val split.")]
+    shards: Annotated[Path, typer.Argument(metavar="DATASET", help="A finished data set with a val split.")]
     image_guidance: Annotated[str, typer.Option(help="Image guidance scales s_I to compare.")] = join_numbers(
         config.TABLE_2_GUIDANCE
     )

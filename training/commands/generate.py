@@ -48,7 +48,9 @@ class GenerationOptions:
         str | None, typer.Option(help="A LoRA for Stable Diffusion 1.x, such as an LCM-LoRA: a file, folder or name.")
     ] = None
     lora_scale: Annotated[float, typer.Option(help="Factor of the LoRA's effect.")] = _DEFAULTS.lora_scale
-    seed: Annotated[int, typer.Option(help="Seed of the noise; the same seed gives the same bytes.")] = _DEFAULTS.seed
+    seed: Annotated[int, typer.Option(help="Seed of the noise; on one machine the same seed gives the same bytes.")] = (
+        _DEFAULTS.seed
+    )
     fps: Annotated[float, typer.Option(help="Frames per second, up to 50.")] = _DEFAULTS.fps
     size: Annotated[
         str | None,
@@ -58,7 +60,7 @@ class GenerationOptions:
         str,
         typer.Option(
             help="squash: generate at the size of the training pictures and resize back; crop or resize (stretch) "
-            "the image: generate at the size itself, in multiples of 32."
+            "the image: generate at --size, in multiples of 32."
         ),
     ] = _DEFAULTS.fit
     dither: Annotated[str, typer.Option(help="Of GIFs: floyd-steinberg, ordered (does not flicker) or none.")] = (
@@ -88,7 +90,9 @@ def generate(
     out: Annotated[Path, typer.Option(help="A .gif, .mp4 or .webp file, or a folder of PNGs; with --from a folder.")],
     options: GenerationOptions,
     image: Annotated[Path | None, typer.Argument(help="The source image: PNG, JPEG, WebP and others.")] = None,
-    prompt: Annotated[str | None, typer.Argument(help="What happens, in words: 'a cat dancing'.")] = None,
+    prompt: Annotated[
+        str | None, typer.Argument(help="What happens, in words, as TGIF's captions with a full stop: 'a cat dancing.'")
+    ] = None,
     rows: Annotated[
         Path | None,
         typer.Option("--from", help="A file of rows: IMAGE, tab, PROMPT, optional tab and MOTION; or .jsonl."),
@@ -103,9 +107,10 @@ def generate(
 ) -> None:
     """Make a GIF of one image: one frame per motion magnitude, each generated from the image itself.
 
-    Writes a record of all settings beside the GIF (cat.json). Run again, the command skips outputs that exist already.
+    Writes a record of all settings beside the GIF (cat.json). Run again, it skips outputs that are complete and were
+    made from the same settings.
 
-    Example: pix2gif generate cat.png "a cat dancing" --model run/model --out cat.gif
+    Example: pix2gif generate cat.png "a cat dancing." --model run/model --out cat.gif
     """
     checked = options.to_config(TrainedOn())  # Before the model is loaded, which has its own range.
     if format_ not in _SUFFIXES:

@@ -114,11 +114,13 @@ def test_listing_gifs_and_cache_in_a_bucket_give_the_same_shards(s3, tmp_path: P
 def test_remote_listing_cannot_name_local_files(s3, listing: Path, tmp_path: Path) -> None:
     gif = next((listing.parent / "gifs").glob("*.gif"))
     rows = [f"file://{gif}", f"FILE://{gif}", str(gif), f"../../../../../..{gif}", f"file:{gif}", f"local://{gif}"]
-    s3.put_object(Bucket="bucket", Key="evil.tsv", Body="".join(f"{row}\ta caption\n" for row in rows).encode())
+    s3.put_object(Bucket="bucket", Key="a.gif", Body=GIF)
+    lines = "".join(f"{row}\ta caption\n" for row in [*rows, "s3://bucket/a.gif"])
+    s3.put_object(Bucket="bucket", Key="evil.tsv", Body=lines.encode())
     options = RunOptions(listing="s3://bucket/evil.tsv", out=tmp_path / "out", workers=0)
     curate(options, CurationConfig(), Progress(quiet=True))
     clips = pq.read_table(tmp_path / "out" / "clips.parquet").to_pylist()
-    assert [clip["verdict"] for clip in clips] == ["fetch_failed"] * len(rows)
+    assert [clip["verdict"] for clip in clips] == [*["fetch_failed"] * len(rows), "too_large"]
     assert clips[0]["detail"] == (
         "file:// is read only where the listing is on this machine too, and names no other host"
     )

@@ -64,7 +64,7 @@ def test_command_line_overrides_config_file(web_server, tmp_path: Path) -> None:
 
     assert "not_a_gif" in run("one", "--config", "run.toml")
     assert (tmp_path / "from-file" / "objects").is_dir()
-    assert "fetch_failed" in run("two", "--config", "run.toml", "--allow-host", "other", "--cache", "from-line")
+    assert "reserved address" in run("two", "--config", "run.toml", "--allow-host", "other", "--cache", "from-line")
     assert "not_a_gif" in run("three", "--allow-host", "other", "--allow-host", web_server.name, "--cache", "from-file")
     assert web_server.paths() == ["/a.gif"]
     output = run("four", "--allow-host", "http://host")

@@ -77,7 +77,8 @@ def test_plan_that_keeps_nothing_has_size_0(dataset):
 
 
 def test_plan_of_a_data_set_without_measured_clips_is_one_line(tmp_path):
-    (tmp_path / "listing.tsv").write_text("missing.gif\ta caption\n")
+    (tmp_path / "page.gif").write_bytes(b"<html>")
+    (tmp_path / "listing.tsv").write_text("page.gif\ta caption\n")
     options = RunOptions(listing=tmp_path / "listing.tsv", out=tmp_path / "out", workers=0)
     curate(options, CurationConfig(), Progress(quiet=True))
     text = format_plan(make_plan_with(tmp_path / "out"))
