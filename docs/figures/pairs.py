@@ -23,7 +23,7 @@ from curation.flow.reference import (
 from docs.figures.style import INK
 from examples.draw_demo import GIFS, save_gif
 
-PAIRS = (("car.gif", 4, 5), ("street.gif", 2, 3), ("windmill.gif", 3, 4), ("fish.gif", 5, 6))
+PAIRS = (("house.gif", 2, 3), ("windmill.gif", 3, 4), ("fish.gif", 5, 6), ("street.gif", 2, 3))
 """(GIF, source frame, target frame)."""
 ARROW = "#e11d48"
 

@@ -3,8 +3,13 @@
 import re
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
+from curation.export.dataset import find_sources, read_finished, rebuild_catalog
+from curation.inspection.plan import make_plan
+from curation.options import RunOptions
+from shards.schema import Verdict
 from tests.docs.helpers import ROOT, blocks
 
 pytestmark = pytest.mark.docs
@@ -18,6 +23,20 @@ def test_query_has_an_answer(query, dataset, monkeypatch):
     answer = duckdb.sql(query)
     assert answer.fetchall()
     assert "NULL" not in {str(value) for row in answer.fetchall() for value in row}
+
+
+@pytest.mark.xdist_group("queries")
+def test_the_query_for_another_range_agrees_with_plan(dataset, monkeypatch):
+    (query,) = (query for query in QUERIES if "BETWEEN 3 AND 15" in query)
+    config = {"min_motion": 3, "max_motion": 15, "pairs_per_gif": 5}
+    finished = read_finished(dataset)
+    resolved = finished.config(config)
+    options = RunOptions(**{**find_sources(finished, None), "gifs": None}, out=dataset)
+    plan = make_plan(finished, rebuild_catalog(finished, options, resolved, reads_gifs=False), resolved)
+    assert Verdict.DUPLICATE in pq.read_table(dataset / "clips.parquet")["verdict"].to_pylist()
+    num_clips = sum(len(quotas.kept_clips) for quotas in plan.splits.values())
+    monkeypatch.chdir(dataset)
+    assert duckdb.sql(query).fetchall() == [(num_clips, plan.num_kept)]
 
 
 @pytest.mark.xdist_group("queries")
