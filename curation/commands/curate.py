@@ -262,6 +262,8 @@ def curate(
     100,000 GIFs take about 60 GB of disk, and a fifth of a core-second each.
 
     Example: pix2gif-curate tgif.tsv --gifs gifs/ --splits splits/ --out shards/
+
+    A first try: pix2gif-curate list.csv --gifs 'parts/*.zip' --limit 100 --out try/
     """
     from curation.pipeline import curate as run
     from curation.run.progress import Progress
