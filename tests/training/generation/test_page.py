@@ -15,7 +15,7 @@ import pytest
 import requests
 from PIL import Image, ImageSequence
 
-from tests.browser import open_browser
+from tests.browser import open_page, start_browser
 from training.generation.page_guard import MAX_FOLDER_BYTES, PageGuard
 
 BIN = Path(sys.executable).parent
@@ -58,7 +58,7 @@ def wait_for(url, server, log):
 
 
 def test_the_page_generates_a_gif_from_an_upload(address, cat):
-    with open_browser(address) as page:
+    with start_browser() as browser, open_page(browser, address) as page:
         page.get_by_role("button", name="Generate").click()
         page.get_by_text("there is no image; upload one first").wait_for()
         page.locator("input[type=file]").first.set_input_files(str(cat))

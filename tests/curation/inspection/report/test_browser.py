@@ -2,13 +2,14 @@
 
 import dataclasses
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from curation.inspection.report.page import render_report
-from tests.browser import find_barriers, open_browser
+from tests.browser import find_barriers, open_page, start_browser
 from tests.contrast import find_lowest_contrast, measure_contrast
 from tests.curation.inspection.report.helpers import HOSTILE, make_pair, make_report
 
@@ -28,9 +29,15 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with start_browser() as browser:
+        yield browser
+
+
 @pytest.fixture
-def page(path: Path):
-    with open_browser(path.as_uri(), viewport=DESKTOP) as page:
+def page(browser: Browser, path: Path):
+    with open_page(browser, path.as_uri(), viewport=DESKTOP) as page:
         wait_for_status(page, "30 pairs, page 1 of 3")
         yield page
 
@@ -135,8 +142,8 @@ def test_captions_are_shown_as_text(page: Page) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
-def test_all_text_has_enough_contrast(path: Path, scheme: str) -> None:
-    with open_browser(path.as_uri(), viewport=DESKTOP, color_scheme=scheme) as page:
+def test_all_text_has_enough_contrast(browser: Browser, path: Path, scheme: str) -> None:
+    with open_page(browser, path.as_uri(), viewport=DESKTOP, color_scheme=scheme) as page:
         wait_for_status(page, "page 1 of")
         ratio, description = find_lowest_contrast(page)
         assert ratio >= 4.5, description
@@ -146,8 +153,10 @@ def test_all_text_has_enough_contrast(path: Path, scheme: str) -> None:
 
 
 @pytest.mark.parametrize("width", [320, 390])
-def test_page_fits_a_phone(path: Path, width: int) -> None:
-    with open_browser(path.as_uri(), viewport={"width": width, "height": 800}, is_mobile=True, has_touch=True) as page:
+def test_page_fits_a_phone(browser: Browser, path: Path, width: int) -> None:
+    with open_page(
+        browser, path.as_uri(), viewport={"width": width, "height": 800}, is_mobile=True, has_touch=True
+    ) as page:
         wait_for_status(page, "page 1 of")
         page.locator("details").evaluate_all("elements => elements.forEach((element) => { element.open = true; })")
         assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [width, width]
@@ -156,16 +165,16 @@ def test_page_fits_a_phone(path: Path, width: int) -> None:
         assert find_barriers(page) == []
 
 
-def test_page_without_scripts_hides_only_the_filters(path: Path) -> None:
-    with open_browser(path.as_uri(), viewport=DESKTOP, java_script_enabled=False) as page:
+def test_page_without_scripts_hides_only_the_filters(browser: Browser, path: Path) -> None:
+    with open_page(browser, path.as_uri(), viewport=DESKTOP, java_script_enabled=False) as page:
         assert page.locator("#samples li").count() == 12
         assert not page.get_by_role("search").is_visible()
         assert page.get_by_text("Only the first 12 are shown.").is_visible()
         assert page.locator("svg[role=img]").count() == 7
 
 
-def test_reduced_motion_disables_animation(path: Path) -> None:
-    with open_browser(path.as_uri(), viewport=DESKTOP, reduced_motion="reduce") as page:
+def test_reduced_motion_disables_animation(browser: Browser, path: Path) -> None:
+    with open_page(browser, path.as_uri(), viewport=DESKTOP, reduced_motion="reduce") as page:
         wait_for_status(page, "page 1 of")
         page.locator(".enlarge").first.click()
         assert page.locator("#large-mode").inner_text() == "source"

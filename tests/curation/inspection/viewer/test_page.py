@@ -13,7 +13,7 @@ import requests
 
 from shards.manifest import read_manifest
 from shards.reader import read_shard
-from tests.browser import find_barriers, open_browser
+from tests.browser import find_barriers, open_page, start_browser
 from tests.contrast import find_lowest_contrast
 
 BIN = Path(sys.executable).parent
@@ -39,9 +39,15 @@ def address(dataset, tmp_path_factory):
         yield address
 
 
+@pytest.fixture(scope="module")
+def browser():
+    with start_browser() as browser:
+        yield browser
+
+
 @pytest.fixture
-def page(address):
-    with open_browser(address, viewport={"width": 1280, "height": 900}) as page:
+def page(browser, address):
+    with open_page(browser, address, viewport={"width": 1280, "height": 900}) as page:
         wait_for_status(page, "page 1 of")
         yield page
 
@@ -118,8 +124,8 @@ def test_enlarged_pair_steps_to_the_next_page(page):
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
-def test_page_fits_a_phone_and_has_enough_contrast(address, scheme):
-    with open_browser(address, viewport={"width": 320, "height": 800}, color_scheme=scheme) as page:
+def test_page_fits_a_phone_and_has_enough_contrast(browser, address, scheme):
+    with open_page(browser, address, viewport={"width": 320, "height": 800}, color_scheme=scheme) as page:
         wait_for_status(page, "page 1 of")
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         ratio, description = find_lowest_contrast(page)
