@@ -35,11 +35,17 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-@pytest.fixture
-def page(browser: Browser, path: Path):
+@pytest.fixture(scope="module")
+def tab(browser: Browser, path: Path) -> Iterator[Page]:
     with open_page(browser, path.as_uri(), viewport=DESKTOP) as page:
-        wait_for_status(page, "30 pairs, page 1 of 3")
         yield page
+
+
+@pytest.fixture
+def page(tab: Page, path: Path) -> Page:
+    tab.goto(path.as_uri())
+    wait_for_status(tab, "30 pairs, page 1 of 3")
+    return tab
 
 
 def wait_for_status(page: Page, text: str) -> None:

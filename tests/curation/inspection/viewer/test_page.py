@@ -45,11 +45,17 @@ def browser():
         yield browser
 
 
-@pytest.fixture
-def page(browser, address):
+@pytest.fixture(scope="module")
+def tab(browser, address):
     with open_page(browser, address, viewport={"width": 1280, "height": 900}) as page:
-        wait_for_status(page, "page 1 of")
         yield page
+
+
+@pytest.fixture
+def page(tab, address):
+    tab.goto(address)
+    wait_for_status(tab, "page 1 of")
+    return tab
 
 
 def wait_for_status(page, text):
