@@ -1,5 +1,6 @@
 """A bucket of moto's S3 service, in this process."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,24 @@ def service() -> Iterator[str]:
     server.stop()
 
 
+@contextlib.contextmanager
+def open_bucket(service: str) -> Iterator[Any]:
+    """Yield a boto3 client of the service, with an empty bucket; our own code finds the service by the environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**KEYS, "AWS_ENDPOINT_URL": service}.items():
+            patch.setenv(name, value)
+        client = boto3.client("s3", endpoint_url=service, region_name="us-east-1")
+        client.create_bucket(Bucket="bucket")
+        yield client
+        for key in list_keys(client):
+            client.delete_object(Bucket="bucket", Key=key)
+
+
 @pytest.fixture
-def s3(service: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A boto3 client of the service, with an empty bucket; our own code finds the service through the environment."""
-    for name, value in {**KEYS, "AWS_ENDPOINT_URL": service}.items():
-        monkeypatch.setenv(name, value)
-    client = boto3.client("s3", endpoint_url=service, region_name="us-east-1")
-    client.create_bucket(Bucket="bucket")
-    yield client
-    for key in list_keys(client):
-        client.delete_object(Bucket="bucket", Key=key)
+def s3(service: str) -> Iterator[Any]:
+    """A bucket for one test."""
+    with open_bucket(service) as client:
+        yield client
 
 
 def list_keys(s3: Any, prefix: str = "") -> list[str]:

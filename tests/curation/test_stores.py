@@ -29,7 +29,7 @@ from shards.errors import DatasetError, StoreError
 from shards.schema import Verdict
 from shards.storage.location import ObjectPath
 from shards.verification.dataset import verify_dataset
-from tests.bucket import list_keys, read, read_bucket, upload_tree
+from tests.bucket import list_keys, open_bucket, read, read_bucket, upload_tree
 from tests.curation.helpers import read_contents, run
 
 OUT = ObjectPath("s3://bucket/out")
@@ -83,17 +83,26 @@ def small_dataset(small_listing: Path, tmp_path_factory: pytest.TempPathFactory)
     return out
 
 
+@pytest.fixture(scope="module")
+def finished_objects(service: str, small_dataset: Path, small_listing: Path) -> dict[str, bytes]:
+    """All objects of the same data set, as a run writes them to the bucket."""
+    with open_bucket(service) as s3:
+        run(small_listing, OUT)
+        assert read_bucket(s3) == read_contents(small_dataset)
+        return {key: read(s3, key) for key in list_keys(s3)}
+
+
 @pytest.fixture
-def bucket_files(s3, small_dataset: Path, small_listing: Path) -> dict[str, bytes]:
-    """The files of the same data set, finished in the bucket."""
-    run(small_listing, OUT)
-    assert read_bucket(s3) == read_contents(small_dataset)
+def bucket_files(s3, finished_objects: dict[str, bytes]) -> dict[str, bytes]:
+    """The finished data set in the bucket; return the files that a run determines."""
+    for key, body in finished_objects.items():
+        s3.put_object(Bucket="bucket", Key=key, Body=body)
     return read_bucket(s3)
 
 
 def test_listing_gifs_cache_and_out_in_a_bucket(s3, listing: Path, dataset: Path, tmp_path: Path) -> None:
     upload_tree(s3, listing.parent, "in")
-    words = ["s3://bucket/in/listing.tsv", "--cache", "s3://bucket/gifs", "--out", "s3://bucket/out", "--workers", 1]
+    words = ["s3://bucket/in/listing.tsv", "--cache", "s3://bucket/gifs", "--out", "s3://bucket/out", "--workers", 2]
     output = command("pix2gif-curate", *words).stdout
     assert "The data set is in s3://bucket/out; look at s3://bucket/out/report.html first." in output
     assert read_bucket(s3) == read_contents(dataset)
@@ -152,9 +161,7 @@ def test_verify_names_a_damaged_object(s3, bucket_files) -> None:
     verify_dataset(OUT)
 
 
-@pytest.mark.parametrize(
-    ("damage", "is_finished"), [("truncated", True), ("flipped", True), ("deleted", True), ("deleted", False)]
-)
+@pytest.mark.parametrize(("damage", "is_finished"), [("truncated", True), ("flipped", True), ("deleted", False)])
 @pytest.mark.parametrize("kind", ["flow/", "train/"])
 def test_next_run_replaces_damaged_objects(s3, small_listing: Path, bucket_files, is_finished, damage, kind) -> None:
     name = sorted(key for key in bucket_files if key.startswith(kind))[0]
@@ -177,9 +184,9 @@ def test_next_run_replaces_damaged_objects(s3, small_listing: Path, bucket_files
 def test_killed_run_resumes_at_once_with_the_same_bytes(s3, tmp_path: Path, workers: int) -> None:
     (tmp_path / "in").mkdir()
     listing = draw(tmp_path / "in", 12, 24)
-    run(listing, tmp_path / "out")
+    run(listing, tmp_path / "out", CurationConfig(resolution=64))
     assert len(list((tmp_path / "out" / "flow").iterdir())) > 3
-    words = ["pix2gif", "curate", listing, "--out", OUT, "--workers", workers, "--quiet"]
+    words = ["pix2gif", "curate", listing, "--out", OUT, "--resolution", 64, "--workers", workers, "--quiet"]
     with subprocess.Popen([Path(sys.executable).with_name(words[0]), *map(str, words[1:])]) as process:
         deadline_s = time.monotonic() + 120
         while not list_keys(s3, "out/flow/") and time.monotonic() < deadline_s:
@@ -188,7 +195,7 @@ def test_killed_run_resumes_at_once_with_the_same_bytes(s3, tmp_path: Path, work
     assert process.returncode == -signal.SIGKILL
     assert "out/dataset.json" not in list_keys(s3)
     assert list_keys(s3, "out/.work/locks/"), "the killed run did not release its lock"
-    command(*words)
+    invoke(*words[1:])
     assert read_bucket(s3) == read_contents(tmp_path / "out")
     verify_dataset(OUT)
     assert [key for key in list_keys(s3, "out/.work/locks/") if not key.endswith("/")] == []
