@@ -112,6 +112,8 @@ def dataset_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[DatasetHub]:
         thread.start()
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+        # An earlier test may have imported huggingface_hub with HF_HUB_OFFLINE=1.
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
         yield hub
         hub.shutdown()
         thread.join()

@@ -153,6 +153,8 @@ def model_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Model
         monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+        # An earlier test may have imported huggingface_hub with HF_HUB_OFFLINE=1.
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
         yield hub
         hub.shutdown()
         thread.join()

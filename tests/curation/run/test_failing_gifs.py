@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner, Result
 
+from cli import app
 from curation.config import CurationConfig
 from curation.run.quarantine import list_incidents
 from curation.run.workspace import Workspace
@@ -20,10 +22,10 @@ from tests.curation.helpers import check_independently, run, shard_hashes
 from tests.curation.run.helpers import ABORT_IN_EXPORT, draw_aborting, draw_huge, draw_slow, patch_decoder
 
 PIX2GIF = str(Path(sys.executable).with_name("pix2gif"))
-LIMITS = ["--max-pixels", str(2**33), "--clip-memory", "1", "--clip-timeout", "8", "--val-fraction", "0"]
+LIMITS = ["--max-pixels", str(2**33), "--clip-memory", "1", "--clip-timeout", "4", "--val-fraction", "0"]
 FAILURES = {
     "huge": (Verdict.CRASHED, "over 1 GiB of memory"),
-    "slow": (Verdict.TIMED_OUT, "over 8 s"),
+    "slow": (Verdict.TIMED_OUT, "over 4 s"),
     "aborts": (Verdict.CRASHED, "signal SIGABRT"),
     "aborts_in_export": (Verdict.CRASHED, "signal SIGABRT"),
 }
@@ -85,7 +87,7 @@ def test_failing_gifs_get_a_verdict_and_do_not_change_the_shards(failing, finish
     assert verdicts(finished) == FAILURES
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 3 * 2**20, "KiB: more than the memory limit allows"
     verify_dataset(finished)
-    config = CurationConfig(max_pixels=2**33, clip_memory=1, clip_timeout=8, val_fraction=0)
+    config = CurationConfig(max_pixels=2**33, clip_memory=1, clip_timeout=4, val_fraction=0)
     run(failing / "healthy.tsv", tmp_path / "healthy", config)
     assert shard_hashes(finished) == shard_hashes(tmp_path / "healthy")
 
@@ -121,7 +123,7 @@ def test_quarantine_holds_bytes_error_and_replay_command(failing, finished, envi
 def test_replay_repeats_a_failure_in_export(finished, environment):
     (key,) = (key for key in list_incidents(finished / "quarantine") if key.startswith("aborts_in_export"))
     assert replay(finished, key, environment).stderr.endswith(f"Error: {key}: crashed, signal SIGABRT\n")
-    assert "frames encoded" in replay(finished, key, {**os.environ}).stdout
+    assert "frames encoded" in replay_unpatched(finished, key).stdout
 
 
 def replay(out: Path, key: str, environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
@@ -130,24 +132,29 @@ def replay(out: Path, key: str, environment: dict[str, str], *options: str) -> s
     return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=900, check=False)
 
 
+def replay_unpatched(out: Path, key: str) -> Result:
+    """Run the command in this process, whose decoder is not patched."""
+    return CliRunner().invoke(app, ["replay", str(out), key])
+
+
 def test_replay_fails_as_the_run_did_until_the_decoder_is_fixed(finished, environment):
     (key,) = (key for key in list_incidents(finished / "quarantine") if key.startswith("aborts-"))
     again = replay(finished, key, environment)
     assert again.returncode == 1
     assert again.stderr.endswith(f"Error: {key}: crashed, signal SIGABRT\n")
-    fixed = replay(finished, key, {**os.environ})
-    assert (fixed.returncode, fixed.stderr) == (0, "")
+    fixed = replay_unpatched(finished, key)
+    assert (fixed.exit_code, fixed.stderr) == (0, "")
     assert "pairs of" in fixed.stdout
     bare = replay(finished, key, environment, "--bare")
     assert bare.returncode == -6, "without the sandbox the command itself aborts"
-    unknown = replay(finished, "nothing", environment)
-    assert unknown.returncode == 1
-    assert f"no clip nothing in {finished / 'quarantine'}; available: {key}" in unknown.stderr
+    unknown = replay_unpatched(finished, "nothing")
+    assert unknown.exit_code == 1
+    assert f"no clip nothing in {finished / 'quarantine'}; available: {key}" in str(unknown.exception)
 
 
 def test_failed_clips_are_not_retried_under_the_same_limits(failing, finished, environment, tmp_path):
     out = shutil.copytree(finished, tmp_path / "out")
-    config = CurationConfig(max_pixels=2**33, clip_memory=1, clip_timeout=8, val_fraction=0)
+    config = CurationConfig(max_pixels=2**33, clip_memory=1, clip_timeout=4, val_fraction=0)
     Workspace(out).mark_unfinished()
     # The decoder is not patched here: a clip that aborted would be measured now if it were tried.
     summary = run(failing / "listing.tsv", out, config)
