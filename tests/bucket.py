@@ -13,7 +13,7 @@ _DETERMINED = ("train/", "val/", "flow/", "clips.parquet")
 KEYS = {"AWS_ACCESS_KEY_ID": "drawn", "AWS_SECRET_ACCESS_KEY": "drawn", "AWS_EC2_METADATA_DISABLED": "true"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def service() -> Iterator[str]:
     """Endpoint of an S3 service."""
     server = ThreadedMotoServer(port=0, verbose=False)

@@ -2,23 +2,20 @@
 
 import dataclasses
 import multiprocessing
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from multiprocessing.context import ForkServerContext
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-import cli
 from curation.config import CurationConfig
 from curation.options import RunOptions
 from curation.pipeline import curate
 from curation.run.progress import Progress
+from tests.bucket import KEYS
+from tests.training.helpers import ForkedCommand, forking
 from training.trainer.config import TrainingConfig, tiny
 
 
@@ -29,15 +26,10 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _s3_test_keys() -> Iterator[None]:
-    """Set keys for a local S3 server for the whole session, as a fork server keeps the environment it started with."""
+def _s3_environment(service: str) -> Iterator[None]:
+    """Name the local S3 server and its keys for the whole session, as a fork server keeps its environment."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (
-            ("AWS_ACCESS_KEY_ID", "drawn"),
-            ("AWS_SECRET_ACCESS_KEY", "drawn"),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_EC2_METADATA_DISABLED", "true"),
-        ):
+        for name, value in {**KEYS, "AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": service}.items():
             patch.setenv(name, value)
         yield
 
@@ -72,46 +64,8 @@ def forks() -> ForkServerContext:
     return context
 
 
-@dataclasses.dataclass(frozen=True)
-class ForkedCommand:
-    """A forked process that runs `pix2gif`, and the files of its output."""
-
-    process: BaseProcess
-    out: Path
-    errors: Path
-
-    def wait(self) -> "subprocess.CompletedProcess[str]":
-        """Wait for the process to end."""
-        self.process.join(300)
-        assert self.process.exitcode is not None
-        return subprocess.CompletedProcess((), self.process.exitcode, self.out.read_text(), self.errors.read_text())
-
-
 @pytest.fixture
 def fork_command(forks: ForkServerContext, tmp_path: Path) -> Iterator[Callable[..., ForkedCommand]]:
     """Start `pix2gif` in a forked process, which saves the seconds of importing torch; `environment` adds variables."""
-    commands: list[ForkedCommand] = []
-
-    def start(*arguments: object, environment: Mapping[str, object] | None = None) -> ForkedCommand:
-        out, errors = tmp_path / f"fork-{len(commands)}.out", tmp_path / f"fork-{len(commands)}.errors"
-        variables = {name: str(value) for name, value in (environment or {}).items()}
-        process = forks.Process(target=_run_main, args=([*map(str, arguments)], variables, out, errors))
-        process.start()
-        commands.append(ForkedCommand(process, out, errors))
-        return commands[-1]
-
-    yield start
-    for command in commands:
-        command.process.kill()
-        command.process.join()
-
-
-def _run_main(arguments: list[str], variables: dict[str, str], out: Path, errors: Path) -> None:
-    with out.open("w") as stdout, errors.open("w") as stderr:
-        os.dup2(stdout.fileno(), 1)
-        os.dup2(stderr.fileno(), 2)
-        sys.stdout, sys.stderr = stdout, stderr
-        os.environ.update(variables)
-        torch.set_num_threads(1)
-        sys.argv = ["pix2gif", *arguments]
-        cli.main()
+    with forking(forks, tmp_path) as start:
+        yield start

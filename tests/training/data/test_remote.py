@@ -2,7 +2,6 @@
 
 import socket
 from collections.abc import Iterator
-from multiprocessing import forkserver
 
 import pytest
 
@@ -131,16 +130,6 @@ def test_gs_ranges_give_the_batches_of_the_disk(google, uneven):
     assert are_same(batches("gs://bucket/sets/one", 4), batches(uneven, 4))
 
 
-@pytest.fixture
-def new_fork_server() -> Iterator[None]:
-    """A new fork server, because the present one keeps the environment that it was started with."""
-    server = forkserver._forkserver
-    server._stop()  # Not public, but made for tests according to its docstring.
-    yield
-    server._stop()
-
-
-@pytest.mark.usefixtures("new_fork_server")
 def test_s3_with_a_cache_and_workers_gives_the_batches_of_the_disk(s3, uneven, tmp_path):
     upload_tree(s3, uneven, "sets/one")
     assert are_same(batches("s3://bucket/sets/one/", 4, cache=tmp_path, num_workers=1), batches(uneven, 4))

@@ -1,14 +1,15 @@
 """The index has the offsets of the tar, is kept and shared between processes, and is checked against the shard."""
 
-import subprocess
-import sys
 import tarfile
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from shards.manifest import read_manifest
 from tests.training.data.helpers import are_same, batches, cut
+from training.data import tar_index
 from training.data.shard_cache import ShardFiles
 from training.data.tar_index import load_index
 
@@ -79,16 +80,21 @@ def test_nothing_is_written_to_the_data_set_or_an_unwritable_user_cache(uneven, 
     assert sorted((path, path.stat().st_mtime_ns) for path in uneven.rglob("*")) == before
 
 
-def test_concurrent_processes_make_each_index_once(uneven, tmp_path):
-    code = (
-        "import sys, training.data.tar_index as index\n"
-        "from tests.training.data.helpers import batches\n"
-        "made, make = [], index.make_index\n"
-        "index.make_index = lambda *args: (made.append(1), make(*args))[1]\n"
-        f"batches({str(uneven)!r}, 14, cache=__import__('pathlib').Path({str(tmp_path)!r}))\n"
-        "print(len(made))\n"
-    )
-    processes = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    counts = [int(process.communicate()[0]) for process in processes]
+def count_made(uneven: Path, cache: Path, made: Any) -> None:
+    """Read all batches; send how many indices that made."""
+    num_made, make = [], tar_index.make_index
+    tar_index.make_index = lambda *args: (num_made.append(1), make(*args))[1]  # In a process of its own.
+    batches(uneven, 14, cache=cache)
+    made.put(len(num_made))
+
+
+def test_concurrent_processes_make_each_index_once(uneven, tmp_path, forks):
+    made = forks.Queue()
+    processes = [forks.Process(target=count_made, args=(uneven, tmp_path, made)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    counts = [made.get(timeout=120) for _ in processes]
+    for process in processes:
+        process.join()
     assert sum(counts) == 5
     assert len(list((tmp_path / "index").glob("*.npy"))) == 5

@@ -1,10 +1,7 @@
 """`pix2gif generate` in a process of its own."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,17 +11,10 @@ from training.errors import TrainingError
 from training.generation.generate import load_generator
 
 
-def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-c", "import cli; cli.main()", "generate", *map(str, arguments)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-
-
-def test_generate_writes_gif_sheet_and_record(model, cat, tmp_path):
+def test_generate_writes_gif_sheet_and_record(model, cat, tmp_path, fork_command):
     out = tmp_path / "cat.gif"
-    result = run(cat, "a cat dancing", "--model", model, "--out", out, "--sheet", tmp_path / "sheet.png",
-                 "--frames", 3, "--steps", 1, "--size", "128")  # fmt: skip
+    words = ["--sheet", tmp_path / "sheet.png", "--frames", 3, "--steps", 1, "--size", "128"]
+    result = fork_command("generate", cat, "a cat dancing", "--model", model, "--out", out, *words).wait()
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("1 generated, on ")
     assert json.loads((tmp_path / "cat.json").read_text())["recipe"]["settings"]["motion_px"] == [2, 10, 19]
@@ -42,8 +32,9 @@ def test_generate_writes_gif_sheet_and_record(model, cat, tmp_path):
         (["--scheduler", "ddim"], "scheduler is ddim; it must be one of euler-a, dpm++, lcm\n"),
     ],
 )
-def test_invalid_options_give_a_one_line_error(cat, tmp_path, arguments, message):
-    result = run(cat, "a cat", "--model", tmp_path, "--out", tmp_path / "cat.gif", *arguments)
+def test_invalid_options_give_a_one_line_error(cat, tmp_path, fork_command, arguments, message):
+    words = ["--model", tmp_path, "--out", tmp_path / "cat.gif", *arguments]
+    result = fork_command("generate", cat, "a cat", *words).wait()
     assert result.returncode == 1
     assert result.stderr.startswith("Error: ")
     assert result.stderr.count("\n") == 1

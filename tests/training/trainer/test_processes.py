@@ -1,10 +1,8 @@
 """Several processes share each global batch: under torchrun, and forked with the variables that torchrun sets."""
 
-import socket
-
 import pytest
 
-from tests.training.helpers import read_losses, run_command, train_arguments
+from tests.training.helpers import read_losses, run_command, run_ranks, train_arguments
 from tests.training.trainer.helpers import have_same_weights
 from training.trainer.trainer import Trainer
 
@@ -26,20 +24,8 @@ def run_processes(few_shards, fork_command):
     """Return a function that runs forked processes: each shares the batch, and saves the seconds of importing torch."""
 
     def run(out, num_processes, max_steps, **options):
-        with socket.socket() as unused:
-            unused.bind(("127.0.0.1", 0))
-            port = unused.getsockname()[1]
-        shared = {"WORLD_SIZE": num_processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
-        commands = [
-            fork_command(
-                *make_arguments(few_shards, out, **{"max-steps": max_steps, **options}),
-                environment={**shared, "RANK": rank, "LOCAL_RANK": rank},
-            )
-            for rank in range(num_processes)
-        ]
-        results = [command.wait() for command in commands]
-        for result in results:
-            assert result.returncode == 0, result.stderr[-3000:]
+        words = make_arguments(few_shards, out, **{"max-steps": max_steps, **options})
+        results = run_ranks(fork_command, num_processes, *words)
         assert f"Step {max_steps} of {max_steps} on {num_processes} processes" in results[0].stdout
 
     return run

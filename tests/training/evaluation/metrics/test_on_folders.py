@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from tests.training.evaluation.helpers import draw_frames, evaluate, save_frames
-from tests.training.helpers import run_command
 from training.errors import TrainingError
 from training.evaluation.errors import EvaluationError
 from training.evaluation.metrics.on_folders import read_captions
@@ -28,9 +27,9 @@ def clips(tmp_path):
     return tmp_path
 
 
-def test_motion_command_measures_drawn_shifts(clips):
+def test_motion_command_measures_drawn_shifts(clips, fork_command):
     options = ["--sources", clips / "sources", "--motion", "2,4,8", "--out", clips / "motion.json"]
-    ended = run_command("evaluate", "motion", clips / "clips", *options)
+    ended = fork_command("evaluate", "motion", clips / "clips", *options).wait()
     assert ended.returncode == 0, ended.stderr
     assert "Pearson 0.99" in ended.stdout or "Pearson 1.00" in ended.stdout
     result = json.loads((clips / "motion.json").read_text())
@@ -128,10 +127,13 @@ def test_bad_input_raises_a_one_line_error(clips, networks, monkeypatch, words, 
     assert "\n" not in str(raised.value)
 
 
-def test_command_prints_bad_input_as_one_line(tmp_path):
-    ended = run_command("evaluate", "motion", tmp_path)
+def test_command_prints_bad_input_as_one_line(tmp_path, fork_command):
+    (tmp_path / "empty").mkdir()
+    ended = fork_command("evaluate", "motion", tmp_path / "empty").wait()
     assert ended.returncode == 1
-    assert ended.stderr == f"Error: {tmp_path} holds no clip: a clip is a folder of images, a GIF or a video\n"
+    assert (
+        ended.stderr == f"Error: {tmp_path / 'empty'} holds no clip: a clip is a folder of images, a GIF or a video\n"
+    )
 
 
 def test_missing_dreamsim_raises(clips, monkeypatch):

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import time
 
 import numpy as np
@@ -12,7 +11,7 @@ from PIL import Image
 
 from shards.errors import DatasetError
 from tests.training.evaluation.helpers import draw_frames, draw_msrvtt, draw_ucf101, evaluate, save_frames
-from tests.training.helpers import run_command, start_command
+from tests.training.helpers import forking, run_command, run_ranks, start_command
 from training.errors import TrainingError
 from training.evaluation.errors import EvaluationError
 from training.evaluation.inputs.video_sets import find_msrvtt, find_ucf101
@@ -48,13 +47,12 @@ def table1_words(videos, networks, model):
 
 
 @pytest.fixture(scope="module")
-def table1_out(table1_words, dreamsim, tmp_path_factory):
-    """Make Table 1 with two processes of torchrun."""
-    out = tmp_path_factory.mktemp("table1") / "out"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(dreamsim), os.environ.get("PYTHONPATH", "")])))
-        ended = run_command("evaluate", *table1_words, "--out", out, processes=2)
-    assert ended.returncode == 0, ended.stderr
+def table1_out(table1_words, dreamsim, forks, tmp_path_factory):
+    """Make Table 1 with two processes, forked with the variables that torchrun sets."""
+    folder = tmp_path_factory.mktemp("table1")
+    out = folder / "out"
+    with forking(forks, folder) as fork_command:
+        run_ranks(fork_command, 2, "evaluate", *table1_words, "--out", out, PYTHONPATH=dreamsim)
     return out
 
 
