@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -40,16 +41,29 @@ def refused(ended: subprocess.CompletedProcess[str]) -> str:
     return lines[0]
 
 
-def refuse(monkeypatch, capsys, folder: Path, *words: object) -> str:
-    """Run a command in this process, which saves the second of importing; return its error like `refused`."""
-    monkeypatch.setattr(sys, "argv", list(map(str, words)))
-    monkeypatch.chdir(folder)
-    handler = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as exited:
-        (cli.curate_main if words[0] == "pix2gif-curate" else cli.main)()
-    signal.signal(signal.SIGTERM, handler)
-    printed = capsys.readouterr()
-    return refused(subprocess.CompletedProcess(words, exited.value.code, printed.out, printed.err))
+@pytest.fixture
+def here(tmp_path, monkeypatch, capsys) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs a command in this process, which saves the second of importing."""
+
+    def run(*words: object) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", list(map(str, words)))
+        monkeypatch.chdir(tmp_path)
+        handler = signal.getsignal(signal.SIGTERM)
+        with pytest.raises(SystemExit) as exited:
+            (cli.curate_main if words[0] == "pix2gif-curate" else cli.main)()
+        signal.signal(signal.SIGTERM, handler)
+        printed = capsys.readouterr()
+        return subprocess.CompletedProcess(words, exited.value.code, printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def short_listing(listing):
+    """A listing of the first three GIFs: 487 pairs."""
+    path = listing.parent / "short.tsv"
+    path.write_text("".join(listing.read_text(encoding="utf-8").splitlines(keepends=True)[:3]), encoding="utf-8")
+    return path
 
 
 def test_help_lists_commands_and_options_with_defaults():
@@ -63,31 +77,31 @@ def test_help_lists_commands_and_options_with_defaults():
         assert re.search(rf"{option} .*?\[default:\s+{re.escape(default)}\]", text, re.DOTALL)
 
 
-def test_run_prints_a_summary(listing, tmp_path):
+def test_run_prints_a_summary(listing, tmp_path, here):
     ended = command("pix2gif-curate", listing, "--out", "made", "--workers", "0", cwd=tmp_path)
     assert ended.returncode == 0
     for words in ("15 rows, 14 clips", "kept", "not_a_gif", "1,920 pairs", "120 kept", "pairs/s", "report.html"):
         assert words in ended.stdout
     assert re.search(r"measure: 1,920 of 1,920 pairs \(100 %\)", ended.stderr)
-    again = command("pix2gif-curate", listing, "--out", "made", "--workers", "0", cwd=tmp_path)
+    again = here("pix2gif-curate", listing, "--out", "made", "--workers", "0")
     assert again.returncode == 0
     assert "nothing to do" in again.stdout
 
 
-def test_terminal_shows_progress_bars(listing, tmp_path):
+def test_terminal_shows_progress_bars(short_listing, tmp_path):
     primary, secondary = pty.openpty()
     fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-    words = [BIN / "pix2gif-curate", listing, "--out", tmp_path / "made", "--workers", "0"]
+    words = [BIN / "pix2gif-curate", short_listing, "--out", tmp_path / "made", "--workers", "0"]
     subprocess.run(words, stderr=secondary, stdout=subprocess.DEVNULL, check=True, timeout=120)
     os.set_blocking(primary, False)
     shown = os.read(primary, 2**16).decode()
-    assert re.search(r"measure\s*: *100%\|█+\| *1920/1920", shown)
+    assert re.search(r"measure\s*: *100%\|█+\| *487/487", shown)
 
 
-def test_command_line_wins_over_config_file_and_quiet_prints_nothing(listing, tmp_path):
+def test_command_line_wins_over_config_file_and_quiet_prints_nothing(short_listing, tmp_path):
     config = tmp_path / "run.toml"
     config.write_text("min_motion = 3\npairs-per-gif = 4\nworkers = 0\nquiet = true\n")
-    ended = command("pix2gif-curate", listing, "--out", tmp_path / "a", "--config", config, "--min-motion", "4")
+    ended = command("pix2gif-curate", short_listing, "--out", tmp_path / "a", "--config", config, "--min-motion", "4")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     kept = read_manifest(tmp_path / "a").config
     assert (kept["min_motion"], kept["pairs_per_gif"], kept["max_motion"]) == (4.0, 4, 20.0)
@@ -114,7 +128,7 @@ def test_command_line_wins_over_config_file_and_quiet_prints_nothing(listing, tm
         (["good.tsv", "--out", "good.tsv/below"], r"cannot write to --out .*below: Not a directory"),
     ],
 )
-def test_user_mistake_prints_one_sentence(tmp_path, monkeypatch, capsys, words, sentence):
+def test_user_mistake_prints_one_sentence(tmp_path, here, words, sentence):
     (tmp_path / "good.tsv").write_text("a.gif\ta caption\n")
     (tmp_path / "empty.tsv").write_text("")
     (tmp_path / "no_tab.tsv").write_text("a.gif\ta caption\nb.gif a caption\n")
@@ -125,7 +139,7 @@ def test_user_mistake_prints_one_sentence(tmp_path, monkeypatch, capsys, words, 
     (tmp_path / "full" / "thesis.tex").write_text("years of work")
     if "--out" not in words:
         words = [*words, "--out", "made"]
-    said = refuse(monkeypatch, capsys, tmp_path, "pix2gif-curate", *words, "--workers", "0")
+    said = refused(here("pix2gif-curate", *words, "--workers", "0"))
     assert re.search(sentence, said)
     assert not list(tmp_path.glob("made/*/*.tar"))
     assert (tmp_path / "full" / "thesis.tex").read_text() == "years of work"
@@ -136,26 +150,26 @@ def test_missing_out_is_an_error(tmp_path):
     assert "--out is missing" in refused(command("pix2gif-curate", "good.tsv", cwd=tmp_path))
 
 
-def test_file_in_place_of_a_folder_prints_one_sentence(listing, tmp_path, monkeypatch, capsys):
+def test_file_in_place_of_a_folder_prints_one_sentence(listing, tmp_path, here):
     (tmp_path / "run").write_text("not a folder")
     gif = sorted((listing.parent / "gifs").glob("texture_*.gif"))[0]
     words = ("giftune", "train", gif, "a texture", "--preset", "tiny", "--max-steps", "1")
-    said = refuse(monkeypatch, capsys, tmp_path, "pix2gif", *words, "--out", tmp_path / "run")
+    said = refused(here("pix2gif", *words, "--out", tmp_path / "run"))
     assert re.fullmatch(r"Error: --out .*run is a file; a folder was expected", said)
     assert (tmp_path / "run").read_text() == "not a folder"
 
 
-def test_full_disk_prints_one_sentence_and_keeps_finished_work(listing, tmp_path):
+def test_full_disk_prints_one_sentence_and_keeps_finished_work(short_listing, tmp_path, here):
     # A limit on the size of files stands in for the disk: the kernel refuses the write in the same way.
     def small_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 
-    words = ("pix2gif-curate", listing, "--out", "made", "--workers", "0", "--quiet")
+    words = ("pix2gif-curate", short_listing, "--out", "made", "--workers", "0", "--quiet")
     said = refused(command(*words, cwd=tmp_path, preexec_fn=small_files))
     assert re.search(r"Error: file too large: .*made.*; finished work is kept", said)
     assert list((tmp_path / "made" / "flow").glob("*.parquet"))
     assert not list((tmp_path / "made").rglob("*.tmp"))
-    ended = command("pix2gif-curate", listing, "--out", "made", "--workers", "0", cwd=tmp_path)
+    ended = here("pix2gif-curate", short_listing, "--out", "made", "--workers", "0")
     assert ended.returncode == 0
     assert "reused from an earlier measurement" in ended.stdout
 
@@ -167,35 +181,35 @@ def test_verify_accepts_an_intact_and_rejects_a_damaged_dataset(dataset, tmp_pat
     assert re.search("no dataset.json", refused(command("pix2gif", "verify", tmp_path)))
 
 
-def test_resplit_makes_what_plan_prints(dataset, tmp_path, monkeypatch, capsys):
+def test_resplit_makes_what_plan_prints(dataset, tmp_path, here):
     narrower = ("--min-motion", "3", "--max-motion", "15", "--pairs-per-gif", "4")
-    told = command("pix2gif", "plan", dataset, *narrower)
+    told = here("pix2gif", "plan", dataset, *narrower)
     assert told.returncode == 0, told.stderr
     assert "with 48 pairs" in told.stdout
     made = command("pix2gif", "resplit", dataset, "--out", tmp_path / "made", *narrower, "--workers", "0")
     assert made.returncode == 0, made.stderr
     assert "48 kept" in made.stdout
-    again = command("pix2gif", "resplit", dataset, "--out", tmp_path / "made", *narrower, "--workers", "0")
+    again = here("pix2gif", "resplit", dataset, "--out", tmp_path / "made", *narrower, "--workers", "0")
     assert "nothing to do" in again.stdout
     for sentence, words in (
         ("no dataset.json", ("plan", tmp_path)),
         ("motion range is empty", ("plan", dataset, "--min-motion", "30")),
         ("the data set itself", ("resplit", dataset, "--out", dataset)),
     ):
-        assert sentence in refuse(monkeypatch, capsys, tmp_path, "pix2gif", *words)
+        assert sentence in refused(here("pix2gif", *words))
 
 
-def test_flow_prints_csv_or_draws_a_heat_map(listing, tmp_path, monkeypatch, capsys):
+def test_flow_prints_csv_or_draws_a_heat_map(listing, tmp_path, here):
     gif = listing.parent / "gifs" / "texture_000.gif"
     printed = command("pix2gif", "flow", gif).stdout
     assert printed.splitlines()[0] == "source_index,target_index,gap_ms,motion_px,tracked_fraction,across_cut"
     for name in ("map.png", "map.csv"):
-        assert "pairs of" in command("pix2gif", "flow", gif, "--out", name, cwd=tmp_path).stdout
+        assert "pairs of" in here("pix2gif", "flow", gif, "--out", name).stdout
     assert (tmp_path / "map.csv").read_text() == printed
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
     page = gif.with_name("gone.gif")
     for sentence, words in (("must end in .csv", (gif, "--out", "map.bmp")), ("an HTML page", (page,))):
-        assert sentence in refuse(monkeypatch, capsys, tmp_path, "pix2gif", "flow", *words)
+        assert sentence in refused(here("pix2gif", "flow", *words))
 
 
 def test_closed_standard_error_loses_no_message(dataset, tmp_path):
