@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -143,12 +144,18 @@ def test_three_nodes_write_to_a_bucket(s3, request, long_listing, undisturbed, t
     assert read_bucket(s3) == read_contents(undisturbed)
 
 
-@pytest.mark.parametrize(
-    ("address", "reason"), [("127.0.0.1:1", "Connection refused"), ("nobody.invalid:6379", ""), ("[::1]:1", "")]
-)
-def test_unreachable_cluster_is_reported_at_once(listing, tmp_path, address, reason):
-    command = [*curate_command(listing, tmp_path / "out"), "--ray-address", address]
+def test_unreachable_cluster_is_reported_at_once(listing, tmp_path):
+    command = [*curate_command(listing, tmp_path / "out"), "--ray-address", "127.0.0.1:1"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 1
-    assert ended.stderr.startswith(f"Error: cannot join the Ray cluster at {address}: {reason}")
+    assert ended.stderr.startswith("Error: cannot join the Ray cluster at 127.0.0.1:1: Connection refused")
     assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("address", ["nobody.invalid:6379", "[::1]:1"])
+def test_address_of_any_form_is_reported_when_unreachable(address):
+    with (
+        pytest.raises(ClusterError, match="^" + re.escape(f"cannot join the Ray cluster at {address}: ")),
+        open_workers(0, address=address) as workers,
+    ):
+        list(workers.map(abs, [1]))
