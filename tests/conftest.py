@@ -28,12 +28,17 @@ os.environ.setdefault("NUMBA_CACHE_DIR", str(user_cache_folder() / "compiled"))
 REAL_GIFS = os.environ.get("PIX2GIF_REAL_GIFS")
 SLOWEST_FILES = (
     "test_processes.py",
+    "test_stores.py",
     "test_workers.py",
+    "test_cli.py",
     "test_trainer.py",
     "test_failing_gifs.py",
-    "test_runs.py",
-    "test_stores.py",
+    "test_jit.py",
+    "test_folder.py",
+    "test_files.py",
     "test_resume.py",
+    "test_browser.py",
+    "test_page.py",
 )
 
 

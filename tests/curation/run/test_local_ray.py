@@ -96,7 +96,7 @@ def test_sigterm_during_the_start_ends_it_and_what_it_left(listing: Path, tmp_pa
         family[:] = psutil.Process(driver.pid).children(recursive=True)
         return any(process.name() == "gcs_server" for process in family)
 
-    assert wait_until(has_gcs, 60)
+    assert wait_until(has_gcs, 240)
     driver.send_signal(signal.SIGTERM)
     _, message = driver.communicate(timeout=60)  # It ends in seconds; Ray's own start would go on for two minutes.
     assert (driver.returncode, message.count("\n")) == (130, 3), message

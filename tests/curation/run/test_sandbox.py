@@ -35,8 +35,8 @@ def is_running(pid: int) -> bool:
 
 
 def wait_until_gone(pid: int) -> bool:
-    """Wait up to 10 s for a process to end; return whether it ended."""
-    deadline = time.monotonic() + 10
+    """Wait up to 60 s for a process to end; return whether it ended."""
+    deadline = time.monotonic() + 60
     while is_running(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     return not is_running(pid)

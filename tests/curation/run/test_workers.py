@@ -55,14 +55,14 @@ def interrupt(listing: Path, out: Path, signum: signal.Signals) -> None:
         cwd=beside, env={**os.environ, marker: "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
-    assert wait_until(lambda: count_parts(out) > before, 60), "nothing was measured"
+    assert wait_until(lambda: count_parts(out) > before, 240), "nothing was measured"
     os.killpg(process.pid, signum)  # Like a terminal, to every process of the group.
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130, stderr
     assert stderr.splitlines()[-1] == f"pix2gif-curate {listing} --out {out} --workers 2"
     assert "stopped before it had finished" in describe_run(out)
     assert "Traceback" not in stderr
-    assert wait_until(lambda: not find_processes(marker, ANY), 30)
+    assert wait_until(lambda: not find_processes(marker, ANY), 60)
 
 
 def write_packages_with_our_names(folder: Path) -> None:
