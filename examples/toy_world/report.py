@@ -120,7 +120,7 @@ def _draw_step(clips: Sequence[GeneratedClip], step: int, label: str) -> Image.I
         moving = (clip.pair.source, *clip.frames)[step]
         row = [_enlarge(clip.pair.source), _enlarge(moving)]
         cells.append(draw_sheet([row], [clip.pair.caption], ["source", label if step else "source"]))
-    width, height = cells[0].size
+    width, height = (max(sizes) for sizes in zip(*(cell.size for cell in cells), strict=True))
     sheet = Image.new("RGB", (2 * width, -(-len(cells) // 2) * height), "white")
     for number, cell in enumerate(cells):
         sheet.paste(cell, (number % 2 * width, number // 2 * height))

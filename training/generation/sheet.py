@@ -26,10 +26,10 @@ def draw_sheet(rows: Sequence[Sequence[Image.Image]], captions: Sequence[str], l
     """Draw rows of pictures on white: a caption above each row, a label above each picture."""
     widths = [max(row[column].width for row in rows) for column in range(len(labels))]
     heights = [2 * _LINE_PX + max(picture.height for picture in row) + _MARGIN_PX for row in rows]
-    size = (_MARGIN_PX + sum(width + _MARGIN_PX for width in widths), _MARGIN_PX + sum(heights))
-    sheet = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(_TEXT_PX)
+    longest = max(sum(width + _MARGIN_PX for width in widths), *(int(font.getlength(text)) + 1 for text in captions))
+    sheet = Image.new("RGB", (_MARGIN_PX + longest, _MARGIN_PX + sum(heights)), "white")
+    draw = ImageDraw.Draw(sheet)
     top = _MARGIN_PX
     for row, caption, height in zip(rows, captions, heights, strict=True):
         draw.text((_MARGIN_PX, top), caption, "black", font)
