@@ -1,5 +1,6 @@
-"""Drawn GIFs that exceed the limits, and a decoder patched to abort on marked GIFs."""
+"""Drawn GIFs that exceed the limits, and a decoder patched to abort or wait on marked GIFs."""
 
+import os
 from pathlib import Path
 
 from tests.curation.decode.helpers import PIXEL, gif_frame, gif_start
@@ -8,12 +9,17 @@ ABORT = b"make the decoder abort"
 """A comment in a GIF: the patched decoder aborts when it opens the file."""
 ABORT_IN_EXPORT = b"make the encoder abort"
 """A comment in a GIF: the patched decoder aborts when it opens the file to encode frames."""
+WAIT = b"make the decoder wait"
+"""A comment in a GIF: the patched decoder writes the file WAITS into its own folder and waits when it opens the GIF."""
+WAITS = "waits"
 _SIDE = 65_535
 _SITE_CUSTOMIZE = """
 import importlib.abc
 import importlib.machinery
 import os
+import pathlib
 import sys
+import time
 import traceback
 
 
@@ -25,6 +31,9 @@ def patch(canvas):
             os.abort()
         if {in_export!r} in data and any(call.name == "encode_frames" for call in traceback.extract_stack()):
             os.abort()
+        if {wait!r} in data:
+            pathlib.Path(__file__).with_name({waits!r}).touch()
+            time.sleep(1000)
         start(self, data, *args)
 
     canvas.Canvas.__init__ = open_or_abort
@@ -55,16 +64,17 @@ def draw_slow() -> bytes:
     return gif_start(4000, 4000) + (gif_frame() + white) * 500 + b";"
 
 
-def draw_aborting(gif: bytes, marker: bytes = ABORT) -> bytes:
+def add_comment(gif: bytes, comment: bytes) -> bytes:
     """Insert a comment into a GIF, before its trailer."""
-    return gif[:-1] + b"\x21\xfe" + bytes([len(marker)]) + marker + b"\0;"
+    return gif[:-1] + b"\x21\xfe" + bytes([len(comment)]) + comment + b"\0;"
 
 
 def patch_decoder(folder: Path) -> str:
-    """Write a sitecustomize.py into `folder`, to be put on PYTHONPATH; return the folder.
+    """Write a sitecustomize.py into `folder`; return the PYTHONPATH of a process whose decoder is patched.
 
-    It aborts on GIFs with the comments above.
+    The decoder aborts or waits on GIFs with the comments above.
     """
     folder.mkdir()
-    (folder / "sitecustomize.py").write_text(_SITE_CUSTOMIZE.format(always=ABORT, in_export=ABORT_IN_EXPORT))
-    return str(folder)
+    text = _SITE_CUSTOMIZE.format(always=ABORT, in_export=ABORT_IN_EXPORT, wait=WAIT, waits=WAITS)
+    (folder / "sitecustomize.py").write_text(text)
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))

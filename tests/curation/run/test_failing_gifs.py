@@ -19,7 +19,7 @@ from curation.run.workspace import Workspace
 from shards.schema import Verdict
 from shards.verification.dataset import verify_dataset
 from tests.curation.helpers import check_independently, run, shard_hashes
-from tests.curation.run.helpers import ABORT_IN_EXPORT, draw_aborting, draw_huge, draw_slow, patch_decoder
+from tests.curation.run.helpers import ABORT, ABORT_IN_EXPORT, add_comment, draw_huge, draw_slow, patch_decoder
 
 PIX2GIF = str(Path(sys.executable).with_name("pix2gif"))
 LIMITS = ["--max-pixels", str(2**33), "--clip-memory", "1", "--clip-timeout", "4", "--val-fraction", "0"]
@@ -43,10 +43,10 @@ def failing(listing: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "gifs" / "huge.gif").write_bytes(draw_huge())
     (folder / "gifs" / "slow.gif").write_bytes(draw_slow())
     healthy = (folder / rows[0].split("\t")[0]).read_bytes()
-    (folder / "gifs" / "aborts.gif").write_bytes(draw_aborting(healthy))
+    (folder / "gifs" / "aborts.gif").write_bytes(add_comment(healthy, ABORT))
     # Made from a GIF outside the listing: a copy would be removed as a duplicate before export.
     other = (listing.parent / "gifs" / "texture_009.gif").read_bytes()
-    (folder / "gifs" / "aborts_in_export.gif").write_bytes(draw_aborting(other, ABORT_IN_EXPORT))
+    (folder / "gifs" / "aborts_in_export.gif").write_bytes(add_comment(other, ABORT_IN_EXPORT))
     rows[2:2] = [f"gifs/{name}.gif\ta caption\n" for name in FAILURES]
     (folder / "listing.tsv").write_text("".join(rows))
     return folder

@@ -11,8 +11,8 @@ import pytest
 from curation.errors import CurationError
 from curation.inspection.status import describe_run
 from curation.run.workers import InProcess, open_workers
-from examples.draw_gifs import DrawnGif, draw_frames, save_gif
 from tests.curation.helpers import ANY, find_processes, run, shard_hashes, wait_until
+from tests.curation.run.helpers import WAIT, WAITS, add_comment, patch_decoder
 
 COMMAND = str(Path(sys.executable).with_name("pix2gif-curate"))
 
@@ -42,20 +42,20 @@ def test_ray_runs_every_task_and_raises_its_exceptions(monkeypatch, tmp_path):
             list(workers.map(square_or_fail, [99]))
 
 
-def interrupt(listing: Path, out: Path, signum: signal.Signals) -> None:
-    """Start a run beside packages with our names, and interrupt it when it has measured a part.
+def interrupt(listing: Path, out: Path, signum: signal.Signals, python_path: str) -> None:
+    """Start a run beside packages with our names; interrupt it when it has measured a part and waits in a clip.
 
     It leaves a message and no process.
     """
-    beside = out.parent / "beside"
     marker = f"PIX2GIF_TEST_{out.parent.name}_{signum}"
-    before = count_parts(out)
+    waits = out.parent / "patch" / WAITS
+    waits.unlink(missing_ok=True)
     process = subprocess.Popen(
         [COMMAND, str(listing), "--out", str(out), "--workers", "2"],
-        cwd=beside, env={**os.environ, marker: "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
+        cwd=out.parent / "beside", env={**os.environ, "PYTHONPATH": python_path, marker: "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
-    assert wait_until(lambda: count_parts(out) > before, 240), "nothing was measured"
+    assert wait_until(lambda: waits.exists() and count_parts(out) > 0, 240), "nothing was measured"
     os.killpg(process.pid, signum)  # Like a terminal, to every process of the group.
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130, stderr
@@ -78,17 +78,19 @@ def count_parts(out: Path) -> int:
 
 
 def test_interrupted_runs_leave_no_process_and_resume(listing, tmp_path):
-    # One worker measures the long clip first. The other one finishes the short clips before it.
-    drawn = DrawnGif(name="", caption="", width=64, height=64, num_frames=180, dx=0.2, seed=0)
-    save_gif(tmp_path / "long.gif", draw_frames(drawn))
-    short = [f"{listing.parent}/{line}" for line in listing.read_text().splitlines()]
+    # One worker waits in a marked clip, so that the runs cannot finish. The other one measures the other clips.
+    first, *others = listing.read_text().splitlines()
+    uri, _, caption = first.partition("\t")
+    (tmp_path / "waits.gif").write_bytes(add_comment((listing.parent / uri).read_bytes(), WAIT))
+    rows = [*(f"{listing.parent}/{row}" for row in others), f"{tmp_path}/waits.gif\t{caption}"]
+    (tmp_path / "listing.tsv").write_text("\n".join(rows) + "\n")
+    out = tmp_path / "out"
     write_packages_with_our_names(tmp_path / "beside")
-    long_listing, out = tmp_path / "listing.tsv", tmp_path / "out"
-    long_listing.write_text("\n".join(["long.gif\ta long clip", *short]) + "\n")
+    python_path = patch_decoder(tmp_path / "patch")
     for signum in (signal.SIGINT, signal.SIGTERM):
-        interrupt(long_listing, out, signum)
+        interrupt(tmp_path / "listing.tsv", out, signum, python_path)
     measured = count_parts(out)
-    summary = run(long_listing, out)
+    summary = run(tmp_path / "listing.tsv", out)
     assert summary.num_reused >= measured
-    run(long_listing, tmp_path / "undisturbed", flow=out / "flow")
+    run(tmp_path / "listing.tsv", tmp_path / "undisturbed")
     assert shard_hashes(out) == shard_hashes(tmp_path / "undisturbed")
