@@ -6,6 +6,7 @@ By default Ray listens on every interface, keeps its token in ~/.ray, where othe
 
 import contextlib
 import functools
+import logging
 import os
 import secrets
 import signal
@@ -46,12 +47,13 @@ def start_local_ray(ray: Any, cleanup: contextlib.ExitStack, options: dict[str, 
     `ray` is the module. `cleanup` gets what to undo after ray.shutdown. Raises ClusterError if Ray cannot start, and
     ends the processes that a failed or interrupted start leaves.
     """
-    folder = cleanup.enter_context(_private_session(ray))
+    is_done = threading.Event()
+    folder = cleanup.enter_context(_private_session(ray, is_done))
     for attempts_left in reversed(range(_START_ATTEMPTS)):
         try:
             with _end_processes_on_error(ray):
                 init = functools.partial(init_ray, ray, address="local", _temp_dir=str(folder / "ray"), **options)
-                call_in_thread(functools.partial(init, **_LOCAL_OPTIONS), cleanup)
+                call_in_thread(functools.partial(init, **_LOCAL_OPTIONS), cleanup, is_done)
                 return
         except Exception as error:
             # Ray raises exceptions of several unrelated types here.
@@ -75,18 +77,18 @@ def first_reason(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _private_session(ray: Any) -> Iterator[Path]:
+def _private_session(ray: Any, is_done: threading.Event) -> Iterator[Path]:
     """Yield a new folder for Ray's session, which only this user can enter, and remove it afterwards.
 
-    Ray's processes that start in the block get a token of their own and listen on the loopback interface. Raises
-    ClusterError if Ray could not start here.
+    Ray's processes that start in the block get a token of their own and listen on the loopback interface. `is_done` is
+    set while no start is under way. Raises ClusterError if Ray could not start here.
     """
     _check_loopback()
     constants, tokens = ray._private.ray_constants, ray._raylet.AuthenticationTokenLoader.instance()
     is_cluster_enabled = constants.ENABLE_RAY_CLUSTER
     with (
         tempfile.TemporaryDirectory(prefix="pix2gif-", dir=_find_short_folder(), ignore_cleanup_errors=True) as folder,
-        _environment(_LOCAL_SETTINGS | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}),
+        _environment(_LOCAL_SETTINGS | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}, is_done),
     ):
         tokens.reset_cache()
         # Otherwise Ray replaces the loopback address by one that other machines can reach.
@@ -94,8 +96,10 @@ def _private_session(ray: Any) -> Iterator[Path]:
         try:
             yield Path(folder)
         finally:
-            constants.ENABLE_RAY_CLUSTER = is_cluster_enabled
-            tokens.reset_cache()
+            if is_done.is_set():
+                ray.shutdown()  # Before its token goes; an interrupted run may not have got there.
+                constants.ENABLE_RAY_CLUSTER = is_cluster_enabled
+                tokens.reset_cache()
 
 
 @contextlib.contextmanager
@@ -106,6 +110,7 @@ def _end_processes_on_error(ray: Any) -> Iterator[None]:
     try:
         yield
     except BaseException:
+        logging.getLogger("ray").setLevel(logging.CRITICAL)  # An interrupted start goes on and misses its processes.
         for process in set(psutil.Process().children(recursive=True)).difference(others):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -113,8 +118,12 @@ def _end_processes_on_error(ray: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _environment(changes: Mapping[str, str | None]) -> Iterator[None]:
-    """Set or remove environment variables for the block."""
+def _environment(changes: Mapping[str, str | None], is_done: threading.Event) -> Iterator[None]:
+    """Set or remove environment variables for the block.
+
+    They stay if the block ends before `is_done` is set: an interrupted start goes on in its thread until the process
+    ends, and Ray aborts the process, with a stack trace, if its token disappears.
+    """
     before = {name: os.environ.get(name) for name in changes}
 
     def update(values: Mapping[str, str | None]) -> None:
@@ -127,7 +136,8 @@ def _environment(changes: Mapping[str, str | None]) -> Iterator[None]:
     try:
         yield
     finally:
-        update(before)
+        if is_done.is_set():
+            update(before)
 
 
 def _find_short_folder() -> str:
@@ -154,14 +164,18 @@ def _check_loopback() -> None:
         ) from error
 
 
-def call_in_thread(function: Callable[[], object], cleanup: contextlib.ExitStack) -> None:
+def call_in_thread(
+    function: Callable[[], object], cleanup: contextlib.ExitStack, is_done: threading.Event | None = None
+) -> None:
     """Call a function in a thread and wait; a signal ends the wait at once. Raises what the function raises.
 
-    The thread lives until `cleanup`: on Linux, Ray's processes are killed with the thread that started them.
+    `is_done` is set when the function has returned. The thread lives until `cleanup`: on Linux, Ray's processes are
+    killed with the thread that started them.
     """
     handler = signal.getsignal(signal.SIGTERM)
     errors: list[BaseException] = []
-    is_done, end = threading.Event(), threading.Event()
+    is_done, end = is_done or threading.Event(), threading.Event()
+    is_done.clear()
     cleanup.callback(end.set)
 
     def call() -> None:
