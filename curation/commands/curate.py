@@ -259,7 +259,7 @@ def curate(
 
     Measures every frame pair of every GIF by Lucas-Kanade optical flow, keeps pairs of 2 to 20 pixels, and samples up
     to 10 per GIF so that the motion histogram is flat. To resume an interrupted run, run the same command again.
-    100,000 GIFs take about 60 GB of disk, and a fifth of a core-second each.
+    100,000 GIFs take about 60 GB of disk, and 2 to 4 hours of one core.
 
     Example: pix2gif-curate tgif.tsv --gifs gifs/ --splits splits/ --out shards/
 
