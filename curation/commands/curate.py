@@ -115,8 +115,8 @@ class CurateOptions:
         int | None,
         config_option(
             "near_distance",
-            "GIFs whose hashes differ by up to this many of 64 bits are near-duplicates: one split keeps them, the "
-            "others drop them. 0: off.",
+            "GIFs whose hashes differ by up to this many of 64 bits are near-duplicates, and are "
+            "kept in one split only. 0: off.",
         ),
     ] = None
     val_fraction: Annotated[

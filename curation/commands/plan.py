@@ -11,9 +11,9 @@ from shards.interface.command_options import with_options
 def plan(dataset: Dataset, options: SelectionOptions) -> None:
     """Show what other thresholds would keep of a finished data set, without writing anything.
 
-    The flow table has every pair, so counts and histograms are exact. Options that are not given keep their values.
-    `pix2gif resplit` with the same options writes the data set. If splits change, it also removes near-duplicates
-    across the new splits, which this command does not count.
+    The flow table has every pair, so counts and histograms are exact, unless splits change: then `pix2gif resplit`,
+    which writes the data set with the same options, also removes near-duplicates across the new splits. Options that
+    are not given keep their values.
 
     Example: pix2gif plan shards/ --min-motion 3 --max-motion 15 --pairs-per-gif 20
     """

@@ -63,7 +63,7 @@ class GenerationOptions:
             "the image: generate at --size, in multiples of 32."
         ),
     ] = _DEFAULTS.fit
-    dither: Annotated[str, typer.Option(help="Of GIFs: floyd-steinberg, ordered (does not flicker) or none.")] = (
+    dither: Annotated[str, typer.Option(help="For GIFs: floyd-steinberg, ordered (does not flicker) or none.")] = (
         _DEFAULTS.dither
     )
     batch: Annotated[int | None, typer.Option(help="Frames per batch; fewer need less memory.", show_default="all")] = (
@@ -105,7 +105,7 @@ def generate(
     ] = None,
     device: Device = None,
 ) -> None:
-    """Make a GIF of one image: one frame per motion magnitude, each generated from the image itself.
+    """Make a GIF from one image: one frame per motion magnitude, each generated from the image itself.
 
     Writes a record of all settings beside the GIF (cat.json). Run again, it skips outputs that are complete and were
     made from the same settings.

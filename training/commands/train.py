@@ -101,7 +101,12 @@ class TrainingOptions:
     precision: Annotated[str | None, _field("precision", "no (float32), bf16 or fp16.", _SPEED)] = None
     gradient_checkpointing: Annotated[
         bool | None,
-        _field("gradient_checkpointing", "Half the memory for a third more time.", _SPEED, "--gradient-checkpointing"),
+        _field(
+            "gradient_checkpointing",
+            "Recompute activations: less memory, more time.",
+            _SPEED,
+            "--gradient-checkpointing",
+        ),
     ] = None
     ema_on_cpu: Annotated[
         bool | None, _field("ema_on_cpu", "Keep the averaged weights in the CPU's memory.", _SPEED, "--ema-on-cpu")

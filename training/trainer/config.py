@@ -99,7 +99,7 @@ class TrainingConfig:
     precision: Precision = "bf16"
     """Precision of matrix products; weights and optimizer stay in float32."""
     gradient_checkpointing: bool = False
-    """Recompute activations instead of storing them: about half the memory, a third more time."""
+    """Recompute activations instead of storing them: less memory, more time."""
     compile: bool = False
     """Compile the U-Net's transformer blocks and the autoencoder's encoder with torch.compile."""
     channels_last: bool = True
