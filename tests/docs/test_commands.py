@@ -83,6 +83,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     (fresh / "splits" / "train.txt").write_text("\n".join(url for url in urls if url not in val))
     write_forms(read_gifs(listing, num_gifs=3), fresh / "mine")
     (fresh / "demo").symlink_to(ROOT / "demo")  # `make demo` writes to the project's folder.
+    (fresh / "examples").symlink_to(ROOT / "examples")
     (fresh / ".venv").symlink_to(sys.prefix)
     return Folders(tmp_path_factory.mktemp("pages"), fresh)
 
