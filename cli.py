@@ -119,7 +119,9 @@ app.add_typer(make_giftune_app(_read_frames), name="giftune")
 
 @app.command(cls=GroupedCommand)
 def encode(
-    shards: Annotated[str, typer.Argument(help="A finished data set: a folder, http(s)://, s3:// or gs://.")],
+    shards: Annotated[
+        str, typer.Argument(metavar="DATASET", help="A finished data set: a folder, http(s)://, s3:// or gs://.")
+    ],
     out: Annotated[Path, typer.Option(help="The folder that becomes the latent cache.")],
     preset: Annotated[str, typer.Option(help="The training preset whose autoencoder encodes.")] = "paper",
     config: Annotated[Path | None, typer.Option(help="A TOML file, as of `pix2gif train`.")] = None,
