@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from curation.commands.selection_options import Dataset
+from curation.commands.arguments import Dataset
 
 _EXIT_LEAK = 3
 

@@ -19,19 +19,18 @@ PATIENCE_S = 30.0
 def say_how_to_go_on(out: Location, command: str) -> Iterator[None]:
     """If the block is interrupted, print `command`, which resumes the run in `out`, and exit with status 130."""
 
-    def print_command() -> None:
-        kept = "finished work is kept" if out.exists() else "nothing was written yet"
+    def print_command(kept: str) -> None:
         typer.echo(f"\nInterrupted; {kept}. To resume, run the same command again:\n{command}", err=True)
 
     def end() -> None:
-        print_command()
+        print_command("finished work is kept")  # Without a look at OUT: its store may be what hangs.
         os._exit(EXIT_INTERRUPTED)
 
     try:
         with _patience(end):
             yield
     except KeyboardInterrupt:
-        print_command()
+        print_command("finished work is kept" if out.exists() else "nothing was written yet")
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 

@@ -2,7 +2,8 @@
 
 import typer
 
-from curation.commands.selection_options import Dataset, SelectionOptions
+from curation.commands.arguments import Dataset
+from curation.commands.selection_options import SelectionOptions
 from curation.options import RunOptions
 from shards.interface.command_options import with_options
 

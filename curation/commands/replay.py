@@ -4,11 +4,12 @@ from typing import Annotated
 
 import typer
 
+from curation.commands.arguments import RunOut
 from curation.errors import CurationError
 
 
 def replay(
-    out: Annotated[str, typer.Argument(metavar="OUT", help="The --out of a run: a folder, or s3://bucket/prefix.")],
+    out: RunOut,
     clip_key: Annotated[str, typer.Argument(help="Key of the clip, as in clips.parquet and OUT/quarantine/.")],
     clip_timeout: Annotated[
         float | None, typer.Option(help="Time limit in seconds.", show_default="as in the run")

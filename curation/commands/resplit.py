@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from curation.commands.arguments import Dataset
 from curation.commands.interruption import say_how_to_go_on
-from curation.commands.selection_options import Dataset, SelectionOptions
+from curation.commands.selection_options import SelectionOptions
 from curation.options import FetchOptions, RunOptions
 from shards.interface.command_options import with_options
 

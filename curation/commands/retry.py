@@ -4,11 +4,12 @@ from typing import Annotated
 
 import typer
 
+from curation.commands.arguments import RunOut
 from curation.commands.interruption import say_how_to_go_on
 
 
 def retry(
-    out: Annotated[str, typer.Argument(metavar="OUT", help="The --out of a run: a folder, or s3://bucket/prefix.")],
+    out: RunOut,
     workers: Annotated[
         int | None, typer.Option(help="Ray workers; 0 works in this process.", show_default="as in the run")
     ] = None,

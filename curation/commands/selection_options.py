@@ -8,11 +8,6 @@ import typer
 
 from curation.target_histogram import read_balance
 
-Dataset = Annotated[
-    str,
-    typer.Argument(metavar="DATASET", help="A finished data set: a folder, or s3://bucket/prefix.", show_default=False),
-]
-
 
 def _option(help_text: str, *names: str, panel: str = "Selection") -> Any:
     return typer.Option(*names, help=f"{help_text}  [default: unchanged]", show_default=False, rich_help_panel=panel)

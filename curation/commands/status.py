@@ -1,12 +1,12 @@
 """`pix2gif status`: how far a run has come."""
 
-from typing import Annotated
-
 import typer
+
+from curation.commands.arguments import RunOut
 
 
 def status(
-    out: Annotated[str, typer.Argument(metavar="OUT", help="The --out of a run: a folder, or s3://bucket/prefix.")],
+    out: RunOut,
 ) -> None:
     """Print the progress of a run: stage, rate, time left, failures so far; while it runs, and after a crash.
 

@@ -46,6 +46,11 @@ class Plan:
         """Samples that the plan keeps."""
         return sum(int(quotas.num_kept.sum()) for quotas in self.splits.values())
 
+    @property
+    def num_kept_clips(self) -> int:
+        """Clips of which the plan keeps samples."""
+        return sum(len(quotas.kept_clips) for quotas in self.splits.values())
+
     def num_shards(self, split: str) -> int:
         """Return the number of shards of a split."""
         return math.ceil(int(self.splits[split].num_kept.sum()) / self.config.samples_per_shard)

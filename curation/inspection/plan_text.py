@@ -41,12 +41,11 @@ def _format_funnel(plan: Plan) -> Iterable[str]:
     )
     yield f"  histogram {describe_balance(config.balance)}, seed {config.seed}"
     num_in_range = np.concatenate([quotas.num_in_range for quotas in plan.splits.values()])
-    num_kept_clips = sum(len(quotas.kept_clips) for quotas in plan.splits.values())
     yield f"  {'rows':10}{plan.dataset.manifest.listing.num_rows:>12,}"
     yield f"  {'clips':10}{plan.num_clips:>12,}"
     yield f"  {'measured':10}{plan.num_measured:>12,}  with {plan.num_pairs:,} pairs"
     yield f"  {'in range':10}{np.count_nonzero(num_in_range):>12,}  with {num_in_range.sum():,} pairs"
-    yield f"  {'kept':10}{num_kept_clips:>12,}  with {plan.num_kept:,} pairs"
+    yield f"  {'kept':10}{plan.num_kept_clips:>12,}  with {plan.num_kept:,} pairs"
 
 
 def _format_splits(plan: Plan) -> Iterable[str]:
@@ -86,10 +85,9 @@ def _format_bar(counts: NDArray[np.int64], line: int) -> str:
 def _format_loss(plan: Plan) -> Iterable[str]:
     entries = plan.dataset.manifest.splits.values()
     num_samples, num_clips = sum(entry.num_samples for entry in entries), sum(entry.num_clips for entry in entries)
-    num_kept_clips = sum(len(quotas.kept_clips) for quotas in plan.splits.values())
     yield (
         f"The data set now has {num_samples:,} samples of {num_clips:,} clips, "
-        f"the plan {plan.num_kept:,} of {num_kept_clips:,}."
+        f"the plan {plan.num_kept:,} of {plan.num_kept_clips:,}."
     )
     yield f"  {plan.loss.num_clips:,} of the present clips would have no pair left"
     yield f"  {plan.loss.num_samples:,} of the present samples are outside the motion range"

@@ -48,6 +48,7 @@ def start_local_ray(ray: Any, cleanup: contextlib.ExitStack, options: dict[str, 
     ends the processes that a failed or interrupted start leaves.
     """
     is_done = threading.Event()
+    is_done.set()
     folder = cleanup.enter_context(_private_session(ray, is_done))
     for attempts_left in reversed(range(_START_ATTEMPTS)):
         try:

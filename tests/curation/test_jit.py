@@ -92,6 +92,7 @@ def test_killed_compiler_leaves_no_lock(package: Path) -> None:
     compiler.kill()
     compiler.communicate()
     assert finish(waiting) == [42, 1]
+    assert finish(start(package)) == [42, 0]
 
 
 def test_change_of_another_file_recompiles(package: Path) -> None:

@@ -58,9 +58,8 @@ def test_only_gifs_of_kept_clips_are_read(listing, dataset, tmp_path):
     assert shard_hashes(tmp_path / "some") == shard_hashes(tmp_path / "all")
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [0, 1])
 def test_missing_and_changed_gifs_are_fetch_failed(listing, dataset, tmp_path, workers):
-    """With Ray, which starts for seconds, it is slow; test_workers.py shows that exceptions of tasks are kept."""
     gifs = shutil.copytree(listing.parent / "gifs", tmp_path / "gifs")
     (gifs / "texture_000.gif").unlink()
     (gifs / "texture_001.gif").write_bytes((gifs / "texture_002.gif").read_bytes())

@@ -161,7 +161,9 @@ def test_verify_names_a_damaged_object(s3, bucket_files) -> None:
     verify_dataset(OUT)
 
 
-@pytest.mark.parametrize(("damage", "is_finished"), [("truncated", True), ("flipped", True), ("deleted", False)])
+@pytest.mark.parametrize(
+    ("damage", "is_finished"), [("truncated", True), ("flipped", True), ("deleted", True), ("deleted", False)]
+)
 @pytest.mark.parametrize("kind", ["flow/", "train/"])
 def test_next_run_replaces_damaged_objects(s3, small_listing: Path, bucket_files, is_finished, damage, kind) -> None:
     name = sorted(key for key in bucket_files if key.startswith(kind))[0]
